@@ -1,0 +1,66 @@
+# Everything a fresh clone needs is set up here; `make demo` and `make test` are the two commands to know.
+PYTHON ?= python3
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# One environment for each Python version, so that `make test PYTHON=python3.12` leaves the first alone.
+VENV ?= $(if $(filter 3.11,$(PYTHON_VERSION)),.venv,.venv-$(PYTHON_VERSION))
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+UV := $(CURDIR)/.tools/bin/uv
+# uv does not read pip's settings: hand it the local wheel folder that pip knows, if there is one.
+FIND_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
+INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --compile-bytecode --constraint requirements.lock $(addprefix --find-links ,$(FIND_LINKS))
+# torch is needed only to compare with transformers. Where it was not asked for, those tests say that they are skipped.
+PARITY ?= $(if $(filter 3.11,$(PYTHON_VERSION)),1,0)
+
+.PHONY: demo test test-integration lint lock clean help
+
+help:
+	@echo "make demo              the whole recipe on real medical input; report in runs/demo/report.html"
+	@echo "make test              set up what the tests need and run them"
+	@echo "make test-integration  the heavier runs of real components"
+	@echo "make lint              ruff and mypy"
+	@echo "make lock              resolve requirements.lock again"
+	@echo "make clean             remove environments, caches and runs"
+
+demo: $(VENV)/.core
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed demo --config=configs/demo.py $(ARGS)
+
+test: $(VENV)/.dev lint
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" $(ARGS)
+
+test-integration: $(VENV)/.dev
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: .tools/bin/uv
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .venv-* .tools .cache .pytest_cache .mypy_cache .ruff_cache runs *.egg-info
+
+.tools/bin/uv:
+	@echo "fetching uv $(UV_VERSION)"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools uv==$(UV_VERSION)
+	@touch $@
+
+$(VENV)/.python: .tools/bin/uv
+	@echo "making $(VENV) (Python $(PYTHON_VERSION))"
+	@$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.python requirements.txt requirements.lock pyproject.toml
+	@echo "installing the locked packages into $(VENV)"
+	@$(INSTALL) -r requirements.txt
+	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@echo "installing what the tests need into $(VENV)"
+	@$(INSTALL) --editable '.[dev]'
+	@if [ "$(PARITY)" = 1 ]; then echo "installing torch, to compare with transformers (PARITY=0 leaves it out)"; $(INSTALL) --editable '.[parity]'; fi
+	@touch $@

@@ -1,0 +1,113 @@
+"""The whole recipe, small enough for two CPU cores and a few minutes.
+
+Every stage is the real one: what is small is the student (random weights, its own vocabulary) and the amount of data.
+``demo.py:tiny`` is smaller still and learns nothing; the tests run it end to end.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    """Return the demo's config; ``arg`` is empty or ``tiny``."""
+    if arg not in (None, "", "tiny"):
+        raise ValueError(f"configs/demo.py knows no variant {arg!r}; use demo.py or demo.py:tiny")
+    config = ConfigDict()
+    config.name = "demo"
+    config.run = "runs/demo"  # outputs only; no result depends on it
+    config.seed = 0
+    config.questions = ConfigDict(
+        {
+            # source adapter -> how many questions to make of it, by benchmark
+            "brain": {"plane": 2400, "side": 400, "lobe": 600, "test_each": 200, "side_pixels": 112},
+            "medcalc": {"train_each": 400, "test_each": 100},
+            "icd10": {"train": 500, "test": 100},
+            "dicom": {"views_each": 6, "side_pixels": 112},
+            "medmcqa": {"test": 300},
+        }
+    )
+    config.distill = ConfigDict(
+        {
+            "endpoint": "",  # empty: the scripted teacher is started on loopback and stopped again
+            "model": "scripted",
+            "api_key_env": "",  # NAME of the environment variable that holds the key
+            "samples": 4,  # the paper: 16
+            "samples_per_request": 4,
+            "temperature": 0.6,
+            "top_p": 0.95,
+            "max_tokens": 1024,
+            "in_flight": 64,
+            "max_pixels": 262144,
+            "answer_format": "boxed",
+            # What the scripted teacher gets wrong on purpose, so that rejection has something to reject.
+            "scripted": {"wrong": 0.1, "malformed": 0.05, "truncated": 0.05},
+        }
+    )
+    config.traces = ConfigDict({"per_question": 2})  # the paper: up to 16 accepted traces a question
+    config.student = ConfigDict(
+        {
+            # A Hugging Face folder to start from; empty: random weights at the size below, and a vocabulary of its own.
+            "base": "",
+            "vocab_size": 1024,
+            "text": {
+                "hidden_size": 96,
+                "intermediate_size": 256,
+                "num_hidden_layers": 3,
+                "num_attention_heads": 3,
+                "num_key_value_heads": 1,
+                "rope_theta": 1000000.0,
+                "rms_norm_eps": 1e-6,
+                "mrope_section": (4, 6, 6),
+                "tie_word_embeddings": True,
+            },
+            "vision": {
+                "depth": 3,
+                "hidden_size": 96,
+                "intermediate_size": 256,
+                "num_heads": 3,
+                "window_size": 56,
+                "fullatt_block_indexes": (2,),
+            },
+        }
+    )
+    config.shard = ConfigDict({"max_pixels": 12544, "min_pixels": 3136, "records_per_shard": 2000})
+    config.train = ConfigDict(
+        {
+            "steps": 2200,
+            "rows_per_step": {"text": 4, "image": 4},
+            "tokens_per_row": 256,
+            "patches_per_row": 192,
+            "peak_learning_rate": 1e-3,  # the paper: 5e-5 on a pretrained student
+            "warmup_steps": 40,
+            "schedule": "cosine",
+            "weight_decay": 0.05,
+            "adam_b1": 0.9,
+            "adam_b2": 0.98,
+            "clip_norm": 1.0,
+            "dtype": "float32",
+            "mesh": {"data": 1, "fsdp": -1},
+            "loader_workers": 0,
+        }
+    )
+    config.checkpoint = ConfigDict({"every": 400, "keep": 2})
+    config.eval = ConfigDict(
+        {
+            "backend": "jax",
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "seeds": 1,
+            "max_new_tokens": 96,
+            "batch": 100,
+        }
+    )
+    config.export = ConfigDict({"dtype": "float32", "verify": ("structure", "transformers")})
+    if arg == "tiny":
+        config.questions.brain.update({"plane": 24, "side": 8, "lobe": 12, "test_each": 6})
+        config.questions.medcalc.update({"train_each": 6, "test_each": 3})
+        config.questions.icd10.update({"train": 12, "test": 6})
+        config.questions.dicom.views_each = 1
+        config.questions.medmcqa.test = 6
+        config.train.update({"steps": 8, "warmup_steps": 2})
+        config.checkpoint.every = 3
+        config.eval.update({"max_new_tokens": 12, "batch": 16})
+        config.shard.records_per_shard = 40
+    return config

@@ -1,0 +1,157 @@
+"""Config files: Python files with ``get_config(arg)`` that returns an ml-collections ConfigDict.
+
+``--config=FILE[:arg]`` names the file, ``--config.a.b=value`` overrides one field. Unlike plain absl config_flags, a
+misspelt field or a missing file is the user's error: one line, exit code 2, with a suggestion.
+"""
+
+import ast
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ml_collections import ConfigDict, FieldReference
+
+from octomed_jax.errors import UserError, did_you_mean
+
+
+def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """Load a config file and apply overrides.
+
+    Args:
+        spec: ``FILE.py`` or ``FILE.py:arg``.
+        overrides: strings ``a.b=value``; values are read as the type of the field they replace.
+
+    Returns:
+        The locked config.
+
+    Raises:
+        UserError: no such file, no ``get_config``, an unknown field, or a value of the wrong type.
+    """
+    path, arg = split_spec(spec)
+    module = load_module(path)
+    if not hasattr(module, "get_config"):
+        raise UserError(f"{path} has no get_config(); a config file defines one that returns a ConfigDict")
+    takes_arg = bool(inspect.signature(module.get_config).parameters)
+    if arg is not None and not takes_arg:
+        raise UserError(f"{path} takes no argument, but ':{arg}' was given")
+    config = module.get_config(arg) if takes_arg else module.get_config()
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"get_config() of {path} returned a {type(config).__name__}, not a ConfigDict")
+    for override in overrides:
+        apply_override(config, override)
+    return config.lock()
+
+
+def split_spec(spec: str) -> tuple[Path, str | None]:
+    """Split ``FILE.py:arg`` into path and argument (None when there is no colon)."""
+    name, colon, arg = spec.partition(":")
+    return Path(name), arg if colon else None
+
+
+def load_module(path: Path) -> ModuleType:
+    """Execute a config file as a module of its own.
+
+    Raises:
+        UserError: there is no such file, or it does not end in ``.py``.
+    """
+    if not path.is_file():
+        siblings = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise UserError(f"no such config file: {path}{did_you_mean(str(path), siblings)}")
+    if path.suffix != ".py":
+        raise UserError(f"{path} is not a Python config file (.py)")
+    spec = importlib.util.spec_from_file_location(f"octomed_config_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # A config may import its neighbours (configs/recipes/x.py imports configs/demo.py), as big_vision's do.
+    roots = [str(parent) for parent in path.resolve().parents[:3]]
+    sys.path[:0] = roots
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
+    finally:
+        for root in roots:
+            sys.path.remove(root)
+    return module
+
+
+def apply_override(config: ConfigDict, override: str) -> None:
+    """Apply one ``a.b=value`` to a config, in place.
+
+    Raises:
+        UserError: the field does not exist or the value has the wrong type.
+    """
+    name, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--config.{name} needs a value: --config.{name}=VALUE")
+    set_field(config, name, text)
+
+
+def set_field(config: ConfigDict, name: str, value: Any) -> None:
+    """Set the dotted field ``name``; a string is read as the type of the field it replaces.
+
+    Raises:
+        UserError: the field does not exist or the value has the wrong type.
+    """
+    node: Any = config
+    *parents, leaf = name.split(".")
+    for depth, part in enumerate([*parents, leaf]):
+        if not isinstance(node, ConfigDict) or part not in node:
+            known = sorted(node.keys()) if isinstance(node, ConfigDict) else []
+            where = ".".join(name.split(".")[:depth])
+            inside = f"config.{where}" if where else "the config"
+            raise UserError(f"no field {part!r} in {inside}{did_you_mean(part, known)}; known: {', '.join(known)}")
+        if depth < len(parents):
+            node = node[part]
+    if isinstance(node[leaf], ConfigDict):
+        raise UserError(f"config.{name} is a group of fields: {', '.join(sorted(node[leaf].keys()))}; set one of them")
+    node[leaf] = _as_type_of(node[leaf], value, name)
+
+
+def _as_type_of(old: Any, value: Any, name: str) -> Any:
+    """Return ``value`` in the type of ``old``, reading it from text where it is text."""
+    kind = type(old).__name__
+    refusal = UserError(f"config.{name}={value!r} is no {kind}; it is now {old!r}")
+    if isinstance(value, str) and not isinstance(old, str):
+        if isinstance(old, bool):
+            spellings = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+            if value.lower() not in spellings:
+                raise refusal
+            return spellings[value.lower()]
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError) as error:
+            if old is None or isinstance(old, (tuple, list)):
+                value = value if old is None else tuple(part for part in value.split(",") if part)
+            else:
+                raise refusal from error
+    if old is None:
+        return value
+    if isinstance(old, (tuple, list)):
+        return type(old)(value) if isinstance(value, (tuple, list)) else type(old)([value])
+    if isinstance(old, bool) or isinstance(value, bool):
+        if type(old) is not type(value):
+            raise refusal
+        return value
+    if isinstance(old, float) and isinstance(value, int):
+        return float(value)
+    if not isinstance(value, type(old)):
+        raise refusal
+    return value
+
+
+def plain(config: Any) -> Any:
+    """Return a config as plain JSON data (ConfigDict to dict, tuples to lists)."""
+    if isinstance(config, FieldReference):
+        return plain(config.get())
+    if isinstance(config, (ConfigDict, Mapping)):
+        return {key: plain(config[key]) for key in sorted(config.keys())}
+    if isinstance(config, (list, tuple)):
+        return [plain(item) for item in config]
+    json.dumps(config)  # a config holds plain data only; anything else is a bug of the config file
+    return config

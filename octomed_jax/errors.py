@@ -1,0 +1,30 @@
+"""The ways a command can end, as exceptions; the command line turns each into one line and an exit code."""
+
+
+class UserError(ValueError):
+    """The user's input or config is wrong and nothing was changed (exit 2).
+
+    The message is one line that names the culprit and the cure.
+    """
+
+    exit_code = 2
+
+
+class TryAgain(RuntimeError):
+    """Running the same command again can help: a lost peer, an unreachable endpoint, a full disk (exit 42)."""
+
+    exit_code = 42
+
+
+class StopAndLook(RuntimeError):
+    """A person must look: non-finite loss or corrupt data; the last good state is kept (exit 43)."""
+
+    exit_code = 43
+
+
+def did_you_mean(word: str, known: "list[str] | tuple[str, ...]") -> str:
+    """Return ``" (did you mean 'x'?)"`` for the closest of ``known``, or an empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,177 @@
+"""The words of the house (see docs/words.md) as frozen dataclasses, and their Arrow schemas.
+
+The question columns are a superset of those that OctoMed's published data sets use: ``image, image_hash, question,
+options, answer, responses``.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+TASKS = ("mcq", "yes_no", "short_answer", "numeric", "multi_label", "classification", "report", "instruction")
+ACCESS_CLASSES = ("open", "credentialed")
+VERDICTS = ("correct", "wrong", "unparsed", "truncated")
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One item to be answered.
+
+    Attributes:
+        id: unique, stable, made of ``[a-z0-9_.:-]``; ``<source>:<...>``.
+        source: name of the source adapter, such as ``medcalc``.
+        benchmark: name under which results are reported, such as ``plane`` or ``cha2ds2_vasc``.
+        split: ``train`` or ``test``; a test question is never distilled.
+        task: one of TASKS.
+        question: the text, without options and without an answer instruction.
+        options: option texts without letter prefixes; empty for open tasks.
+        answer: gold. mcq and classification: the option's text; numeric: a decimal; multi_label: joined by ``;``.
+        aliases: other spellings of the gold that count as right.
+        lower_limit, upper_limit: accepted range of a numeric answer (inclusive); None for exact comparison.
+        images: encoded image files (PNG or JPEG), in order of appearance before the text.
+        image_hashes: SHA-256 of each image's bytes.
+        explanation: the source's own worked explanation, if it has one (what a scripted teacher draws on).
+        cluster: patient, study, brain or calculator: what may not be split between train and test.
+        modality, body_region: where known.
+        licence: SPDX id or short text.
+        access: one of ACCESS_CLASSES.
+    """
+
+    id: str
+    source: str
+    benchmark: str
+    split: str
+    task: str
+    question: str
+    answer: str
+    options: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    lower_limit: float | None = None
+    upper_limit: float | None = None
+    images: tuple[bytes, ...] = ()
+    image_hashes: tuple[str, ...] = ()
+    explanation: str = ""
+    cluster: str = ""
+    modality: str = ""
+    body_region: str = ""
+    licence: str = ""
+    access: str = "open"
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"question {self.id}: unknown task {self.task!r}, one of {', '.join(TASKS)}")
+        if self.access not in ACCESS_CLASSES:
+            raise ValueError(f"question {self.id}: unknown access class {self.access!r}")
+        if self.split not in ("train", "test"):
+            raise ValueError(f"question {self.id}: split {self.split!r} is neither 'train' nor 'test'")
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One sampled teacher response to one question, whatever became of it; never changed once written."""
+
+    question_id: str
+    sample_index: int
+    group: int
+    seed: int
+    request_hash: str
+    teacher: str
+    response: str
+    reasoning: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    error: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the verifier read in one attempt."""
+
+    verdict: str
+    extracted: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One entry of a shard: a question with its images once, and its accepted responses."""
+
+    question: Question
+    responses: tuple[str, ...]
+
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+QUESTION_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("benchmark", pa.string()),
+        ("split", pa.string()),
+        ("task", pa.string()),
+        ("question", pa.string()),
+        ("options", pa.list_(pa.string())),
+        ("answer", pa.string()),
+        ("aliases", pa.list_(pa.string())),
+        ("lower_limit", pa.float64()),
+        ("upper_limit", pa.float64()),
+        ("image", pa.list_(_IMAGE)),
+        ("image_hash", pa.list_(pa.string())),
+        ("explanation", pa.string()),
+        ("cluster", pa.string()),
+        ("modality", pa.string()),
+        ("body_region", pa.string()),
+        ("licence", pa.string()),
+        ("access", pa.string()),
+    ]
+)
+
+ATTEMPT_SCHEMA = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("sample_index", pa.int32()),
+        ("group", pa.int32()),
+        ("seed", pa.int64()),
+        ("request_hash", pa.string()),
+        ("teacher", pa.string()),
+        ("response", pa.string()),
+        ("reasoning", pa.string()),
+        ("finish_reason", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+        ("error", pa.string()),
+    ]
+)
+
+VERDICT_SCHEMA = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("sample_index", pa.int32()),
+        ("verdict", pa.string()),
+        ("extracted", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def question_to_row(question: Question) -> dict[str, Any]:
+    """Return a question as a row of QUESTION_SCHEMA."""
+    row = {field.name: getattr(question, field.name) for field in dataclasses.fields(question)}
+    row["image"] = [{"bytes": data, "path": None} for data in row.pop("images")]
+    row["image_hash"] = list(row.pop("image_hashes"))
+    row["options"], row["aliases"] = list(question.options), list(question.aliases)
+    return row
+
+
+def question_from_row(row: Mapping[str, Any]) -> Question:
+    """Return the question of a row of QUESTION_SCHEMA; other columns are ignored."""
+    names = {field.name for field in dataclasses.fields(Question)}
+    fields = {name: value for name, value in row.items() if name in names}
+    fields["images"] = tuple(image["bytes"] for image in row.get("image") or ())
+    fields["image_hashes"] = tuple(row.get("image_hash") or ())
+    fields["options"] = tuple(row.get("options") or ())
+    fields["aliases"] = tuple(row.get("aliases") or ())
+    return Question(**fields)

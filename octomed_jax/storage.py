@@ -1,0 +1,284 @@
+"""Where stages put their results: folders with a manifest, written whole or not at all.
+
+This is the only module that knows that a folder may lie in a bucket. Paths are ``etils.epath.Path``, which reads
+``gs://`` names and ordinary ones alike. A folder is staged beside its final place and renamed when it is complete,
+so that a killed stage leaves nothing that looks finished.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from octomed_jax import __version__
+from octomed_jax.errors import StopAndLook, TryAgain, UserError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+PathLike = str | os.PathLike[str]
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: PathLike) -> str:
+    """Return the SHA-256 of a file in hex, read in pieces."""
+    digest = hashlib.sha256()
+    with epath.Path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """Return ``value`` as JSON with one spelling only: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint(value: Any) -> str:
+    """Return a 16-digit hex name for plain data, equal for equal data."""
+    return sha256_bytes(canonical_json(value).encode())[:16]
+
+
+def write_bytes(path: PathLike, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        TryAgain: the disk is full.
+    """
+    path = epath.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.partial"
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise explain_os_error(error, path) from error
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write indented JSON with a closing newline, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: PathLike) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: there is no such file.
+        StopAndLook: the file is not JSON.
+    """
+    path = epath.Path(path)
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"no such file: {path}") from error
+    except json.JSONDecodeError as error:
+        raise StopAndLook(f"{path} is not valid JSON (line {error.lineno}); remove it and run the stage again") from error
+
+
+def explain_os_error(error: OSError, path: PathLike) -> Exception:
+    """Turn an error of the operating system into one of ours that says what to do."""
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TryAgain(f"no space left while writing {path}; free some space and run the same command again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(f"cannot write {path}: {error.strerror}; choose another folder")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return UserError(f"cannot write {path}: {error.strerror}; something else lies there")
+    return error
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a stage's folder says about itself. Holds no times and no paths, so equal work gives equal bytes.
+
+    Attributes:
+        stage: the verb that wrote the folder, such as ``questions``.
+        config: the part of the config that the result depends on.
+        inputs: stage name to the ``identity`` of the manifest that was read.
+        counts: how many of what; plain numbers, possibly nested by source.
+        files: file name (relative, ``/`` as separator) to SHA-256.
+        licences: the distinct licences of the sources that went in.
+        access: ``open`` or ``credentialed`` (the strictest of the sources).
+        extra: anything else a later stage needs.
+        code_version: the package version.
+        code_commit: the commit of the checkout, or ``unknown``. Not part of the identity.
+    """
+
+    stage: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    counts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    licences: tuple[str, ...] = ()
+    access: str = "open"
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+    code_version: str = __version__
+    code_commit: str = dataclasses.field(default_factory=lambda: code_commit())
+
+    @property
+    def identity(self) -> str:
+        """A hash of everything in the manifest but the commit: the name by which later stages know this folder."""
+        fields = dataclasses.asdict(self)
+        fields.pop("code_commit")
+        return fingerprint(fields)
+
+    @property
+    def request(self) -> str:
+        """A hash of what was asked for (stage, config, inputs, version), known before the work is done."""
+        return request_of(self.stage, self.config, self.inputs)
+
+
+def request_of(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Return the hash that names a piece of work before it is done."""
+    return fingerprint([FORMAT_VERSION, __version__, stage, dict(config), dict(inputs)])
+
+
+def code_commit() -> str:
+    """Return the commit of the checkout this package runs from, or ``unknown``."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return "unknown"
+    result = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10
+    )
+    return result.stdout.strip() or "unknown"
+
+
+def write_manifest(folder: PathLike, manifest: Manifest) -> None:
+    """Write ``manifest.json`` into a folder; call it last."""
+    write_json(epath.Path(folder) / MANIFEST, dataclasses.asdict(manifest))
+
+
+def read_manifest(folder: PathLike, stage: str) -> Manifest:
+    """Read the manifest of a finished stage.
+
+    Raises:
+        UserError: the folder is missing, unfinished, or another stage's.
+    """
+    folder = epath.Path(folder)
+    path = folder / MANIFEST
+    if not path.exists():
+        state = "is not finished" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {state}; make it first with `octomed {stage}` (or `octomed demo`)")
+    fields = read_json(path)
+    if fields.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {fields.get('format_version')}, this program reads {FORMAT_VERSION}; "
+            "make the folder again"
+        )
+    if fields["stage"] != stage:
+        raise UserError(f"{folder} holds the result of `octomed {fields['stage']}`, not of `octomed {stage}`")
+    fields["licences"] = tuple(fields["licences"])
+    return Manifest(**fields)
+
+
+def finished(folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Manifest | None:
+    """Return the manifest if exactly this work is already done in ``folder``, None if it is not begun or unfinished.
+
+    Raises:
+        UserError: the folder holds finished work of another config or other inputs; it is never overwritten.
+    """
+    folder = epath.Path(folder)
+    if not (folder / MANIFEST).exists():
+        return None
+    manifest = read_manifest(folder, stage)
+    if manifest.request == request_of(stage, config, inputs):
+        return manifest
+    raise UserError(
+        f"{folder} was made with other settings ({_difference(manifest, config, inputs)}); "
+        "remove that folder or choose another --workdir"
+    )
+
+
+def _difference(manifest: Manifest, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    if manifest.code_version != __version__:
+        return f"version {manifest.code_version} -> {__version__}"
+    old, new = flatten(json.loads(canonical_json(manifest.config))), flatten(json.loads(canonical_json(dict(config))))
+    changed = [
+        f"{key}: {old.get(key, 'nothing')!r} -> {new.get(key, 'nothing')!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, "nothing") != new.get(key, "nothing")
+    ]
+    changed += [f"the {name} it was made from" for name in inputs if manifest.inputs.get(name) != inputs[name]]
+    more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
+    return ", ".join(changed[:2]) + more
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one mapping with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+@contextlib.contextmanager
+def staged_folder(folder: PathLike) -> Iterator[epath.Path]:
+    """Yield an empty folder beside ``folder`` that takes its place when the block ends without an error.
+
+    Raises:
+        UserError: ``folder`` exists and is not empty (nothing is overwritten).
+    """
+    final = epath.Path(folder)
+    if final.exists() and any(final.iterdir()):
+        raise UserError(f"{final} already exists and is not empty; remove it or choose another folder")
+    staging = final.parent / f".{final.name}.partial"
+    try:
+        if staging.exists():
+            staging.rmtree()
+        staging.mkdir(parents=True)
+        yield staging
+        if final.exists():
+            final.rmdir()
+        staging.rename(final)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            if staging.exists():
+                staging.rmtree()
+        if isinstance(error, OSError):
+            raise explain_os_error(error, final) from error
+        raise
+
+
+def hash_files(folder: PathLike, pattern: str = "**/*") -> dict[str, str]:
+    """Return relative name to SHA-256 for the files under ``folder``, in sorted order, the manifest left out."""
+    folder = epath.Path(folder)
+    files = sorted(path for path in folder.glob(pattern) if path.is_file() and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def inside(folder: PathLike, name: str) -> Path:
+    """Return ``folder/name``, refusing names that lead out of the folder, absolute ones and symbolic links.
+
+    Raises:
+        UserError: ``name`` leaves ``folder``.
+    """
+    root = Path(folder).resolve()
+    path = root / name
+    if Path(name).is_absolute() or ".." in Path(name).parts or not path.resolve().is_relative_to(root):
+        raise UserError(f"{name!r} leads out of {folder}; refusing to follow it")
+    return path
