@@ -1,0 +1,167 @@
+"""Which of our parameters is which tensor of the published checkpoints.
+
+Exports always use the published (hub) layout: ``visual.*``, ``model.*``, ``lm_head.weight``. Ours stacks the layers of
+a tower along a first axis and stores matrices as [inputs, outputs]; the hub has one tensor a layer, [outputs, inputs].
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
+
+# ours below a layer -> hub below `model.layers.N.`; a name that ends in `kernel` is stored transposed
+TEXT_LAYER = {
+    "attention_norm.scale": "input_layernorm.weight",
+    "attention.q.kernel": "self_attn.q_proj.weight",
+    "attention.q.bias": "self_attn.q_proj.bias",
+    "attention.k.kernel": "self_attn.k_proj.weight",
+    "attention.k.bias": "self_attn.k_proj.bias",
+    "attention.v.kernel": "self_attn.v_proj.weight",
+    "attention.v.bias": "self_attn.v_proj.bias",
+    "attention.o.kernel": "self_attn.o_proj.weight",
+    "mlp_norm.scale": "post_attention_layernorm.weight",
+    "mlp.gate.kernel": "mlp.gate_proj.weight",
+    "mlp.up.kernel": "mlp.up_proj.weight",
+    "mlp.down.kernel": "mlp.down_proj.weight",
+}
+VISION_BLOCK = {
+    "attention_norm.scale": "norm1.weight",
+    "qkv.kernel": "attn.qkv.weight",
+    "qkv.bias": "attn.qkv.bias",
+    "out.kernel": "attn.proj.weight",
+    "out.bias": "attn.proj.bias",
+    "mlp_norm.scale": "norm2.weight",
+    "mlp.gate.kernel": "mlp.gate_proj.weight",
+    "mlp.gate.bias": "mlp.gate_proj.bias",
+    "mlp.up.kernel": "mlp.up_proj.weight",
+    "mlp.up.bias": "mlp.up_proj.bias",
+    "mlp.down.kernel": "mlp.down_proj.weight",
+    "mlp.down.bias": "mlp.down_proj.bias",
+}
+SINGLE = {
+    "text.embedding": "model.embed_tokens.weight",
+    "text.norm.scale": "model.norm.weight",
+    "head.kernel": "lm_head.weight",
+    "vision.patch_embed.kernel": "visual.patch_embed.proj.weight",
+    "vision.merger.norm.scale": "visual.merger.ln_q.weight",
+    "vision.merger.up.kernel": "visual.merger.mlp.0.weight",
+    "vision.merger.up.bias": "visual.merger.mlp.0.bias",
+    "vision.merger.down.kernel": "visual.merger.mlp.2.weight",
+    "vision.merger.down.bias": "visual.merger.mlp.2.bias",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class HubTensor:
+    """One tensor of the hub layout.
+
+    Attributes:
+        name: the published name.
+        ours: dotted name of our parameter.
+        layer: index along the stack, None for parameters without one.
+        shape: the hub's shape.
+    """
+
+    name: str
+    ours: str
+    layer: int | None
+    shape: tuple[int, ...]
+
+    def from_ours(self, leaf: Any) -> np.ndarray:
+        """Return the hub's array from our (possibly stacked) parameter."""
+        part = np.asarray(leaf if self.layer is None else leaf[self.layer])
+        return np.ascontiguousarray((part.T if self.transposed else part).reshape(self.shape))
+
+    def to_ours(self, array: np.ndarray) -> np.ndarray:
+        """Return our array (one layer of it) from the hub's."""
+        if not self.transposed:
+            return array
+        return array.reshape(array.shape[0], -1).T
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the hub stores [outputs, inputs] where we store [inputs, outputs]."""
+        return self.ours.endswith("kernel")
+
+
+def hub_tensors(config: Qwen25VLConfig, parameters: Mapping[str, Any]) -> Iterator[HubTensor]:
+    """Yield all tensors of the hub layout, in the order of the published index.
+
+    Args:
+        config: the model's.
+        parameters: our parameters or their abstract shapes, as a nested tree.
+    """
+    flat = flatten_names(parameters)
+    covered = set()
+
+    def entry(name: str, ours: str, layer: int | None) -> HubTensor:
+        covered.add(ours)
+        shape = tuple(flat[ours].shape[0 if layer is None else 1 :])
+        shape = shape[::-1] if ours.endswith("kernel") else shape
+        if name == "visual.patch_embed.proj.weight":  # a convolution in the reference
+            vision = config.vision
+            shape = (shape[0], vision.in_channels, vision.temporal_patch_size, vision.patch_size, vision.patch_size)
+        return HubTensor(name, ours, layer, shape)
+
+    tensors = [entry(name, ours, None) for ours, name in SINGLE.items() if ours in flat]
+    for table, ours_prefix, hub_prefix, depth in (
+        (TEXT_LAYER, "text.layers", "model.layers", config.text.num_hidden_layers),
+        (VISION_BLOCK, "vision.blocks", "visual.blocks", config.vision.depth),
+    ):
+        for layer in range(depth):
+            tensors += [
+                entry(f"{hub_prefix}.{layer}.{name}", f"{ours_prefix}.{ours}", layer) for ours, name in table.items()
+            ]
+    assert covered == set(flat), f"parameters without a published name: {sorted(set(flat) - covered)}"
+    yield from sorted(tensors, key=lambda tensor: _natural(tensor.name))
+
+
+def flatten_names(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested tree as dotted names to leaves."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten_names(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def unflatten_names(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nested tree of dotted names."""
+    tree: dict[str, Any] = {}
+    for name, leaf in flat.items():
+        *parents, last = name.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = leaf
+    return tree
+
+
+def parameters_from_hub(
+    config: Qwen25VLConfig, abstract: Mapping[str, Any], read: Callable[[str], np.ndarray]
+) -> dict[str, Any]:
+    """Return our parameters (float32, on the host), reading each hub tensor once by name."""
+    flat: dict[str, Any] = {}
+    shapes = flatten_names(abstract)
+    for tensor in hub_tensors(config, abstract):
+        part = tensor.to_ours(np.asarray(read(tensor.name), np.float32))
+        if tensor.layer is None:
+            flat[tensor.ours] = part
+        else:
+            flat.setdefault(tensor.ours, np.empty(shapes[tensor.ours].shape, np.float32))[tensor.layer] = part
+    return unflatten_names(flat)
+
+
+def modern_name(name: str) -> str:
+    """Return the in-memory name (transformers 4.52 and later) of a published one."""
+    if name.startswith("visual."):
+        return f"model.{name}"
+    if name.startswith("model."):
+        return f"model.language_model.{name.removeprefix('model.')}"
+    return name
+
+
+def _natural(name: str) -> tuple:
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in name.split("."))

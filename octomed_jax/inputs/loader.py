@@ -1,0 +1,75 @@
+"""The Grain loader: step number in, assembled batches out. This file alone imports grain.
+
+A step's batch is a pure function of the step number, so the whole iterator state is one number, and what a step holds
+does not depend on how many processes read it: each takes its share of the same rows.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import grain
+import numpy as np
+from absl import flags
+
+from octomed_jax.inputs.examples import Example
+from octomed_jax.inputs.plan import RowPlan
+from octomed_jax.inputs.render import example_builder
+from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.traces.shards import ShardReader
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which part of a step's rows this process assembles.
+
+    Attributes:
+        index, count: this process of how many.
+        multiple: rows of a bucket are filled up with empty ones to a multiple of this (the devices of the batch axes).
+    """
+
+    index: int = 0
+    count: int = 1
+    multiple: int = 1
+
+
+class StepSource(grain.sources.RandomAccessDataSource):
+    """Batches by step number."""
+
+    def __init__(
+        self, plan: RowPlan, shards: Path, student: Path, answer_format: str, first: int, steps: int, share: Share
+    ):
+        self._rows = [plan.step(step).rows for step in range(first, steps)]
+        self._rows_per_step, self._buckets = dict(plan.rows_per_step), plan.buckets
+        self._where = np.stack([plan.index.record, plan.index.response], -1)
+        self._reader = ShardReader(shards)
+        self._builder = example_builder(student, answer_format)
+        self._share = share
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, offset: int) -> dict[str, dict[str, np.ndarray]]:
+        return {bucket.name: self._assemble(self._rows[offset][bucket.name], bucket) for bucket in self._buckets}
+
+    def _assemble(self, rows: tuple[tuple[int, ...], ...], bucket: Bucket) -> dict[str, np.ndarray]:
+        share = self._share
+        count = -(-self._rows_per_step[bucket.name] // share.multiple) * share.multiple
+        mine = rows[share.index * count // share.count : (share.index + 1) * count // share.count]
+        examples = [[self._example(number) for number in row] for row in mine]
+        return assemble(examples, count // share.count, bucket, self._builder.spec)
+
+    def _example(self, number: int) -> Example:
+        record_number, response = (int(value) for value in self._where[number])
+        record = self._reader[record_number]
+        return self._builder.build(record.question, record.responses[response])
+
+
+def batches(source: StepSource, workers: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+    """Yield the batches of ``source`` in order, read ahead by threads, or by worker processes if ``workers`` > 0."""
+    if workers and not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # Grain's worker processes read absl flags, which our command line does not parse
+    dataset = grain.MapDataset.source(source).to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
+    if workers:
+        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4))
+    return iter(dataset)

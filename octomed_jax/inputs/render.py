@@ -1,0 +1,121 @@
+"""The index of a set of shards: what every (record, response) takes, and the hash of what rendered it."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.examples import ExampleBuilder
+from octomed_jax.inputs.plan import ExampleIndex
+from octomed_jax.inputs.tokenizer import load_tokenizer
+from octomed_jax.schema import Record
+from octomed_jax.storage import fingerprint, sha256_file
+
+INDEX = "index.npz"
+RENDER_VERSION = 1  # of the template, the positions and the window layout
+
+
+def read_patch_spec(folder: str | Path) -> PatchSpec:
+    """Read how a student folder cuts images: preprocessor_config.json, and the window of config.json.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    fields = {}
+    for name in ("preprocessor_config.json", "config.json"):
+        path = Path(folder) / name
+        if not path.is_file():
+            raise UserError(f"no {name} in {folder}; a student folder holds one")
+        fields[name] = json.loads(path.read_text())
+    pixels, vision = fields["preprocessor_config.json"], fields["config.json"]["vision_config"]
+    size = pixels.get("size") or {}
+    patch, merge = pixels.get("patch_size", 14), pixels.get("merge_size", 2)
+    return PatchSpec(
+        patch_size=patch,
+        merge_size=merge,
+        temporal_patch_size=pixels.get("temporal_patch_size", 2),
+        window_cells=vision.get("window_size", 112) // patch // merge,
+        min_pixels=pixels.get("min_pixels") or size["shortest_edge"],
+        max_pixels=pixels.get("max_pixels") or size["longest_edge"],
+    )
+
+
+def example_builder(student: str | Path, answer_format: str) -> ExampleBuilder:
+    """Return what renders examples for a student folder."""
+    return ExampleBuilder(load_tokenizer(student), read_patch_spec(student), answer_format)
+
+
+def render_key(student: str | Path, answer_format: str) -> str:
+    """Return the hash of everything that decides how a record becomes tokens and patches."""
+    spec = read_patch_spec(student)
+    tokenizer = sha256_file(Path(student) / "tokenizer.json")
+    return fingerprint([RENDER_VERSION, tokenizer, [str(spec)], answer_format])
+
+
+def render_index(
+    records: Sequence[Record], student: str | Path, answer_format: str, advance: Callable[[], None] = lambda: None
+) -> ExampleIndex:
+    """Measure every (record, response), in order; ``advance`` is called once a record."""
+    builder = example_builder(student, answer_format)
+    columns: dict[str, list[int]] = {name: [] for name in ("record", "response", "tokens", "patches", "slots", "source")}
+    sources: dict[str, int] = {}
+    for number, record in enumerate(records):
+        source = sources.setdefault(record.question.benchmark, len(sources))
+        for response, text in enumerate(record.responses):
+            size = builder.measure(record.question, text)
+            entry = (number, response, size.tokens, size.patches, size.slots, source)
+            for column, value in zip(columns.values(), entry, strict=True):
+                column.append(value)
+        advance()
+    arrays = {name: np.asarray(column, np.int32) for name, column in columns.items()}
+    return ExampleIndex(**arrays, sources=tuple(sources), render_key=render_key(student, answer_format))
+
+
+def write_index(path: Path, index: ExampleIndex) -> None:
+    """Write the index as plain arrays (no pickle). Call inside a staged folder."""
+    np.savez(
+        path,
+        record=index.record,
+        response=index.response,
+        tokens=index.tokens,
+        patches=index.patches,
+        windows=index.slots,
+        source=index.source,
+        sources=np.asarray(index.sources),
+        render_key=np.asarray(index.render_key),
+    )
+
+
+def read_index(folder: str | Path, student: str | Path, answer_format: str) -> ExampleIndex:
+    """Read the index of a folder of shards.
+
+    Raises:
+        UserError: it was rendered with another tokenizer, template or pixel cap.
+        StopAndLook: it is damaged.
+    """
+    path = Path(folder) / INDEX
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            index = ExampleIndex(
+                record=arrays["record"],
+                response=arrays["response"],
+                tokens=arrays["tokens"],
+                patches=arrays["patches"],
+                slots=arrays["windows"],
+                source=arrays["source"],
+                sources=tuple(str(name) for name in arrays["sources"]),
+                render_key=str(arrays["render_key"]),
+            )
+    except FileNotFoundError as error:
+        raise UserError(f"no {INDEX} in {folder}; make it with `octomed shard`") from error
+    except (ValueError, KeyError, OSError) as error:
+        raise StopAndLook(f"{path} is damaged ({error}); write the shards again") from error
+    if index.render_key != render_key(student, answer_format):
+        raise UserError(
+            f"{path} was rendered with another tokenizer, template or pixel limit than {student} has; "
+            "run `octomed shard` again"
+        )
+    return index

@@ -1,0 +1,121 @@
+"""The language model: Qwen2.5 decoder layers with three-axis rotary positions, scanned over a stack.
+
+Source of the numbers: transformers 4.57.1, modeling_qwen2_5_vl.
+
+Legend: B batch, L tokens, M cached tokens, D model, H heads, K kv heads, E values of a head, F angles of a head.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
+from octomed_jax.models.ops.attention import attention
+from octomed_jax.models.ops.rope import cos_sin, mrope_angles, rotate
+from octomed_jax.models.qwen2_5_vl.config import TextConfig
+
+
+class Cache(NamedTuple):
+    """Keys and values of the tokens so far, of all layers: [layers, B, M, K, E]."""
+
+    keys: Float[Array, "layers B M K E"]
+    values: Float[Array, "layers B M K E"]
+
+
+class SelfAttention(nnx.Module):
+    """Grouped-query attention with rotary positions."""
+
+    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+        width, heads, kv_heads = config.head_dim, config.num_attention_heads, config.num_key_value_heads
+        self.q = Linear(config.hidden_size, heads * width, bias=True, rngs=rngs)
+        self.k = Linear(config.hidden_size, kv_heads * width, bias=True, rngs=rngs)
+        self.v = Linear(config.hidden_size, kv_heads * width, bias=True, rngs=rngs)
+        self.o = Linear(heads * width, config.hidden_size, bias=False, rngs=rngs)
+        self.width = width
+
+    def project(self, x_BLD: Array, cos_BLE: Array, sin_BLE: Array) -> tuple[Array, Array, Array]:
+        """Return rotated queries and keys, and values: [B, L, heads, E]."""
+        split = (*x_BLD.shape[:2], -1, self.width)
+        q_BLHE, k_BLKE = self.q(x_BLD).reshape(split), self.k(x_BLD).reshape(split)
+        return rotate(q_BLHE, cos_BLE, sin_BLE), rotate(k_BLKE, cos_BLE, sin_BLE), self.v(x_BLD).reshape(split)
+
+
+class DecoderLayer(nnx.Module):
+    """Pre-norm attention and SwiGLU, each added to the stream."""
+
+    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+        self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.attention = SelfAttention(config, rngs=rngs)
+        self.mlp_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, bias=False, rngs=rngs)
+
+    def __call__(self, x_BLD: Array, cos: Array, sin: Array, mask_BLL: Array) -> tuple[Array, tuple[Array, Array]]:
+        """Return the new stream, and the keys and values for a cache."""
+        q, k, v = self.attention.project(self.attention_norm(x_BLD), cos, sin)
+        return self._finish(x_BLD, attention(q, k, v, mask_BLL)), (k, v)
+
+    def decode(
+        self, x_B1D: Array, cos: Array, sin: Array, mask_B1M: Array, keys: Array, values: Array, at: Array
+    ) -> tuple[Array, tuple[Array, Array]]:
+        """Return the new stream of one token, and the cache of this layer with it written at ``at``."""
+        q, k, v = self.attention.project(self.attention_norm(x_B1D), cos, sin)
+        keys = jax.lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), at, axis=1)
+        values = jax.lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), at, axis=1)
+        return self._finish(x_B1D, attention(q, keys, values, mask_B1M)), (keys, values)
+
+    def _finish(self, x: Array, heads: Array) -> Array:
+        x = x + self.attention.o(heads.reshape(*x.shape[:2], -1))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class LanguageModel(nnx.Module):
+    """Token embeddings, the stack of layers, and the last norm. The head is the model's."""
+
+    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.embedding = nnx.Param(0.02 * jax.random.normal(rngs.params(), (config.vocab_size, config.hidden_size)))
+        make = nnx.vmap(lambda keys: DecoderLayer(config, rngs=keys))
+        self.layers = nnx.split_rngs(splits=config.num_hidden_layers)(make)(rngs)
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def embed(self, input_ids_BL: Int[Array, "B L"], dtype: jnp.dtype) -> Float[Array, "B L D"]:
+        """Return token embeddings."""
+        return self.embedding[...][input_ids_BL].astype(dtype)
+
+    def _rotary(self, position_ids_B3L: Array, dtype: jnp.dtype) -> tuple[Array, Array]:
+        config = self.config
+        cos, sin = cos_sin(
+            mrope_angles(position_ids_B3L, config.head_dim, config.rope_theta, config.mrope_section)
+        )
+        return cos.astype(dtype), sin.astype(dtype)
+
+    def __call__(
+        self, x_BLD: Float[Array, "B L D"], position_ids_B3L: Int[Array, "B 3 L"], mask_BLL: Bool[Array, "B L L"],
+        remat: bool = False,
+    ) -> tuple[Float[Array, "B L D"], Cache]:
+        """Return hidden states after the last norm, and keys and values of all layers."""
+        cos, sin = self._rotary(position_ids_B3L, x_BLD.dtype)
+        graph, stack = nnx.split(self.layers)
+
+        def body(x: Array, layer: nnx.State) -> tuple[Array, tuple[Array, Array]]:
+            return nnx.merge(graph, layer)(x, cos, sin, mask_BLL)
+
+        x_BLD, (keys, values) = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BLD, stack)
+        return self.norm(x_BLD), Cache(keys, values)
+
+    def decode(
+        self, x_B1D: Array, position_ids_B31: Array, mask_B1M: Array, cache: Cache, at: Array
+    ) -> tuple[Float[Array, "B 1 D"], Cache]:
+        """Return the hidden state of one more token, written into the cache at ``at``."""
+        cos, sin = self._rotary(position_ids_B31, x_B1D.dtype)
+        graph, stack = nnx.split(self.layers)
+
+        def body(x: Array, layer: tuple[nnx.State, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+            weights, keys, values = layer
+            return nnx.merge(graph, weights).decode(x, cos, sin, mask_B1M, keys, values, at)
+
+        x_B1D, (keys, values) = jax.lax.scan(body, x_B1D, (stack, cache.keys, cache.values))
+        return self.norm(x_B1D), Cache(keys, values)

@@ -1,0 +1,29 @@
+"""The text of a user turn. Teacher, student and evaluation ask with the same words, so it stands below all of them."""
+
+from octomed_jax.schema import Question
+
+# Seen in the released model's use and in II-Medical's notes; see docs/paper.md for what is known of the paper's prompts.
+BOXED_SUFFIX = "Please reason step-by-step, and put your final answer within \\boxed{}."
+DIRECT_SUFFIX = "Answer in a short word or phrase."
+SUFFIXES = {"boxed": BOXED_SUFFIX, "direct": DIRECT_SUFFIX}
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def user_text(question: Question, answer_format: str = "boxed") -> str:
+    """Return the user turn of a question: its text, its options, and how to answer.
+
+    Multiple choice shows lettered options; classification lists its labels in one line, without letters.
+
+    Raises:
+        ValueError: ``answer_format`` is unknown.
+    """
+    if answer_format not in SUFFIXES:
+        raise ValueError(f"unknown answer_format {answer_format!r}, one of {', '.join(SUFFIXES)}")
+    lines = [question.question]
+    if question.task == "mcq":
+        lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False)]
+    elif question.options:
+        lines.append("Options: " + ", ".join(question.options))
+    lines.append(SUFFIXES[answer_format])
+    return "\n".join(lines)
