@@ -19,7 +19,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         {
             # source adapter -> how many questions to make of it, by benchmark
             "brain": {"plane": 2400, "side": 400, "lobe": 600, "test_each": 200, "side_pixels": 112},
-            "medcalc": {"train_each": 400, "test_each": 100},
+            "medcalc": {"train_each": 400, "score_train_each": 1000, "test_each": 100},
             "icd10": {"train": 500, "test": 100},
             "dicom": {"views_each": 6, "side_pixels": 112},
             "medmcqa": {"test": 300},
@@ -73,7 +73,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.train = ConfigDict(
         {
             "steps": 2200,
-            "rows_per_step": {"text": 4, "image": 4},
+            "examples_per_step": 16,  # the paper: 512
             "tokens_per_row": 256,
             "patches_per_row": 192,
             "peak_learning_rate": 1e-3,  # the paper: 5e-5 on a pretrained student
@@ -84,6 +84,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "adam_b2": 0.98,
             "clip_norm": 1.0,
             "dtype": "float32",
+            "remat": False,
             "mesh": {"data": 1, "fsdp": -1},
             "loader_workers": 0,
         }
@@ -102,7 +103,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.export = ConfigDict({"dtype": "float32", "verify": ("structure", "transformers")})
     if arg == "tiny":
         config.questions.brain.update({"plane": 24, "side": 8, "lobe": 12, "test_each": 6})
-        config.questions.medcalc.update({"train_each": 6, "test_each": 3})
+        config.questions.medcalc.update({"train_each": 6, "score_train_each": 6, "test_each": 3})
         config.questions.icd10.update({"train": 12, "test": 6})
         config.questions.dicom.views_each = 1
         config.questions.medmcqa.test = 6

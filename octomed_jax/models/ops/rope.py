@@ -27,7 +27,9 @@ def vision_angles(positions: Int[Array, "... 2"], head_dim: int, theta: float = 
     return angles.reshape(*positions.shape[:-1], half)
 
 
-def rotate(x: Float[Array, "... H D"], cos: Float[Array, "... D"], sin: Float[Array, "... D"]) -> Float[Array, "... H D"]:
+def rotate(
+    x: Float[Array, "... H D"], cos: Float[Array, "... D"], sin: Float[Array, "... D"]
+) -> Float[Array, "... H D"]:
     """Rotate half against half: the pair of value i is value i + D // 2."""
     first, second = jnp.split(x, 2, axis=-1)
     turned = jnp.concatenate([-second, first], axis=-1)

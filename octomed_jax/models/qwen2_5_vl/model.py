@@ -26,9 +26,7 @@ class Qwen25VL(nnx.Module):
         self.text = LanguageModel(config.text, rngs=rngs)
         self.vision = VisionTower(config.vision, rngs=rngs)
         tied = config.text.tie_word_embeddings
-        self.head = (
-            None if tied else Linear(config.text.hidden_size, config.text.vocab_size, bias=False, rngs=rngs)
-        )
+        self.head = None if tied else Linear(config.text.hidden_size, config.text.vocab_size, bias=False, rngs=rngs)
 
     def head_kernel(self, dtype: jnp.dtype) -> Float[Array, "D V"]:
         """Return the matrix from hidden states to logits."""

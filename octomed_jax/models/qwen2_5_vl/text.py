@@ -87,13 +87,14 @@ class LanguageModel(nnx.Module):
 
     def _rotary(self, position_ids_B3L: Array, dtype: jnp.dtype) -> tuple[Array, Array]:
         config = self.config
-        cos, sin = cos_sin(
-            mrope_angles(position_ids_B3L, config.head_dim, config.rope_theta, config.mrope_section)
-        )
+        cos, sin = cos_sin(mrope_angles(position_ids_B3L, config.head_dim, config.rope_theta, config.mrope_section))
         return cos.astype(dtype), sin.astype(dtype)
 
     def __call__(
-        self, x_BLD: Float[Array, "B L D"], position_ids_B3L: Int[Array, "B 3 L"], mask_BLL: Bool[Array, "B L L"],
+        self,
+        x_BLD: Float[Array, "B L D"],
+        position_ids_B3L: Int[Array, "B 3 L"],
+        mask_BLL: Bool[Array, "B L L"],
         remat: bool = False,
     ) -> tuple[Float[Array, "B L D"], Cache]:
         """Return hidden states after the last norm, and keys and values of all layers."""

@@ -1,0 +1,137 @@
+"""``octomed demo``: every stage in its order. A stage that is finished is not repeated; one that was cut off goes on."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from octomed_jax import storage
+from octomed_jax.cli.memory import MemoryWatch
+from octomed_jax.cli.options import Parser, finish
+from octomed_jax.cli.eval import print_results
+from octomed_jax.progress import say
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse the options and run all stages."""
+    parser = Parser(
+        "demo",
+        "Run the whole recipe: questions, teacher, verdicts, shards, training, export, evaluation, report.\n"
+        "Kill it when you like: the same command goes on.",
+        "octomed demo --config=configs/demo.py --workdir=runs/mine --config.train.steps=500",
+    )
+    parser.add_config("configs/demo.py")
+    parser.add_argument("--workdir", metavar="DIR", help="where the run lies (default: the config's run)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    options, config = parser.read_config(arguments)
+    folder = Path(options.workdir or config.run)
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.run = str(folder)
+    fresh = run_stages(config, folder)
+    summary = storage.read_json(folder / "summary.json")
+    if not options.json:
+        _say_result(folder, fresh)
+    return finish(
+        f"report: {folder}/report.html   checkpoint: {folder}/export   summary: {folder}/summary.json",
+        summary,
+        options.json,
+    )
+
+
+def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Callable[[], object]]]:
+    """Return (name, title, folder, work) of every stage, in order; what a stage needs is imported when it runs."""
+
+    def questions() -> object:
+        from octomed_jax.questions.build import build_questions
+
+        return build_questions(config, folder / "questions")
+
+    def distill() -> object:
+        from octomed_jax.teacher.distill import distill
+
+        return distill(config, folder / "questions", folder / "attempts")
+
+    def verify() -> object:
+        from octomed_jax.verification.verify import verify
+
+        return verify(config, folder / "attempts", folder / "traces")
+
+    def shard() -> object:
+        from octomed_jax.cli.shard import make_shards
+
+        return make_shards(config, folder / "traces", folder / "shards")
+
+    def train() -> object:
+        from octomed_jax.training.loop import train
+
+        return train(config, folder / "shards", folder / "train")
+
+    def export() -> object:
+        from octomed_jax.hf.export import export
+
+        return export(config, folder / "train", folder / "shards" / "student", folder / "export")
+
+    def evaluate(name: str) -> Callable[[], object]:
+        def work() -> object:
+            from octomed_jax.evaluation.run import evaluate
+            from octomed_jax.hf.load import has_weights
+
+            student = folder / "shards" / "student"
+            model = student if name == "before" else folder / "export"
+            result = evaluate(
+                config,
+                model,
+                folder / "questions",
+                folder / "eval" / name,
+                name == "before" and not has_weights(student),
+            )
+            print_results(json.loads((folder / "eval" / name / "results.json").read_text()))
+            return result
+
+        return work
+
+    return [
+        ("questions", "questions: from packages, with known answers", folder / "questions", questions),
+        ("distill", "distill: the teacher answers each question several times", folder / "attempts", distill),
+        ("verify", "verify: only right answers stay", folder / "traces", verify),
+        ("shard", "shard: traces become training shards", folder / "shards", shard),
+        ("eval_before", "eval: held-out questions, before training", folder / "eval" / "before", evaluate("before")),
+        ("train", "train: the student, from random weights", folder / "train", train),
+        ("export", "export: a Hugging Face folder", folder / "export", export),
+        ("eval_after", "eval: held-out questions, after training", folder / "eval" / "after", evaluate("after")),
+    ]
+
+
+def run_stages(config: ConfigDict, folder: Path) -> bool:
+    """Run what is not done yet, then the report; return whether anything was left to do."""
+    plan = stages(config, folder)
+    fresh = False
+    for number, (name, title, output, work) in enumerate(plan, 1):
+        begun = not (output / storage.MANIFEST).exists()
+        if begun:
+            say(f"[{number}/{len(plan) + 1}] {title}")
+        start = time.perf_counter()
+        with MemoryWatch() as memory:
+            work()
+        if begun:
+            fresh = True
+            _add_timing(folder / "timing" / f"{name}.json", time.perf_counter() - start, memory.peak_mb)
+    from octomed_jax.evaluation.report import write_report
+
+    if fresh or not (folder / "summary.json").exists():
+        say(f"[{len(plan) + 1}/{len(plan) + 1}] report")
+        write_report(folder)
+    return fresh
+
+
+def _add_timing(path: Path, seconds: float, peak_rss_mb: float) -> None:
+    """Record what a stage took; a stage that was cut off and went on counts its last part only, and says so."""
+    storage.write_json(path, {"seconds": round(seconds, 2), "peak_rss_mb": round(peak_rss_mb, 1)})
+
+
+def _say_result(folder: Path, fresh: bool) -> None:
+    if not fresh:
+        say(f"nothing left to do: {folder} is finished (remove it, or give --workdir, to run again)")

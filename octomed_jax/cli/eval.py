@@ -1,0 +1,64 @@
+"""``octomed eval run``: measure a model folder on the held-out questions."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from octomed_jax.cli.options import Parser, finish, subverb
+from octomed_jax.evaluation.run import evaluate
+from octomed_jax.progress import console
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Find the subverb."""
+    return subverb("eval", {"run": run_eval}, arguments, "Measure a model on held-out questions.")
+
+
+def run_eval(arguments: Sequence[str]) -> int:
+    """Answer the held-out questions and judge the answers."""
+    parser = Parser(
+        "eval run",
+        "Answer the held-out questions with a model folder and judge the answers.",
+        "octomed eval run --config=configs/demo.py --model=runs/demo/export --output=runs/demo/eval/again",
+    )
+    parser.add_config()
+    parser.add_argument("--model", metavar="DIR", help="Hugging Face folder (default RUN/export)")
+    parser.add_argument("--random-weights", action="store_true", help="the folder has none: start as training starts")
+    parser.add_argument(
+        "--questions", metavar="DIR", help="what `octomed questions build` wrote (default RUN/questions)"
+    )
+    parser.add_argument("--output", metavar="DIR", help="the new folder (default RUN/eval/after)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    options, config = parser.read_config(arguments)
+    output = Path(options.output or f"{config.run}/eval/after")
+    evaluate(
+        config,
+        options.model or f"{config.run}/export",
+        options.questions or f"{config.run}/questions",
+        output,
+        options.random_weights,
+    )
+    results = json.loads((output / "results.json").read_text())
+    if not options.json:
+        print_results(results)
+    return finish(f"results and samples: {output}", results, options.json)
+
+
+def print_results(results: dict[str, Any]) -> None:
+    """Print one line a benchmark."""
+    table = Table("benchmark", "n", "best constant", "accuracy", "95 % interval", "unparsed", "truncated")
+    for name, figures in results["benchmarks"].items():
+        low, high = figures["wilson"]
+        table.add_row(
+            name,
+            str(figures["n"]),
+            f"{figures['baseline']:.0%}",
+            f"{figures['accuracy']:.0%}",
+            f"{low:.0%} to {high:.0%}",
+            str(figures["unparsed"]),
+            str(figures["truncated"]),
+        )
+    console.print(table)

@@ -1,0 +1,127 @@
+"""Answers by this project's own generation: for small models and CI, or on the training chips."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from octomed_jax.hf.load import has_weights, load_parameters
+from octomed_jax.inputs.examples import Example
+from octomed_jax.inputs.render import example_builder
+from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.models.qwen2_5_vl.config import read_config
+from octomed_jax.models.qwen2_5_vl.generate import Sampling, generate
+from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
+from octomed_jax.models.runtime import start_jax
+from octomed_jax.errors import UserError
+from octomed_jax.schema import Question
+
+# Prompts are padded to the next of these lengths, so that few shapes are compiled.
+PROMPT_BUCKETS = (128, 192, 256, 384, 512, 768, 1024, 2048, 4096, 8192)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One sampled response."""
+
+    text: str
+    finish_reason: str
+    completion_tokens: int
+
+
+class JaxBackend:
+    """A model folder, ready to answer questions."""
+
+    def __init__(self, folder: Path, answer_format: str, random_seed: int | None = None):
+        """Load the weights; ``random_seed`` takes random ones in their place, as training starts from.
+
+        Raises:
+            UserError: no weights and no ``random_seed``, or both.
+        """
+        start_jax()
+        if has_weights(folder) == (random_seed is not None):
+            state = "has weights" if has_weights(folder) else "has no weights"
+            raise UserError(f"{folder} {state}; {'leave out' if has_weights(folder) else 'give'} --random-weights")
+        config = read_config(folder)
+        self._graph, _ = split_model(config)
+        if random_seed is None:
+            self._parameters = jax.device_put(load_parameters(folder)[1])
+        else:
+            self._parameters = jax.jit(lambda: initial_parameters(config, random_seed))()
+        self._builder = example_builder(folder, answer_format)
+        self.count_tokens: Callable[[str], int] = lambda text: len(self._builder.tokenizer.encode(text))
+
+    def answer(
+        self,
+        questions: Sequence[Question],
+        *,
+        sampling: Sampling,
+        seed: int,
+        max_new_tokens: int,
+        batch: int,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> list[Answer]:
+        """Return one answer for each question, in order.
+
+        Args:
+            questions: any mix of text and images.
+            sampling: temperature and top-p.
+            seed: with it and the question's place in the list, a sample is drawn.
+            max_new_tokens: the budget of each answer.
+            batch: prompts generated at once.
+            advance: called with the number of answers just finished.
+        """
+        sizes = [self._builder.measure(question, None) for question in questions]
+        shapes: dict[Bucket, list[int]] = defaultdict(list)
+        for number, size in enumerate(sizes):
+            slots = 0 if not size.slots else 2 ** (size.slots - 1).bit_length()
+            shapes[Bucket("prompts", _padded(size.tokens), slots)].append(number)
+        answers: dict[int, Answer] = {}
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(len(questions)))
+        for bucket in sorted(shapes, key=lambda bucket: (bucket.slots, bucket.tokens)):
+            numbers = shapes[bucket]
+            for start in range(0, len(numbers), batch):
+                chosen = numbers[start : start + batch]
+                examples = [self._builder.build(questions[number], None) for number in chosen]
+                padded = np.resize(chosen, batch)
+                answers |= zip(
+                    chosen, self._generate(examples, keys[padded], bucket, sampling, max_new_tokens, batch), strict=True
+                )
+                advance(len(chosen))
+        return [answers[number] for number in range(len(questions))]
+
+    def _generate(
+        self, examples: list[Example], keys: jax.Array, bucket: Bucket, sampling: Sampling, budget: int, batch: int
+    ) -> list[Answer]:
+        tokenizer = self._builder.tokenizer
+        rows = assemble([[example] for example in examples], batch, bucket, self._builder.spec)
+        result = jax.device_get(
+            generate(
+                self._graph,
+                self._parameters,
+                rows,
+                keys,
+                max_new_tokens=budget,
+                stop_ids=tokenizer.stop_ids,
+                sampling=sampling,
+            )
+        )
+        return [
+            Answer(
+                text=tokenizer.decode(result.tokens[row, : result.lengths[row]]),
+                finish_reason="stop" if result.stopped[row] else "length",
+                completion_tokens=int(result.lengths[row]),
+            )
+            for row in range(len(examples))
+        ]
+
+
+def _padded(tokens: int) -> int:
+    for length in PROMPT_BUCKETS:
+        if tokens <= length:
+            return length
+    raise UserError(f"a prompt of {tokens} tokens is longer than the longest bucket, {PROMPT_BUCKETS[-1]}")

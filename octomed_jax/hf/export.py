@@ -1,0 +1,129 @@
+"""From an Orbax checkpoint to an ordinary Hugging Face folder in the hub's layout."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from safetensors.numpy import save_file
+
+from octomed_jax import progress, storage
+from octomed_jax.checkpoints.store import CheckpointStore
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.hf.card import model_card
+from octomed_jax.hf.load import SINGLE_NAME
+from octomed_jax.hf.names import flatten_names, hub_tensors
+from octomed_jax.hf.student import copy_side_files
+from octomed_jax.hf.verify import verify_structure, verify_transformers
+from octomed_jax.models.qwen2_5_vl.config import read_config
+from octomed_jax.models.runtime import start_jax
+
+DTYPES = {"float32": np.float32}
+LEVELS = ("structure", "transformers")
+
+
+def export(
+    config: ConfigDict, workdir: storage.PathLike, student: storage.PathLike, output: storage.PathLike
+) -> storage.Manifest:
+    """Export the newest checkpoint of a training run.
+
+    Args:
+        config: uses ``export``.
+        workdir: of ``octomed train``.
+        student: the student folder the run started from; its tokenizer and processor files are copied byte for byte.
+        output: the new folder.
+
+    Raises:
+        UserError: no finished run in ``workdir``, or an unknown verification level.
+        StopAndLook: a verification failed; the folder is not written.
+    """
+    workdir, student = Path(workdir), Path(student)
+    unknown = [level for level in config.export.verify if level not in LEVELS]
+    if unknown:
+        raise UserError(f"export.verify knows no level {unknown[0]!r}; one of: {', '.join(LEVELS)}")
+    trained = storage.read_manifest(workdir, "train")
+    request = {"dtype": config.export.dtype, "verify": list(config.export.verify)}
+    inputs = {"train": trained.identity}
+    if done := storage.finished(output, "export", request, inputs):
+        return done
+    if config.export.dtype not in DTYPES:
+        raise UserError(f"export.dtype={config.export.dtype!r} is not supported; one of: {', '.join(DTYPES)}")
+    start_jax()
+    model_config = read_config(student)
+    parameters = newest_parameters(workdir)
+    with storage.staged_folder(output) as folder:
+        target = Path(folder)
+        copy_side_files(student, target)
+        # Orbax restores to jax arrays; one tensor at a time goes to the host and into the file's table.
+        tensors = {
+            tensor.name: tensor.from_ours(flatten_names(parameters)[tensor.ours]).astype(DTYPES[config.export.dtype])
+            for tensor in hub_tensors(model_config, parameters)
+        }
+        save_file(tensors, target / SINGLE_NAME, metadata={"format": "pt"})
+        figures = _verify(config.export.verify, target, parameters)
+        storage.write_text(target / "README.md", model_card(trained, figures))
+        storage.write_json(
+            target / "provenance.json",
+            {
+                "trained_from": trained.inputs,
+                "plan": trained.extra.get("plan"),
+                "figures": figures,
+                "files": storage.hash_files(target),
+            },
+        )
+        manifest = storage.Manifest(
+            stage="export",
+            config=request,
+            inputs=inputs,
+            counts={"tensors": len(tensors), "parameters": int(sum(array.size for array in tensors.values()))},
+            files=storage.hash_files(target),
+            extra=figures,
+        )
+        storage.write_manifest(target, manifest)
+    return manifest
+
+
+def newest_parameters(workdir: Path) -> dict[str, Any]:
+    """Return the parameters of the newest checkpoint as host arrays.
+
+    Raises:
+        UserError: there is none.
+    """
+    store = CheckpointStore(workdir / "checkpoints", keep=1)
+    try:
+        step = store.latest
+        if step is None:
+            raise UserError(f"no checkpoint in {workdir}; train first with `octomed train`")
+        return store.restore_parameters(step)
+    finally:
+        store.close()
+
+
+def _verify(levels: tuple[str, ...], folder: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the verification levels asked for and return their figures."""
+    figures: dict[str, Any] = {"max_logit_diff": None}
+    if "structure" in levels:
+        figures |= verify_structure(folder, parameters)
+        progress.say(f"export: structure verified, {figures['tensors']} tensors as written")
+    if "transformers" in levels:
+        result = verify_transformers(folder)
+        if result is None:
+            progress.say("export: torch is not installed, so the logits were not compared with transformers")
+        else:
+            figures |= result
+            progress.say(
+                f"export: transformers {result['transformers']} gives the same logits to "
+                f"{result['max_logit_diff']:.1e} on {result['prompt_tokens']} tokens with two images"
+            )
+            if result["max_logit_diff"] > 1e-4:
+                raise StopAndLook(
+                    f"logits differ from transformers by {result['max_logit_diff']:.2e} (bound 1e-4); export not written"
+                )
+    return figures
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """Return the figures of an export's provenance."""
+    return json.loads((folder / "provenance.json").read_text())["figures"]

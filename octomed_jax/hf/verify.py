@@ -1,0 +1,128 @@
+"""Checks of an exported folder: is it what was meant, and does transformers read the same model out of it?"""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from PIL import Image
+
+from octomed_jax.errors import StopAndLook
+from octomed_jax.hf.load import load_parameters, tensor_files
+from octomed_jax.hf.names import flatten_names
+from octomed_jax.images.patches import to_patches
+from octomed_jax.inputs.examples import Example, ImagePatches
+from octomed_jax.inputs.positions import mrope_positions
+from octomed_jax.inputs.render import example_builder
+from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.inputs.template import encode_chat
+from octomed_jax.inputs.windows import window_layout
+from octomed_jax.models.qwen2_5_vl.model import split_model
+
+PROMPT_TOKENS = 500  # short prompts do not show mistakes of rotary positions
+
+
+def verify_structure(folder: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the folder back and compare every parameter bit for bit.
+
+    Raises:
+        StopAndLook: something differs.
+    """
+    _, restored = load_parameters(folder)
+    ours, back = flatten_names(parameters), flatten_names(restored)
+    wrong = [name for name in ours if not np.array_equal(np.asarray(ours[name]), back[name])]
+    if wrong:
+        raise StopAndLook(f"read back from {folder}, {wrong[0]} differs ({len(wrong)} parameters in all)")
+    return {"tensors": len(tensor_files(folder))}
+
+
+def verify_transformers(folder: Path) -> dict[str, Any] | None:
+    """Load the folder with transformers and compare logits on a long prompt with two images.
+
+    Returns:
+        transformers' version, the largest difference of a logit and the prompt's length; None where torch is not installed.
+
+    Raises:
+        StopAndLook: transformers finds missing or unexpected keys.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+    import transformers
+
+    model, loading = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True, local_files_only=True
+    )
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if loading[kind]:
+            raise StopAndLook(f"transformers finds {kind.replace('_', ' ')} in {folder}: {sorted(loading[kind])[:3]}")
+    example = probe_example(folder)
+    ids = torch.from_numpy(example.token_ids[None].astype(np.int64))
+    grids = [(1, *_grid(image)) for image in example.images]
+    extra = {}
+    if "mm_token_type_ids" in model.forward.__code__.co_varnames or transformers.__version__ >= "5":
+        extra["mm_token_type_ids"] = (ids == example.image_token_id).int()
+    with torch.no_grad():
+        theirs = (
+            model.eval()(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                pixel_values=torch.from_numpy(np.concatenate([image.patches for image in example.images])),
+                image_grid_thw=torch.tensor(grids),
+                **extra,
+            )
+            .logits[0]
+            .numpy()
+        )
+    ours = our_logits(folder, example)
+    return {
+        "transformers": transformers.__version__,
+        "max_logit_diff": float(np.abs(theirs - ours).max()),
+        "prompt_tokens": len(example.token_ids),
+    }
+
+
+def probe_example(folder: Path) -> Example:
+    """Return a prompt of at least 500 tokens with two images of different sizes, the same for every folder."""
+    builder = example_builder(folder, "boxed")
+    rng = np.random.default_rng(0)
+    images = []
+    for height, width in ((140, 196), (112, 84)):
+        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+        patches, grid = to_patches(Image.fromarray(pixels), builder.spec)
+        images.append(ImagePatches(patches, window_layout(grid, builder.spec)))
+    cells = [len(image.layout.cell_place) for image in images]
+    text, words = "", 0
+    while True:
+        chat = encode_chat(builder.tokenizer, text, cells)
+        if len(chat.token_ids) >= PROMPT_TOKENS:
+            break
+        words += 20
+        text = " ".join(f"finding {number} of the study" for number in range(words))
+    merge = builder.spec.merge_size
+    grids = [(_grid(image)[0] // merge, _grid(image)[1] // merge) for image in images]
+    image_token_id = builder.tokenizer.ids["<|image_pad|>"]
+    positions = mrope_positions(chat.token_ids, image_token_id, grids)
+    return Example(chat.token_ids, chat.loss_weights, positions, tuple(images), image_token_id)
+
+
+def our_logits(folder: Path, example: Example) -> np.ndarray:
+    """Return this project's float32 logits of one example. [L, V]"""
+    config, parameters = load_parameters(folder)
+    graph, _ = split_model(config)
+    builder = example_builder(folder, "boxed")
+    bucket = Bucket("probe", len(example.token_ids), example.slots)
+    batch = assemble([[example]], 1, bucket, builder.spec)
+    with jax.default_matmul_precision("highest"):
+        compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, jnp.float32))
+        return np.asarray(compiled(parameters, batch)[0])
+
+
+def _grid(image: ImagePatches) -> tuple[int, int]:
+    """Return height and width in patches."""
+    height, width = image.layout.positions.reshape(-1, 2).max(axis=0) + 1
+    return int(height), int(width)

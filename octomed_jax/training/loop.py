@@ -1,0 +1,220 @@
+"""The training loop: shards in, checkpoints and metrics out. It continues whatever its folder holds."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from octomed_jax import progress, storage
+from octomed_jax.checkpoints.store import CheckpointStore
+from octomed_jax.configuration import plain
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.hf.load import has_weights, load_parameters
+from octomed_jax.inputs.loader import Share, StepSource, batches
+from octomed_jax.inputs.plan import RowPlan
+from octomed_jax.inputs.render import read_index, read_patch_spec
+from octomed_jax.inputs.rows import Bucket
+from octomed_jax.models.qwen2_5_vl.config import read_config
+from octomed_jax.models.runtime import start_jax
+from octomed_jax.training import mesh as meshes
+from octomed_jax.training.metrics import MetricsLog, read_metrics
+from octomed_jax.training.optimizer import make_optimizer, make_schedule
+from octomed_jax.training.step import abstract_state, initial_state, make_step
+
+
+def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLike) -> storage.Manifest:
+    """Train a student on a folder of shards.
+
+    Args:
+        config: uses ``train``, ``checkpoint``, ``distill.answer_format`` and ``seed``.
+        shards: what ``octomed shard`` wrote; its ``student`` folder names the architecture and the tokenizer.
+        workdir: checkpoints and metrics; a run that was cut off there goes on.
+
+    Raises:
+        UserError: the workdir holds another run, or the config does not fit the data or the machine.
+        StopAndLook: the loss is not finite; the last good checkpoint is kept.
+    """
+    shards, workdir = Path(shards), Path(workdir)
+    request = training_request(config)
+    inputs = {"shard": storage.read_manifest(shards, "shard").identity}
+    if done := storage.finished(workdir, "train", request, inputs):
+        return done
+    _claim(workdir, request, inputs)
+
+    start_jax()
+    student = shards / "student"
+    model_config = read_config(student)
+    mesh = meshes.make_mesh(config.train.mesh)
+    plan = make_plan(config, shards)
+    optimizer = make_optimizer(config.train)
+    dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[config.train.dtype]
+
+    store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep)
+    first = store.latest or 0
+    if first:
+        state = store.restore(first, abstract_state(model_config, optimizer, mesh), plan.hash)
+        progress.say(f"train: going on after step {first}")
+    else:
+        weights = load_parameters(student)[1] if has_weights(student) else None
+        state = initial_state(model_config, optimizer, mesh, config.seed, weights)
+    step_function = make_step(model_config, optimizer, dtype, remat=config.train.remat)
+
+    steps = config.train.steps
+    share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh))
+    source = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share)
+    schedule = make_schedule(config.train)
+    lead = jax.process_index() == 0
+    log = MetricsLog(workdir, first) if lead else None
+    _announce(config, model_config, state, mesh, plan, steps)
+
+    with progress.bar("train", steps, "steps") as line:
+        line.advance(first)
+        pending: tuple[dict[str, Any], dict[str, jax.Array]] | None = None
+        last = time.perf_counter()
+        for step, batch in enumerate(_read(batches(source, config.train.loader_workers)), first + 1):
+            counts = count(batch)
+            state, metrics = step_function(state, meshes.to_devices(mesh, batch))
+            # Metrics are read one step late, so that the loop never waits for the step it has just sent off.
+            if pending:
+                _record(log, line, *pending)
+            now = time.perf_counter()
+            elapsed, last = now - last, now
+            known = {
+                "step": step,
+                "learning_rate": float(schedule(step - 1)),
+                **counts,
+                "step_seconds": elapsed,
+                "tokens_per_second": counts["tokens"] * jax.process_count() / elapsed,
+            }
+            pending = known, metrics
+            if step % config.checkpoint.every == 0 or step == steps:
+                _record(log, line, *pending)
+                pending = None
+                store.save(step, state, plan.hash)
+            line.advance()
+    store.close()
+    manifest = storage.Manifest(stage="train", config=request, inputs=inputs, counts={"steps": steps})
+    if log:
+        log.close()
+        losses = [entry["loss"] for entry in read_metrics(log.path)]
+        manifest = storage.Manifest(
+            stage="train",
+            config=request,
+            inputs=inputs,
+            counts={"steps": len(losses), "examples": plan.examples, "left_out": plan.left_out},
+            extra={"loss_first": losses[0], "loss_last": float(np.mean(losses[-20:])), "plan": plan.hash},
+        )
+        storage.write_manifest(workdir, manifest)
+    return manifest
+
+
+def training_request(config: ConfigDict) -> dict[str, Any]:
+    """Return the part of the config that a trained student depends on."""
+    return {
+        "seed": config.seed,
+        "train": plain(config.train),
+        "checkpoint": plain(config.checkpoint),
+        "answer_format": config.distill.answer_format,
+    }
+
+
+def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
+    """Return the plan of rows.
+
+    Raises:
+        UserError: no example fits the rows.
+    """
+    student = shards / "student"
+    index = read_index(shards, student, config.distill.answer_format)
+    spec = read_patch_spec(student)
+    buckets = (
+        Bucket("text", config.train.tokens_per_row, 0),
+        Bucket("image", config.train.tokens_per_row, config.train.patches_per_row // spec.slot_patches),
+    )
+    plan = RowPlan(index, buckets, config.train.examples_per_step, config.seed)
+    if not plan.examples:
+        raise UserError(
+            f"none of the {len(index)} examples fits a row of {config.train.tokens_per_row} tokens and "
+            f"{config.train.patches_per_row} patches; raise train.tokens_per_row or train.patches_per_row"
+        )
+    return plan
+
+
+def _claim(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    """Write ``config.json`` into a new workdir; refuse one that another run has begun."""
+    path = workdir / "config.json"
+    claim = {"request": storage.request_of("train", request, inputs), "config": request, "inputs": dict(inputs)}
+    if path.exists():
+        begun = storage.read_json(path)
+        if begun["request"] != claim["request"]:
+            old, new = storage.flatten(begun["config"]), storage.flatten(json.loads(json.dumps(request)))
+            changed = [f"{name}: {old.get(name)!r} -> {new.get(name)!r}" for name in new if old.get(name) != new[name]]
+            what = ", ".join(changed[:2]) or "other shards"
+            raise UserError(f"{workdir} holds a run with other settings ({what}); choose another --workdir")
+    elif jax.process_index() == 0 if jax.distributed.is_initialized() else True:
+        storage.write_json(path, claim)
+
+
+def count(batch: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    """Return useful tokens and images of this process's rows, and the share of token places that is used."""
+    segments = [rows["segment_ids"] for rows in batch.values()]
+    tokens = int(sum((part > 0).sum() for part in segments))
+    frames = [rows["frame_ids"].max(axis=(1, 2)) for rows in batch.values() if "frame_ids" in rows]
+    return {
+        "tokens": tokens,
+        "images": int(sum(part.sum() for part in frames)),
+        "fill": tokens / sum(part.size for part in segments),
+    }
+
+
+def _read(source: Iterator[Any]) -> Iterator[Any]:
+    """Yield batches, letting our own errors out of Grain's wrapping."""
+    while True:
+        try:
+            batch = next(source)
+        except StopIteration:
+            return
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, StopAndLook):
+                cause = cause.__cause__ or cause.__context__
+            raise cause or error from None
+        yield batch
+
+
+def _record(
+    log: MetricsLog | None, line: progress.Bar, known: Mapping[str, Any], metrics: Mapping[str, jax.Array]
+) -> None:
+    values = {name: float(value) for name, value in metrics.items()}
+    if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+        raise StopAndLook(
+            f"the loss is {values['loss']} (gradient norm {values['grad_norm']}) at step {known['step']}; the last "
+            "checkpoint is from before it; lower train.peak_learning_rate or look at the data of that step"
+        )
+    line.note(f"loss {values['loss']:.3f}  {known['tokens_per_second']:,.0f} tokens/s  fill {known['fill']:.0%}")
+    if log:
+        log.write({"step": known["step"], **values, **known})
+
+
+def _announce(
+    config: ConfigDict, model_config: Any, state: Mapping[str, Any], mesh: jax.sharding.Mesh, plan: RowPlan, steps: int
+) -> None:
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state["parameters"]))
+    rows = " + ".join(f"{count} {name}" for name, count in plan.rows_per_step.items())
+    left_out = sum(plan.left_out.values())
+    progress.say(
+        f"train: {parameters:,} parameters in {config.train.dtype}, {model_config.text.num_hidden_layers} decoder layers, "
+        f"{model_config.vision.depth} vision blocks; mesh "
+        + " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
+        + f"; {plan.examples:,} examples in rows of {config.train.tokens_per_row} tokens ({rows} rows a step), "
+        f"{left_out} too long for a row; {steps / plan.steps_of_epoch(0):.1f} epochs"
+    )
+    for source, number in plan.left_out.items():
+        progress.say(f"  left out of {source}: {number} examples longer than a row")

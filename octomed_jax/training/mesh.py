@@ -1,0 +1,70 @@
+"""The device mesh, and which axis of it each parameter and each batch is laid along."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from octomed_jax.errors import UserError
+from octomed_jax.hf.names import flatten_names, unflatten_names
+
+AXES = ("data", "fsdp")
+BATCH = PartitionSpec(AXES)
+
+# Parameter name (after the stack's axis, if it has one) -> axis of the mesh for each of its dimensions.
+# The first rule that matches counts; what matches none is small and replicated.
+RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+    (r"text\.embedding", ("fsdp", None)),
+    (r".*\.kernel", ("fsdp", None)),
+)
+
+
+def make_mesh(sizes: Mapping[str, int]) -> Mesh:
+    """Return the mesh over all devices; one size may be -1 and takes what is left.
+
+    Raises:
+        UserError: the sizes do not multiply to the number of devices.
+    """
+    unknown = set(sizes) - set(AXES)
+    if unknown:
+        raise UserError(f"train.mesh has no axis {sorted(unknown)[0]!r}; it has {', '.join(AXES)}")
+    shape = [sizes.get(axis, 1) for axis in AXES]
+    devices = jax.device_count()
+    known = int(np.prod([size for size in shape if size != -1]))
+    if shape.count(-1) == 1 and devices % known == 0:
+        shape[shape.index(-1)] = devices // known
+    if int(np.prod(shape)) != devices or min(shape) < 1:
+        raise UserError(f"train.mesh {dict(sizes)} does not multiply to the {devices} devices there are")
+    return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def parameter_shardings(mesh: Mesh, abstract: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sharding of every parameter, as a tree like ``abstract``."""
+    flat = flatten_names(abstract)
+    return unflatten_names({name: NamedSharding(mesh, _spec(mesh, name, leaf.shape)) for name, leaf in flat.items()})
+
+
+def _spec(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
+    for pattern, axes in RULES:
+        if re.fullmatch(pattern, name):
+            axes = (None,) * (len(shape) - len(axes)) + axes
+            # A dimension that the axis does not divide is replicated (small models on many devices).
+            fits = [
+                axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, shape, strict=True)
+            ]
+            return PartitionSpec(*fits)
+    return PartitionSpec()
+
+
+def batch_devices(mesh: Mesh) -> int:
+    """Return over how many devices the rows of a batch are spread."""
+    return int(np.prod([mesh.shape[axis] for axis in AXES]))
+
+
+def to_devices(mesh: Mesh, batch: Any) -> Any:
+    """Return global arrays from this process's share of the rows (a tree of arrays with rows first)."""
+    sharding = NamedSharding(mesh, BATCH)
+    return jax.tree.map(lambda array: jax.make_array_from_process_local_data(sharding, array), batch)

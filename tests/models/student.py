@@ -1,0 +1,54 @@
+"""A tiny student for tests: its config, tokenizer, random weights, and examples of every kind. No torch here."""
+
+import functools
+
+import numpy as np
+from PIL import Image
+
+from octomed_jax.images.patches import PatchSpec, to_patches
+from octomed_jax.inputs.examples import Example, ImagePatches
+from octomed_jax.inputs.positions import mrope_positions
+from octomed_jax.inputs.template import encode_chat
+from octomed_jax.inputs.tokenizer import ChatTokenizer, chat_tokenizer, train_tokenizer
+from octomed_jax.inputs.windows import window_layout
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig
+
+SPEC = PatchSpec(window_cells=4, min_pixels=784, max_pixels=262144)
+
+
+@functools.cache
+def tokenizer() -> ChatTokenizer:
+    texts = ["Which plane is this slice? axial, coronal, sagittal <think>Asked: plane.</think> finding of the study"]
+    return chat_tokenizer(train_tokenizer(texts, 300))
+
+
+@functools.cache
+def config(tied: bool = False, kv_heads: int = 2, heads: int = 4, fullatt: tuple[int, ...] = (1, 3)) -> Qwen25VLConfig:
+    ids = tokenizer().ids
+    return Qwen25VLConfig(
+        text=TextConfig(300, 16 * heads, 96, 2, heads, kv_heads, 1e-6, 1e6, (2, 3, 3), tied),
+        vision=VisionConfig(4, 64, 96, 2, 16 * heads, 14, 2, 2, 112, fullatt),
+        image_token_id=ids["<|image_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+        video_token_id=ids["<|video_pad|>"],
+        eos_token_id=ids["<|im_end|>"],
+        pad_token_id=ids["<|endoftext|>"],
+    )
+
+
+def image(height: int, width: int, seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng([seed, height, width]).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def example(text: str, sizes: list[tuple[int, int]] = [], response: str | None = None, seed: int = 0) -> Example:  # noqa: B006
+    images = []
+    for number, (height, width) in enumerate(sizes):
+        patches, grid = to_patches(image(height, width, seed + number), SPEC)
+        images.append(ImagePatches(patches, window_layout(grid, SPEC)))
+    cells = [tuple((part.layout.positions.reshape(-1, 2).max(0) + 1) // 2) for part in images]
+    chat = encode_chat(tokenizer(), text, [rows * columns for rows, columns in cells], response)
+    image_token_id = tokenizer().ids["<|image_pad|>"]
+    positions = mrope_positions(chat.token_ids, image_token_id, cells)
+    return Example(chat.token_ids, chat.loss_weights, positions, tuple(images), image_token_id)
