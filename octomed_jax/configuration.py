@@ -39,7 +39,10 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     takes_arg = bool(inspect.signature(module.get_config).parameters)
     if arg is not None and not takes_arg:
         raise UserError(f"{path} takes no argument, but ':{arg}' was given")
-    config = module.get_config(arg) if takes_arg else module.get_config()
+    try:
+        config = module.get_config(arg) if takes_arg else module.get_config()
+    except ValueError as error:  # a variant that the file does not know
+        raise UserError(str(error)) from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"get_config() of {path} returned a {type(config).__name__}, not a ConfigDict")
     for override in overrides:
@@ -65,7 +68,8 @@ def load_module(path: Path) -> ModuleType:
     if path.suffix != ".py":
         raise UserError(f"{path} is not a Python config file (.py)")
     spec = importlib.util.spec_from_file_location(f"octomed_config_{path.stem}", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     # A config may import its neighbours (configs/recipes/x.py imports configs/demo.py), as big_vision's do.
     roots = [str(parent) for parent in path.resolve().parents[:3]]

@@ -1,0 +1,34 @@
+"""The 7B student on one v5e slice of 256 chips: 64 hosts of 4 chips, spot capacity.
+
+Render it with ``octomed launch render --config=configs/launch/octomed_7b_v5e_256.py --backend=jobset --output=DIR``.
+What begins with YOUR_ is to be replaced, here or on the command line (``--config.image=...``).
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Return the job; ``octomed_jax/launching/spec.py`` says what each field means."""
+    config = ConfigDict()
+    config.name = "octomed-7b"
+    config.accelerator = "v5e"
+    config.topology = "16x16"
+    config.slices = 1
+    config.capacity = "spot"
+    config.reservation = ""
+    config.image = "us-docker.pkg.dev/YOUR_PROJECT/octomed/trainer:0.1.0"
+    config.command = ConfigDict({"verb": "train", "config": "configs/octomed_7b.py", "overrides": (), "options": ()})
+    config.workdir = "gs://YOUR_BUCKET/octomed-7b"
+    # Plain settings. A compile cache in the bucket saves the compilation after every restart.
+    config.environment = ConfigDict({"JAX_COMPILATION_CACHE_DIR": "gs://YOUR_BUCKET/jax-cache"})
+    # Names of Kubernetes secrets, never values: kubectl create secret generic octomed --from-literal=hf_token=...
+    config.secrets = ConfigDict({"HF_TOKEN": {"secret": "octomed", "key": "hf_token"}})
+    config.service_account = "octomed"  # may read and write the bucket (workload identity)
+    config.retries = 10  # for crashes; a spot machine that is taken away is not counted
+    config.grace_seconds = 600  # ours, to be measured: longer than saving 7B parameters and their moments takes
+    config.priority = ""
+    # For --backend=local, a rehearsal of the command on this machine:
+    config.processes = 2
+    config.devices = 4
+    config.port = 12421
+    return config

@@ -1,0 +1,31 @@
+# The trainer's image: Python, the locked packages and `octomed`, run by an ordinary user.
+#
+#   docker build -f launch/trainer.Dockerfile -t us-docker.pkg.dev/YOUR_PROJECT/octomed/trainer:0.1.0 .
+#
+# EXTRA is `tpu` or `gpu`. Pin the base by digest where a build must be repeatable to the byte:
+#   docker build --build-arg BASE=python:3.12.11-slim-bookworm@sha256:... .
+ARG BASE=python:3.12.11-slim-bookworm
+FROM ${BASE}
+
+ARG EXTRA=tpu
+ARG UV_VERSION=0.13.9
+ENV PYTHONUNBUFFERED=1 \
+    PIP_NO_CACHE_DIR=1 \
+    UV_NO_CACHE=1 \
+    UV_SYSTEM_PYTHON=1
+
+RUN pip install --disable-pip-version-check "uv==${UV_VERSION}"
+
+WORKDIR /octomed
+# The packages first: they change less often than the code, and this layer is then taken from the cache.
+COPY pyproject.toml requirements.txt requirements.lock README.md LICENSE ./
+RUN uv pip install --compile-bytecode --constraint requirements.lock -r requirements.txt
+COPY octomed_jax ./octomed_jax
+COPY configs ./configs
+RUN uv pip install --constraint requirements.lock ".[${EXTRA}]"
+
+RUN useradd --create-home --uid 10001 octomed
+USER 10001
+# No secrets here: HF_TOKEN and the like come from the environment of the running pod.
+ENTRYPOINT ["octomed"]
+CMD ["--help"]

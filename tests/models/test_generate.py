@@ -1,0 +1,87 @@
+"""Greedy generation with the cache against plain re-computation, batched, with images and padding."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.models.qwen2_5_vl.generate import Sampling, generate
+from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
+from tests.models.student import SPEC, config, example
+
+NEW = 6
+PROMPTS = [example("Which plane?", [(112, 140)], seed=1), example("none"), example("Which one of two?", [(56, 84), (28, 56)])]
+STOP = (300,)  # no such token: nothing stops early
+
+
+@functools.cache
+def parameters():
+    rng = np.random.default_rng(0)
+    tree = initial_parameters(config(), 0)
+    return jax.tree.map(lambda leaf: leaf + 0.2 * rng.normal(size=leaf.shape).astype(np.float32), tree)
+
+
+def batch(prompts, count):
+    return assemble([[prompt] for prompt in prompts], count, Bucket("prompts", 128, 8), SPEC)
+
+
+def run(prompts, count=4, stop=STOP, sampling=Sampling(), seed=0):  # noqa: B008
+    graph, _ = split_model(config())
+    keys = jax.random.split(jax.random.key(seed), count)
+    return jax.device_get(
+        generate(graph, parameters(), batch(prompts, count), keys, max_new_tokens=NEW, stop_ids=stop, sampling=sampling)
+    )
+
+
+@functools.cache
+def forward():
+    graph, _ = split_model(config())
+    return jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, jnp.float32))
+
+
+def greedy_without_cache(prompt):
+    """Append the best token and compute everything again."""
+    rows = batch([prompt], 1)
+    length, tokens = len(prompt.token_ids), []
+    for _ in range(NEW):
+        logits = np.asarray(forward()(parameters(), rows)[0])
+        token = int(logits[length - 1].argmax())
+        tokens.append(token)
+        rows["input_ids"][0, length] = token
+        rows["segment_ids"][0, length] = 1
+        rows["position_ids"][0, :, length] = rows["position_ids"][0, :, length - 1].max() + 1
+        length += 1
+    return tokens
+
+
+def test_cached_batched_greedy_equals_plain_greedy():
+    result = run(PROMPTS)
+    for row, prompt in enumerate(PROMPTS):
+        assert result.tokens[row].tolist() == greedy_without_cache(prompt)
+        assert result.lengths[row] == NEW
+        assert not result.stopped[row]
+    assert result.lengths[3] == 0  # the empty row
+
+
+def test_generation_ends_at_a_stop_token():
+    free = run(PROMPTS)
+    stop = int(free.tokens[0, 2])
+    first = free.tokens[0].tolist().index(stop)
+    result = run(PROMPTS, stop=(stop,))
+    assert result.stopped[0]
+    assert result.lengths[0] == first + 1
+    assert result.tokens[0, : first + 1].tolist() == free.tokens[0, : first + 1].tolist()
+    assert not result.tokens[0, first + 1 :].any()
+
+
+def test_a_sample_depends_on_its_key_only_and_top_p_narrows_it():
+    sampling = Sampling(temperature=1.0, top_p=0.95)
+    both, again = run(PROMPTS, sampling=sampling), run(PROMPTS, sampling=sampling)
+    assert (both.tokens == again.tokens).all()
+    assert (run(PROMPTS, sampling=sampling, seed=1).tokens != both.tokens).any()
+    assert (run(PROMPTS[:1], sampling=sampling).tokens[0] == both.tokens[0]).all()  # neighbours do not matter
+    nearly_greedy = run(PROMPTS, sampling=Sampling(temperature=1.0, top_p=1e-6))
+    assert (nearly_greedy.tokens == run(PROMPTS).tokens).all()

@@ -1,0 +1,78 @@
+"""Imports run one way, and the data layer stays free of JAX (docs/stages.md, CONTRIBUTING.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "octomed_jax"
+
+# Bottom first. A module may import from its own layer and from those before it.
+LAYERS = [
+    ("errors", "schema", "storage", "configuration", "progress", "prompts", "images"),
+    ("questions", "curation", "verification", "teacher", "traces"),
+    ("inputs",),
+    ("models",),
+    ("checkpoints",),
+    ("hf",),
+    ("training",),
+    ("evaluation",),
+    ("launching",),
+    ("sweeps",),
+    ("cli",),
+]
+DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
+NUMPY_ONLY = [name for names in LAYERS[:3] for name in names]
+STEP_NEEDS = {"jax", "flax", "optax", "numpy", "jaxtyping", "octomed_jax"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every imported module of a file, wherever in it the import stands."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downwards(path):
+    own = DEPTH[room(path)]
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "octomed_jax" and len(parts) > 1 and parts[1] in DEPTH:
+            assert DEPTH[parts[1]] <= own, f"{room(path)} imports {name} from a later layer"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_imports_stay_in_their_rooms(path):
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert "vllm" not in roots
+    if room(path) in NUMPY_ONLY:
+        assert not roots & {"jax", "flax", "optax", "orbax", "torch"}
+    if "grain" in roots:
+        assert path.relative_to(PACKAGE).as_posix() == "inputs/loader.py"
+    if room(path) == "models":
+        assert roots - set(sys.stdlib_module_names) <= STEP_NEEDS
+
+
+def test_importing_the_data_layer_starts_no_jax_backend():
+    """jaxtyping may import jax for its annotations; nothing may initialise a backend in a worker process."""
+    code = (
+        "import sys, octomed_jax.inputs.examples, octomed_jax.inputs.loader, octomed_jax.traces.shards\n"
+        "bridge = sys.modules.get('jax._src.xla_bridge')\n"
+        "assert bridge is None or not bridge._backends, 'a backend was initialised'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
