@@ -12,7 +12,7 @@ INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --compile-byt
 # torch is needed only to compare with transformers. Where it was not asked for, those tests say that they are skipped.
 PARITY ?= $(if $(filter 3.11,$(PYTHON_VERSION)),1,0)
 
-.PHONY: demo test test-integration lint lock clean help
+.PHONY: demo test test-integration chromium lint lock clean help
 
 help:
 	@echo "make demo              the whole recipe on real medical input; report in runs/demo/report.html"
@@ -25,11 +25,19 @@ help:
 demo: $(VENV)/.core
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed demo --config=configs/demo.py $(ARGS)
 
-test: $(VENV)/.dev lint
+test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" $(ARGS)
 
-test-integration: $(VENV)/.dev
+test-integration: $(VENV)/.dev chromium
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)
+
+# The report is tested in a real browser. Without one, and without the right to install it, those tests say that they
+# are skipped.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing chromium, to test the report" && \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "no chromium on PATH (apt-get install chromium): the browser tests will be skipped"
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

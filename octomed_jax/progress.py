@@ -1,4 +1,4 @@
-"""What a person sees while a command runs: one progress line with an ETA, and plain lines where there is no terminal."""
+"""What a person sees while a command runs: a progress line with an ETA, plain lines where there is no terminal."""
 
 import sys
 import time
@@ -27,9 +27,9 @@ class Bar:
 
     PLAIN_SECONDS = 15.0
 
-    def __init__(self, title: str, total: int, unit: str):
+    def __init__(self, title: str, total: int, unit: str, done: int = 0):
         self.title, self.total, self.unit = title, total, unit
-        self.done, self.noted = 0, ""
+        self.first, self.done, self.noted = done, done, ""
         self._start = self._last = time.monotonic()
         self._progress: Progress | None = None
         self._task = None
@@ -50,7 +50,7 @@ class Bar:
         elif time.monotonic() - self._last >= self.PLAIN_SECONDS:
             self._last = time.monotonic()
             elapsed = self._last - self._start
-            left = elapsed / max(self.done, 1) * (self.total - self.done)
+            left = elapsed / max(self.done - self.first, 1) * (self.total - self.done)
             console.print(
                 f"  {self.title}: {self.done}/{self.total} {self.unit}, about {left:.0f} s left  {self.noted}".rstrip(),
                 markup=False,
@@ -58,9 +58,12 @@ class Bar:
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str = "") -> Iterator[Bar]:
-    """Show a progress line with an ETA while the block runs; a line every 15 s where stderr is no terminal."""
-    line = Bar(title, total, unit)
+def bar(title: str, total: int, unit: str = "", done: int = 0) -> Iterator[Bar]:
+    """Show a progress line with an ETA while the block runs; a line every 15 s where stderr is no terminal.
+
+    ``done`` units were finished by an earlier run.
+    """
+    line = Bar(title, total, unit, done)
     if not sys.stderr.isatty():
         yield line
         return
@@ -75,7 +78,7 @@ def bar(title: str, total: int, unit: str = "") -> Iterator[Bar]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        line._progress, line._task = progress, progress.add_task(title, total=total, note="")  # type: ignore[assignment]
+        line._progress, line._task = progress, progress.add_task(title, total=total, completed=done, note="")  # type: ignore[assignment]
         yield line
 
 

@@ -2,7 +2,7 @@
 
 from octomed_jax.schema import Question
 
-# Seen in the released model's use and in II-Medical's notes; see docs/paper.md for what is known of the paper's prompts.
+# Seen in the released model's use and in II-Medical's notes; docs/paper.md has what is known of the prompts.
 BOXED_SUFFIX = "Please reason step-by-step, and put your final answer within \\boxed{}."
 DIRECT_SUFFIX = "Answer in a short word or phrase."
 SUFFIXES = {"boxed": BOXED_SUFFIX, "direct": DIRECT_SUFFIX}

@@ -56,12 +56,12 @@ def write_bytes(path: PathLike, data: bytes) -> None:
     Raises:
         TryAgain: the disk is full.
     """
-    path = epath.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial"
+    target = epath.Path(path)
+    partial = target.parent / f".{target.name}.partial"
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(data)
-        partial.replace(path)
+        partial.replace(target)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -85,13 +85,14 @@ def read_json(path: PathLike) -> Any:
         UserError: there is no such file.
         StopAndLook: the file is not JSON.
     """
-    path = epath.Path(path)
     try:
-        return json.loads(path.read_text())
+        return json.loads(epath.Path(path).read_text())
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
     except json.JSONDecodeError as error:
-        raise StopAndLook(f"{path} is not valid JSON (line {error.lineno}); remove it and run the stage again") from error
+        raise StopAndLook(
+            f"{path} is not valid JSON (line {error.lineno}); remove it and run the stage again"
+        ) from error
 
 
 def explain_os_error(error: OSError, path: PathLike) -> Exception:
@@ -176,10 +177,9 @@ def read_manifest(folder: PathLike, stage: str) -> Manifest:
     Raises:
         UserError: the folder is missing, unfinished, or another stage's.
     """
-    folder = epath.Path(folder)
-    path = folder / MANIFEST
+    path = epath.Path(folder) / MANIFEST
     if not path.exists():
-        state = "is not finished" if folder.exists() else "does not exist"
+        state = "is not finished" if epath.Path(folder).exists() else "does not exist"
         raise UserError(f"{folder} {state}; make it first with `octomed {stage}` (or `octomed demo`)")
     fields = read_json(path)
     if fields.get("format_version") != FORMAT_VERSION:
@@ -199,8 +199,7 @@ def finished(folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Ma
     Raises:
         UserError: the folder holds finished work of another config or other inputs; it is never overwritten.
     """
-    folder = epath.Path(folder)
-    if not (folder / MANIFEST).exists():
+    if not (epath.Path(folder) / MANIFEST).exists():
         return None
     manifest = read_manifest(folder, stage)
     if manifest.request == request_of(stage, config, inputs):
@@ -264,11 +263,20 @@ def staged_folder(folder: PathLike) -> Iterator[epath.Path]:
         raise
 
 
-def hash_files(folder: PathLike, pattern: str = "**/*") -> dict[str, str]:
+def hash_files(folder: PathLike) -> dict[str, str]:
     """Return relative name to SHA-256 for the files under ``folder``, in sorted order, the manifest left out."""
     folder = epath.Path(folder)
-    files = sorted(path for path in folder.glob(pattern) if path.is_file() and path.name != MANIFEST)
+    files = sorted(path for path in _files_under(folder) if path.name != MANIFEST)
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def _files_under(folder: epath.Path) -> Iterator[epath.Path]:
+    # etils refuses the pattern ``**``, which would hide how many requests it costs on a bucket.
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_under(path)
+        else:
+            yield path
 
 
 def inside(folder: PathLike, name: str) -> Path:

@@ -41,7 +41,7 @@ class CheckpointStore:
         ).plan
         if plan is not None and saved["plan"] != plan:
             raise UserError(
-                f"checkpoint {step} in {self.folder} was trained on another plan of rows (other shards, row size or seed); "
+                f"checkpoint {step} in {self.folder} belongs to another plan of rows (other shards, row size or seed); "
                 "choose another --workdir"
             )
         return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))).state

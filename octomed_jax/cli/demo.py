@@ -1,4 +1,4 @@
-"""``octomed demo``: every stage in its order. A stage that is finished is not repeated; one that was cut off goes on."""
+"""``octomed demo``: every stage in its order. Finished stages are not repeated; one that was cut off goes on."""
 
 import json
 import time
@@ -8,9 +8,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from octomed_jax import storage
+from octomed_jax.cli.eval import print_results
 from octomed_jax.cli.memory import MemoryWatch
 from octomed_jax.cli.options import Parser, finish
-from octomed_jax.cli.eval import print_results
 from octomed_jax.progress import say
 
 
@@ -57,7 +57,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
     def verify() -> object:
         from octomed_jax.verification.verify import verify
 
-        return verify(config, folder / "attempts", folder / "traces")
+        return verify(folder / "attempts", folder / "traces")
 
     def shard() -> object:
         from octomed_jax.cli.shard import make_shards
@@ -77,18 +77,19 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
     def evaluate(name: str) -> Callable[[], object]:
         def work() -> object:
             from octomed_jax.evaluation.run import evaluate
-            from octomed_jax.hf.load import has_weights
 
-            student = folder / "shards" / "student"
-            model = student if name == "before" else folder / "export"
+            before = name == "before"
+            fresh = not (folder / "eval" / name / storage.MANIFEST).exists()
             result = evaluate(
                 config,
-                model,
+                folder / "shards" / "student" if before else folder / "export",
                 folder / "questions",
                 folder / "eval" / name,
-                name == "before" and not has_weights(student),
+                random_weights=before and not config.student.base,
+                weights=config.student.base if before and config.student.base else None,
             )
-            print_results(json.loads((folder / "eval" / name / "results.json").read_text()))
+            if fresh:
+                print_results(json.loads((folder / "eval" / name / "results.json").read_text()))
             return result
 
         return work
@@ -110,13 +111,13 @@ def run_stages(config: ConfigDict, folder: Path) -> bool:
     plan = stages(config, folder)
     fresh = False
     for number, (name, title, output, work) in enumerate(plan, 1):
-        begun = not (output / storage.MANIFEST).exists()
-        if begun:
+        left = not (output / storage.MANIFEST).exists()
+        if left:
             say(f"[{number}/{len(plan) + 1}] {title}")
         start = time.perf_counter()
         with MemoryWatch() as memory:
             work()
-        if begun:
+        if left:
             fresh = True
             _add_timing(folder / "timing" / f"{name}.json", time.perf_counter() - start, memory.peak_mb)
     from octomed_jax.evaluation.report import write_report
@@ -128,7 +129,7 @@ def run_stages(config: ConfigDict, folder: Path) -> bool:
 
 
 def _add_timing(path: Path, seconds: float, peak_rss_mb: float) -> None:
-    """Record what a stage took; a stage that was cut off and went on counts its last part only, and says so."""
+    """Record what a stage took; of one that was cut off and went on, only its last part is known."""
     storage.write_json(path, {"seconds": round(seconds, 2), "peak_rss_mb": round(peak_rss_mb, 1)})
 
 

@@ -34,7 +34,8 @@ class Parser(argparse.ArgumentParser):
             metavar="FILE[:ARG]",
             default=default,
             required=default is None,
-            help="config file" + (f" (default {default})" if default else "")
+            help="config file"
+            + (f" (default {default})" if default else "")
             + "; --config.a.b=VALUE overrides a field of it",
         )
 

@@ -9,7 +9,7 @@ from octomed_jax import prompts, schema, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
-from octomed_jax.hf.student import write_student
+from octomed_jax.hf.student import student_identity, write_student
 from octomed_jax.inputs.render import INDEX, render_index, write_index
 from octomed_jax.inputs.template import SYSTEM_LINE
 from octomed_jax.progress import bar, say
@@ -43,11 +43,13 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
         UserError: the traces are not there, or there is not one.
     """
     traces = Path(traces)
+    if config.traces.per_question < 1:
+        raise UserError(f"traces.per_question={config.traces.per_question}: at least one trace a question must be kept")
     given = storage.read_manifest(traces, "verify")
     request = {
         "shard": plain(config.shard),
         "traces": plain(config.traces),
-        "student": plain(config.student),
+        "student": student_identity(config.student),
         "answer_format": config.distill.answer_format,
     }
     inputs = {"verify": given.identity}
@@ -87,7 +89,7 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
 
 
 def _chosen(path: Path, per_question: int) -> Iterator[schema.Record]:
-    """Yield records with at most ``per_question`` accepted responses, the first ones."""
+    """Yield records with at most ``per_question`` of their accepted responses, the first ones."""
     for record in iterate_records(path):
         yield schema.Record(record.question, record.responses[:per_question])
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from octomed_jax.errors import UserError
 from octomed_jax.hf.load import has_weights, load_parameters
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.render import example_builder
@@ -17,7 +18,6 @@ from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.generate import Sampling, generate
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
 from octomed_jax.models.runtime import start_jax
-from octomed_jax.errors import UserError
 from octomed_jax.schema import Question
 
 # Prompts are padded to the next of these lengths, so that few shapes are compiled.
@@ -36,20 +36,26 @@ class Answer:
 class JaxBackend:
     """A model folder, ready to answer questions."""
 
-    def __init__(self, folder: Path, answer_format: str, random_seed: int | None = None):
-        """Load the weights; ``random_seed`` takes random ones in their place, as training starts from.
+    def __init__(self, folder: Path, answer_format: str, weights: Path, random_seed: int | None = None):
+        """Load a model.
+
+        Args:
+            folder: tokenizer, processor and config.
+            answer_format: how questions ask for their answer.
+            weights: the folder of the weights, mostly ``folder`` itself.
+            random_seed: take random weights in their place, as training starts from.
 
         Raises:
             UserError: no weights and no ``random_seed``, or both.
         """
         start_jax()
-        if has_weights(folder) == (random_seed is not None):
-            state = "has weights" if has_weights(folder) else "has no weights"
-            raise UserError(f"{folder} {state}; {'leave out' if has_weights(folder) else 'give'} --random-weights")
+        if has_weights(weights) == (random_seed is not None):
+            state = "has weights" if has_weights(weights) else "has no weights"
+            raise UserError(f"{weights} {state}; {'leave out' if has_weights(weights) else 'give'} --random-weights")
         config = read_config(folder)
         self._graph, _ = split_model(config)
         if random_seed is None:
-            self._parameters = jax.device_put(load_parameters(folder)[1])
+            self._parameters = jax.device_put(load_parameters(weights)[1])
         else:
             self._parameters = jax.jit(lambda: initial_parameters(config, random_seed))()
         self._builder = example_builder(folder, answer_format)

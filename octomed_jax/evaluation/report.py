@@ -45,9 +45,9 @@ def group_of(source: str, n_train: int) -> str:
 def summarise(run: storage.PathLike) -> dict[str, Any]:
     """Return the content of ``summary.json``.
 
-    ``questions`` counts training questions, ``accepted`` the traces kept, ``acceptance_rate`` their share of the
-    attempts; accuracies are shares; ``unparsed`` counts samples after training; ``seconds`` is the sum over the
-    stages, ``peak_rss_mb`` the highest of them (both 0 where no stage left its timing).
+    ``questions`` counts training questions, ``accepted`` the right attempts, which became traces,
+    ``acceptance_rate`` their share; accuracies are shares; ``unparsed`` counts samples after training; ``seconds`` is
+    the sum over the stages, ``peak_rss_mb`` the highest of them (both 0 where no stage left its timing).
 
     Raises:
         UserError: no such run, or a stage is missing.

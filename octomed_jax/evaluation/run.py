@@ -25,6 +25,7 @@ def evaluate(
     questions: storage.PathLike,
     output: storage.PathLike,
     random_weights: bool = False,
+    weights: storage.PathLike | None = None,
 ) -> storage.Manifest:
     """Answer the held-out questions and judge the answers.
 
@@ -34,11 +35,13 @@ def evaluate(
         questions: what ``octomed questions build`` wrote.
         output: the new folder with samples and results.
         random_weights: the folder holds no weights; start as training starts.
+        weights: the folder of the weights, where it is not ``model``.
 
     Raises:
         UserError: a folder is missing, or the back end is unknown.
     """
     model, questions = Path(model), Path(questions)
+    weights = Path(weights or model)
     if config.eval.backend != "jax":
         raise UserError(f"eval.backend={config.eval.backend!r} is unknown; one of: jax")
     given = storage.read_manifest(questions, "questions")
@@ -49,14 +52,14 @@ def evaluate(
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
     }
-    inputs = {"questions": given.identity, "model": _identity(model)}
+    inputs = {"questions": given.identity, "model": _identity(model) + ("" if weights == model else _identity(weights))}
     if done := storage.finished(output, "eval", request, inputs):
         return done
     asked = list(iterate_questions(questions / "heldout.parquet"))
     train_counts = Counter(
         row["benchmark"] for row in iterate_rows(questions / "questions.parquet", columns=["benchmark"])
     )
-    backend = JaxBackend(model, config.distill.answer_format, config.seed if random_weights else None)
+    backend = JaxBackend(model, config.distill.answer_format, weights, config.seed if random_weights else None)
     with storage.staged_folder(output) as folder:
         samples = _samples(config, backend, asked)
         for benchmark in sorted({sample["benchmark"] for sample in samples}):

@@ -24,6 +24,6 @@ Trained with octomed_jax for {trained.counts["steps"]} steps on {trained.counts.
 (batch of {train["examples_per_step"]} examples, peak learning rate {train["peak_learning_rate"]}, {train["schedule"]}).
 Exported in the published layout of Qwen2.5-VL; logits {checked}.
 
-**Not for clinical use.** It was trained on answers that were checked only in their final line. Its data, their licences and
-access classes are named by the manifest hashes in `provenance.json`.
+**Not for clinical use.** It was trained on answers that were checked only in their final line. Its data, their
+licences and access classes are named by the manifest hashes in `provenance.json`.
 """

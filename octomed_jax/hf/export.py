@@ -119,7 +119,7 @@ def _verify(levels: tuple[str, ...], folder: Path, parameters: Mapping[str, Any]
             )
             if result["max_logit_diff"] > 1e-4:
                 raise StopAndLook(
-                    f"logits differ from transformers by {result['max_logit_diff']:.2e} (bound 1e-4); export not written"
+                    f"logits differ from transformers by {result['max_logit_diff']:.2e} (bound 1e-4); nothing written"
                 )
     return figures
 

@@ -12,11 +12,13 @@ from typing import Any
 from ml_collections import ConfigDict
 from tokenizers import Tokenizer
 
+from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.images.patches import IMAGE_MEAN, IMAGE_STD
 from octomed_jax.inputs.template import CHAT_TEMPLATE
 from octomed_jax.inputs.tokenizer import SPECIAL_TOKENS, chat_tokenizer, train_tokenizer
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig, read_config, to_fields
+from octomed_jax.storage import fingerprint, sha256_file
 
 # What travels with a model from import to export, where the folder has it; weights apart.
 SIDE_FILES = (
@@ -54,10 +56,8 @@ def write_student(folder: Path, config: ConfigDict, texts: Iterable[str], pixels
         pixels: ``min_pixels`` and ``max_pixels``.
     """
     if config.base:
-        base = Path(config.base)
-        if not base.is_dir():
-            raise UserError(f"student.base={config.base!r} is no folder; give a downloaded Hugging Face folder")
-        copy_side_files(base, folder)
+        copy_side_files(base_folder(config), folder)
+        _limit_pixels(folder / "preprocessor_config.json", pixels)
         return read_config(folder)
     tokenizer = train_tokenizer(texts, config.vocab_size)
     model_config = _model_config(config, tokenizer)
@@ -81,6 +81,41 @@ def write_student(folder: Path, config: ConfigDict, texts: Iterable[str], pixels
         (folder / name).write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     return model_config
+
+
+def base_folder(config: ConfigDict) -> Path:
+    """Return the folder of ``student.base``, where the weights lie.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    base = Path(config.base)
+    if not base.is_dir():
+        raise UserError(f"student.base={config.base!r} is no folder; give a downloaded Hugging Face folder")
+    return base
+
+
+def student_identity(config: ConfigDict) -> dict[str, Any]:
+    """Return what a student depends on: its sizes, or the files of its base (by name, size and, but weights, hash)."""
+    if not config.base:
+        return plain(config)
+    files = sorted(path for path in base_folder(config).iterdir() if path.is_file() and not path.name.startswith("."))
+    described = [
+        [path.name, path.stat().st_size, "" if path.suffix == ".safetensors" else sha256_file(path)] for path in files
+    ]
+    return {"base": fingerprint(described)}
+
+
+def _limit_pixels(path: Path, pixels: ConfigDict) -> None:
+    """Set the pixel limits of a copied processor config, in the spelling it uses; the rest stays."""
+    if not path.is_file():
+        raise UserError(f"no {path.name} in the folder of student.base; download it with the model")
+    fields = json.loads(path.read_text())
+    if "size" in fields and "shortest_edge" in (fields["size"] or {}):
+        fields["size"] |= {"shortest_edge": pixels.min_pixels, "longest_edge": pixels.max_pixels}
+    if "max_pixels" in fields or "size" not in fields:
+        fields |= {"min_pixels": pixels.min_pixels, "max_pixels": pixels.max_pixels}
+    path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
 def _model_config(config: ConfigDict, tokenizer: Tokenizer) -> Qwen25VLConfig:

@@ -44,7 +44,7 @@ def verify_transformers(folder: Path) -> dict[str, Any] | None:
     """Load the folder with transformers and compare logits on a long prompt with two images.
 
     Returns:
-        transformers' version, the largest difference of a logit and the prompt's length; None where torch is not installed.
+        transformers' version, the largest difference of a logit and the prompt's length; None without torch.
 
     Raises:
         StopAndLook: transformers finds missing or unexpected keys.

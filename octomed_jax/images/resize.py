@@ -14,7 +14,7 @@ MAX_ASPECT = 200
 def smart_resize(height: int, width: int, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
     """Return the size an image is resized to: multiples of ``factor``, area within the limits, aspect nearly kept.
 
-    Rounds half to even as Python does; rounds down when shrinking to ``max_pixels`` and up when growing to ``min_pixels``.
+    Rounds half to even as Python does; down when shrinking to ``max_pixels``, up when growing to ``min_pixels``.
 
     Args:
         height, width: pixels, both positive.

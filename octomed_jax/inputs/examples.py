@@ -84,7 +84,10 @@ class ExampleBuilder:
         merge = self.spec.merge_size
         layouts = [window_layout((rows * merge, columns * merge), self.spec) for rows, columns in grids]
         chat = encode_chat(
-            self.tokenizer, user_text(question, self.answer_format), [rows * columns for rows, columns in grids], response
+            self.tokenizer,
+            user_text(question, self.answer_format),
+            [rows * columns for rows, columns in grids],
+            response,
         )
         patches = sum(rows * columns * merge**2 for rows, columns in grids)
         return ExampleSize(len(chat.token_ids), patches, sum(layout.slots for layout in layouts))

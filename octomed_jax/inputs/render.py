@@ -1,7 +1,7 @@
 """The index of a set of shards: what every (record, response) takes, and the hash of what rendered it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +56,13 @@ def render_key(student: str | Path, answer_format: str) -> str:
 
 
 def render_index(
-    records: Sequence[Record], student: str | Path, answer_format: str, advance: Callable[[], None] = lambda: None
+    records: Iterable[Record], student: str | Path, answer_format: str, advance: Callable[[], None] = lambda: None
 ) -> ExampleIndex:
     """Measure every (record, response), in order; ``advance`` is called once a record."""
     builder = example_builder(student, answer_format)
-    columns: dict[str, list[int]] = {name: [] for name in ("record", "response", "tokens", "patches", "slots", "source")}
+    columns: dict[str, list[int]] = {
+        name: [] for name in ("record", "response", "tokens", "patches", "slots", "source")
+    }
     sources: dict[str, int] = {}
     for number, record in enumerate(records):
         source = sources.setdefault(record.question.benchmark, len(sources))

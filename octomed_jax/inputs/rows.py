@@ -63,9 +63,7 @@ def _empty(count: int, bucket: Bucket, spec: PatchSpec) -> dict[str, np.ndarray]
     return batch
 
 
-def _fill(
-    batch: dict[str, np.ndarray], row: int, examples: Sequence[Example], bucket: Bucket, spec: PatchSpec
-) -> None:
+def _fill(batch: dict[str, np.ndarray], row: int, examples: Sequence[Example], bucket: Bucket, spec: PatchSpec) -> None:
     token, slot, frame = 0, 0, 0
     cells_of_slot = spec.slot_patches // spec.merge_size**2
     for segment, example in enumerate(examples, 1):

@@ -86,7 +86,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """
     pieces = vocab_size - len(SPECIAL_TOKENS)
     if pieces < 256:
-        raise UserError(f"student.vocab_size={vocab_size} is too small; at least {256 + len(SPECIAL_TOKENS)} are needed")
+        raise UserError(
+            f"student.vocab_size={vocab_size} is too small; at least {256 + len(SPECIAL_TOKENS)} are needed"
+        )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -20,10 +20,11 @@ def start_jax() -> None:
         UserError: only some of the three variables are set, or one is no number.
         TryAgain: the other processes did not come in time.
     """
-    cache = Path(os.environ.get("OCTOMED_CACHE", Path.home() / ".cache" / "octomed_jax")) / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    if not jax.config.jax_compilation_cache_dir:  # JAX_COMPILATION_CACHE_DIR, where it is set, stays
+        cache = Path(os.environ.get("OCTOMED_CACHE", Path.home() / ".cache" / "octomed_jax")) / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     if jax.distributed.is_initialized():
         return
     arguments = distributed_arguments(os.environ)

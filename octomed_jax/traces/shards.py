@@ -64,7 +64,9 @@ class ShardReader:
             self._readers = [ArrayRecordReader(path) for path in self._paths]
             counts = [reader.num_records() for reader in self._readers]
         except (RuntimeError, ValueError) as error:
-            raise StopAndLook(f"a shard in {Path(self._paths[0]).parent} is damaged ({error}); write the shards again") from error
+            raise StopAndLook(
+                f"a shard in {Path(self._paths[0]).parent} is damaged ({error}); write the shards again"
+            ) from error
         self._ends = [sum(counts[: i + 1]) for i in range(len(counts))]
 
     def __getstate__(self) -> list[str]:

@@ -10,13 +10,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from octomed_jax import progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import plain
-from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.hf.load import has_weights, load_parameters
+from octomed_jax.errors import StopAndLook, TryAgain, UserError
+from octomed_jax.hf.load import load_parameters
+from octomed_jax.hf.student import base_folder
 from octomed_jax.inputs.loader import Share, StepSource, batches
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import read_index, read_patch_spec
@@ -27,28 +29,30 @@ from octomed_jax.training import mesh as meshes
 from octomed_jax.training.metrics import MetricsLog, read_metrics
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.step import abstract_state, initial_state, make_step
+from octomed_jax.training.stop import StopRequest
 
 
 def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLike) -> storage.Manifest:
     """Train a student on a folder of shards.
 
     Args:
-        config: uses ``train``, ``checkpoint``, ``distill.answer_format`` and ``seed``.
+        config: uses ``train``, ``checkpoint``, ``student.base``, ``distill.answer_format`` and ``seed``.
         shards: what ``octomed shard`` wrote; its ``student`` folder names the architecture and the tokenizer.
         workdir: checkpoints and metrics; a run that was cut off there goes on.
 
     Raises:
         UserError: the workdir holds another run, or the config does not fit the data or the machine.
         StopAndLook: the loss is not finite; the last good checkpoint is kept.
+        TryAgain: SIGTERM came; the step was saved.
     """
     shards, workdir = Path(shards), Path(workdir)
     request = training_request(config)
     inputs = {"shard": storage.read_manifest(shards, "shard").identity}
     if done := storage.finished(workdir, "train", request, inputs):
         return done
+    start_jax()
     _claim(workdir, request, inputs)
 
-    start_jax()
     student = shards / "student"
     model_config = read_config(student)
     mesh = meshes.make_mesh(config.train.mesh)
@@ -62,9 +66,10 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
         state = store.restore(first, abstract_state(model_config, optimizer, mesh), plan.hash)
         progress.say(f"train: going on after step {first}")
     else:
-        weights = load_parameters(student)[1] if has_weights(student) else None
+        weights = load_parameters(base_folder(config.student))[1] if config.student.base else None
         state = initial_state(model_config, optimizer, mesh, config.seed, weights)
-    step_function = make_step(model_config, optimizer, dtype, remat=config.train.remat)
+    names = [bucket.name for bucket in plan.buckets]
+    step_function = make_step(model_config, optimizer, mesh, names, dtype, config.train.remat)
 
     steps = config.train.steps
     share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh))
@@ -74,8 +79,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     log = MetricsLog(workdir, first) if lead else None
     _announce(config, model_config, state, mesh, plan, steps)
 
-    with progress.bar("train", steps, "steps") as line:
-        line.advance(first)
+    with progress.bar("train", steps, "steps", first) as line, StopRequest() as stop:
         pending: tuple[dict[str, Any], dict[str, jax.Array]] | None = None
         last = time.perf_counter()
         for step, batch in enumerate(_read(batches(source, config.train.loader_workers)), first + 1):
@@ -94,13 +98,16 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
                 "tokens_per_second": counts["tokens"] * jax.process_count() / elapsed,
             }
             pending = known, metrics
-            if step % config.checkpoint.every == 0 or step == steps:
+            stopping = stop.reached(step)
+            if step % config.checkpoint.every == 0 or step == steps or stopping:
                 _record(log, line, *pending)
                 pending = None
                 store.save(step, state, plan.hash)
             line.advance()
+            if stopping and step < steps:
+                store.close()
+                raise TryAgain(f"told to end: saved step {step} in {workdir}; the same command goes on from there")
     store.close()
-    manifest = storage.Manifest(stage="train", config=request, inputs=inputs, counts={"steps": steps})
     if log:
         log.close()
         losses = [entry["loss"] for entry in read_metrics(log.path)]
@@ -112,7 +119,9 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
             extra={"loss_first": losses[0], "loss_last": float(np.mean(losses[-20:])), "plan": plan.hash},
         )
         storage.write_manifest(workdir, manifest)
-    return manifest
+    # All processes leave together, with what the first one wrote.
+    multihost_utils.sync_global_devices("train finished")
+    return storage.read_manifest(workdir, "train")
 
 
 def training_request(config: ConfigDict) -> dict[str, Any]:
@@ -158,7 +167,7 @@ def _claim(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str])
             changed = [f"{name}: {old.get(name)!r} -> {new.get(name)!r}" for name in new if old.get(name) != new[name]]
             what = ", ".join(changed[:2]) or "other shards"
             raise UserError(f"{workdir} holds a run with other settings ({what}); choose another --workdir")
-    elif jax.process_index() == 0 if jax.distributed.is_initialized() else True:
+    elif jax.process_index() == 0:
         storage.write_json(path, claim)
 
 
@@ -210,7 +219,8 @@ def _announce(
     rows = " + ".join(f"{count} {name}" for name, count in plan.rows_per_step.items())
     left_out = sum(plan.left_out.values())
     progress.say(
-        f"train: {parameters:,} parameters in {config.train.dtype}, {model_config.text.num_hidden_layers} decoder layers, "
+        f"train: {parameters:,} parameters in {config.train.dtype}, "
+        f"{model_config.text.num_hidden_layers} decoder layers, "
         f"{model_config.vision.depth} vision blocks; mesh "
         + " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
         + f"; {plan.examples:,} examples in rows of {config.train.tokens_per_row} tokens ({rows} rows a step), "

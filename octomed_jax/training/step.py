@@ -4,7 +4,7 @@ The loss of a step is the sum over the target tokens of the global batch divided
 packed and wherever they lie.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -56,18 +56,42 @@ def initial_state(
 
 
 def make_step(
-    config: Qwen25VLConfig, optimizer: optax.GradientTransformation, dtype: jnp.dtype, remat: bool
+    config: Qwen25VLConfig,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    names: Sequence[str],
+    dtype: jnp.dtype,
+    remat: bool,
 ) -> Callable[[State, Mapping[str, Any]], tuple[State, dict[str, jax.Array]]]:
-    """Return the compiled step: (state, batches by bucket) -> (state, metrics). The old state is donated."""
+    """Return the compiled step: (state, batches by bucket) -> (state, metrics). The old state is donated.
+
+    Args:
+        config: the student's.
+        optimizer: of ``make_optimizer``.
+        mesh: where the state and the batches lie.
+        names: the buckets, in the order in which they are computed.
+        dtype: of the computation; parameters and moments stay float32.
+        remat: recompute each layer for its gradient instead of keeping its activations.
+    """
     graph, _ = split_model(config)
 
-    def loss_sum(parameters: Any, batches: Mapping[str, Any]) -> jax.Array:
-        model = nnx.merge(graph, parameters)
-        return sum(model.loss_sum(batches[name], dtype, remat) for name in sorted(batches))
+    def loss_sum(parameters: Any, batch: Mapping[str, Any]) -> jax.Array:
+        return nnx.merge(graph, parameters).loss_sum(batch, dtype, remat)
+
+    def gradients_of(parameters: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
+        """Sum loss and gradients over the buckets, one bucket after the other."""
+        total, summed = jax.value_and_grad(loss_sum)(parameters, batches[names[0]])
+        for name in names[1:]:
+            # The barrier makes the second bucket wait for the first: its activations are gone by then, and devices
+            # never meet in the collectives of two buckets at once.
+            parameters, total, summed = jax.lax.optimization_barrier((parameters, total, summed))
+            loss, gradients = jax.value_and_grad(loss_sum)(parameters, batches[name])
+            total, summed = total + loss, jax.tree.map(jnp.add, summed, gradients)
+        return total, summed
 
     def step(state: State, batches: Mapping[str, Any]) -> tuple[State, dict[str, jax.Array]]:
-        targets = sum(jnp.sum(batch["loss_weights"]) for batch in batches.values())
-        total, gradients = jax.value_and_grad(loss_sum)(state["parameters"], batches)
+        targets = sum(jnp.sum(batches[name]["loss_weights"]) for name in names)
+        total, gradients = gradients_of(state["parameters"], batches)
         gradients = jax.tree.map(lambda leaf: leaf / jnp.maximum(targets, 1.0), gradients)
         updates, moments = optimizer.update(gradients, state["optimizer"], state["parameters"])
         metrics = {
@@ -78,4 +102,10 @@ def make_step(
         parameters = optax.apply_updates(state["parameters"], updates)
         return {"parameters": parameters, "optimizer": moments, "step": state["step"] + 1}, metrics
 
-    return jax.jit(step, donate_argnums=0)
+    compiled = jax.jit(step, donate_argnums=0)
+
+    def in_mesh(state: State, batches: Mapping[str, Any]) -> tuple[State, dict[str, jax.Array]]:
+        with jax.set_mesh(mesh):
+            return compiled(state, batches)
+
+    return in_mesh

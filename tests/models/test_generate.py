@@ -13,7 +13,11 @@ from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
 from tests.models.student import SPEC, config, example
 
 NEW = 6
-PROMPTS = [example("Which plane?", [(112, 140)], seed=1), example("none"), example("Which one of two?", [(56, 84), (28, 56)])]
+PROMPTS = [
+    example("Which plane?", [(112, 140)], seed=1),
+    example("none"),
+    example("Which one of two?", [(56, 84), (28, 56)]),
+]
 STOP = (300,)  # no such token: nothing stops early
 
 

@@ -50,6 +50,7 @@ def ours(name):
     graph, abstract = split_model(MODELS[name])
     tensors = {key: value.detach().numpy() for key, value in reference(name).state_dict().items()}
     parameters = parameters_from_hub(MODELS[name], abstract, lambda hub: tensors[modern_name(hub)])
+
     # A gradient with the logits as by-product: one compiled shape serves all cases.
     def loss(tree, rows):
         model = nnx.merge(graph, tree)
@@ -99,6 +100,8 @@ def test_names_are_a_bijection():
     for name in MODELS:
         _, abstract = split_model(MODELS[name])
         hub = [modern_name(tensor.name) for tensor in hub_tensors(MODELS[name], abstract)]
-        expected = set(reference(name).state_dict()) - ({"lm_head.weight"} if MODELS[name].text.tie_word_embeddings else set())
+        expected = set(reference(name).state_dict()) - (
+            {"lm_head.weight"} if MODELS[name].text.tie_word_embeddings else set()
+        )
         assert len(hub) == len(set(hub))
         assert set(hub) == expected

@@ -65,7 +65,7 @@ def generate(
 
     Args:
         graph, parameters: the model.
-        batch: rows of one prompt each, right padded (segment_ids 1 on the prompt, 0 after it); an empty row is left alone.
+        batch: rows of one prompt each, right padded (segment_ids 1 on the prompt, 0 after it), or empty rows.
         keys_B: one random key a prompt, so that a prompt's samples do not depend on its neighbours.
         max_new_tokens: the budget.
         stop_ids: generation of a prompt ends with one of these.

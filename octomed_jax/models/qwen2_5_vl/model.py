@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from octomed_jax.models.layers import Linear
 from octomed_jax.models.ops.attention import segment_mask
 from octomed_jax.models.ops.cross_entropy import chunked_cross_entropy
+from octomed_jax.models.ops.sharding import gathered
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.text import Cache, LanguageModel
 from octomed_jax.models.qwen2_5_vl.vision import VisionTower
@@ -31,7 +32,7 @@ class Qwen25VL(nnx.Module):
     def head_kernel(self, dtype: jnp.dtype) -> Float[Array, "D V"]:
         """Return the matrix from hidden states to logits."""
         kernel = self.text.embedding[...].T if self.head is None else self.head.kernel[...]
-        return kernel.astype(dtype)
+        return gathered(kernel).astype(dtype)
 
     def embed(self, batch: Mapping[str, Array], dtype: jnp.dtype, remat: bool = False) -> Float[Array, "B L D"]:
         """Return token embeddings with image features in their places."""

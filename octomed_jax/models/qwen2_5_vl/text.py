@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
 from octomed_jax.models.ops.attention import attention
 from octomed_jax.models.ops.rope import cos_sin, mrope_angles, rotate
+from octomed_jax.models.ops.sharding import by_row, gathered
 from octomed_jax.models.qwen2_5_vl.config import TextConfig
 
 
@@ -23,6 +24,11 @@ class Cache(NamedTuple):
 
     keys: Float[Array, "layers B M K E"]
     values: Float[Array, "layers B M K E"]
+
+
+def _write(whole: Array, part_B1KE: Array, layer: Array, at: Array) -> Array:
+    """Write one token's keys or values of one layer; carried through the loops, the cache is updated in place."""
+    return jax.lax.dynamic_update_slice(whole, part_B1KE[None].astype(whole.dtype), (layer, 0, at, 0, 0))
 
 
 class SelfAttention(nnx.Module):
@@ -58,13 +64,12 @@ class DecoderLayer(nnx.Module):
         return self._finish(x_BLD, attention(q, k, v, mask_BLL)), (k, v)
 
     def decode(
-        self, x_B1D: Array, cos: Array, sin: Array, mask_B1M: Array, keys: Array, values: Array, at: Array
-    ) -> tuple[Array, tuple[Array, Array]]:
-        """Return the new stream of one token, and the cache of this layer with it written at ``at``."""
+        self, x_B1D: Array, cos: Array, sin: Array, mask_B1M: Array, cache: Cache, layer: Array, at: Array
+    ) -> tuple[Array, Cache]:
+        """Return the new stream of one token, and the cache with this layer's part of it written at ``at``."""
         q, k, v = self.attention.project(self.attention_norm(x_B1D), cos, sin)
-        keys = jax.lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), at, axis=1)
-        values = jax.lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), at, axis=1)
-        return self._finish(x_B1D, attention(q, keys, values, mask_B1M)), (keys, values)
+        cache = Cache(_write(cache.keys, k, layer, at), _write(cache.values, v, layer, at))
+        return self._finish(x_B1D, attention(q, cache.keys[layer], cache.values[layer], mask_B1M)), cache
 
     def _finish(self, x: Array, heads: Array) -> Array:
         x = x + self.attention.o(heads.reshape(*x.shape[:2], -1))
@@ -83,7 +88,7 @@ class LanguageModel(nnx.Module):
 
     def embed(self, input_ids_BL: Int[Array, "B L"], dtype: jnp.dtype) -> Float[Array, "B L D"]:
         """Return token embeddings."""
-        return self.embedding[...][input_ids_BL].astype(dtype)
+        return gathered(self.embedding[...])[input_ids_BL].astype(dtype)
 
     def _rotary(self, position_ids_B3L: Array, dtype: jnp.dtype) -> tuple[Array, Array]:
         config = self.config
@@ -102,7 +107,7 @@ class LanguageModel(nnx.Module):
         graph, stack = nnx.split(self.layers)
 
         def body(x: Array, layer: nnx.State) -> tuple[Array, tuple[Array, Array]]:
-            return nnx.merge(graph, layer)(x, cos, sin, mask_BLL)
+            return nnx.merge(graph, gathered(layer))(by_row(x), cos, sin, mask_BLL)
 
         x_BLD, (keys, values) = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BLD, stack)
         return self.norm(x_BLD), Cache(keys, values)
@@ -114,9 +119,10 @@ class LanguageModel(nnx.Module):
         cos, sin = self._rotary(position_ids_B31, x_B1D.dtype)
         graph, stack = nnx.split(self.layers)
 
-        def body(x: Array, layer: tuple[nnx.State, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-            weights, keys, values = layer
-            return nnx.merge(graph, weights).decode(x, cos, sin, mask_B1M, keys, values, at)
+        def body(carry: tuple[Array, Cache], layer: tuple[nnx.State, Array]) -> tuple[tuple[Array, Cache], None]:
+            weights, number = layer
+            return nnx.merge(graph, gathered(weights)).decode(carry[0], cos, sin, mask_B1M, carry[1], number, at), None
 
-        x_B1D, (keys, values) = jax.lax.scan(body, x_B1D, (stack, cache.keys, cache.values))
-        return self.norm(x_B1D), Cache(keys, values)
+        numbers = jnp.arange(self.config.num_hidden_layers)
+        (x_B1D, cache), _ = jax.lax.scan(body, (x_B1D, cache), (stack, numbers))
+        return self.norm(x_B1D), cache

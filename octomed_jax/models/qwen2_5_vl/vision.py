@@ -4,7 +4,8 @@ The host has put every patch into a slot (inputs/windows.py), so windowed attent
 and only the full blocks look across slots. The reference permutes patches and cuts them by cumulative lengths; both
 give the same numbers. Source: transformers 4.57.1, modeling_qwen2_5_vl.
 
-Legend: B rows, W window slots, S places of a slot, P = W * S places, C = P / merge_unit merged cells, D width, H heads, E values of a head.
+Legend: B rows, W window slots, S places of a slot, P = W * S places, C = P / merge_unit merged cells, D width,
+H heads, E values of a head.
 """
 
 import itertools
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
 from octomed_jax.models.ops.attention import attention, segment_mask
 from octomed_jax.models.ops.rope import cos_sin, rotate, vision_angles
+from octomed_jax.models.ops.sharding import by_row, gathered
 from octomed_jax.models.qwen2_5_vl.config import VisionConfig
 
 NORM_EPS = 1e-6  # fixed in the reference
@@ -83,12 +85,13 @@ class VisionTower(nnx.Module):
     ) -> Float[Array, "B C D"]:
         """Return one feature for every merged cell of every slot, in slot order; empty places give unused values."""
         B, W, S, _ = patches_BWSV.shape
-        x = self.patch_embed(patches_BWSV.astype(dtype))
+        x = _whole(self.patch_embed)(by_row(patches_BWSV.astype(dtype)))
         cos, sin = cos_sin(vision_angles(positions_BWS2, self.config.head_dim))
+        frames, windows = frame_ids_BWS.reshape(B, W * S), window_ids_BWS.reshape(B * W, S)
         layouts = {
             # full blocks: a row is one group, and patches see their own frame; windowed: a slot is one group
-            True: ((B, W * S), segment_mask(*[frame_ids_BWS.reshape(B, W * S)] * 2, causal=False)),
-            False: ((B * W, S), segment_mask(*[window_ids_BWS.reshape(B * W, S)] * 2, causal=False)),
+            True: ((B, W * S), segment_mask(frames, frames, causal=False)),
+            False: ((B * W, S), segment_mask(windows, windows, causal=False)),
         }
         graph, stack = nnx.split(self.blocks)
         for full, first, last in runs_of_blocks(self.config):
@@ -98,11 +101,17 @@ class VisionTower(nnx.Module):
             def body(
                 x: Array, block: nnx.State, c: Array = group_cos, s: Array = group_sin, m: Array = mask
             ) -> tuple[Array, None]:
-                return nnx.merge(graph, block)(x, c, s, m), None
+                return nnx.merge(graph, gathered(block))(by_row(x), c, s, m), None
 
             blocks = jax.tree.map(lambda leaf, a=first, b=last: leaf[a:b], stack)
             x, _ = jax.lax.scan(jax.checkpoint(body) if remat else body, x.reshape(*shape, -1), blocks)
-        return self.merger(x.reshape(B, W * S, -1))
+        return _whole(self.merger)(by_row(x.reshape(B, W * S, -1)))
+
+
+def _whole(module: nnx.Module) -> nnx.Module:
+    """Return the module with its weights gathered."""
+    graph, weights = nnx.split(module)
+    return nnx.merge(graph, gathered(weights))
 
 
 def runs_of_blocks(config: VisionConfig) -> list[tuple[bool, int, int]]:

@@ -1,0 +1,73 @@
+"""Encoded image files to RGB and back, with every limit checked before pixels are decoded."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from octomed_jax.errors import UserError
+
+MAX_PIXELS = 178_956_970  # PIL's own limit (1 GiB of RGB plus a third)
+MAX_BYTES = 256 * 2**20
+FORMATS = ("PNG", "JPEG")
+
+
+def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image") -> Image.Image:
+    """Return an encoded PNG or JPEG file as an RGB image, upright and on white.
+
+    16-bit gray is scaled down to 8 bits, a palette is applied, transparency is laid on white, and the EXIF orientation
+    is applied.
+
+    Args:
+        data: the file.
+        max_pixels: most pixels (width times height) that are decoded.
+        name: what to call the file in a message.
+
+    Raises:
+        UserError: not a PNG or JPEG file, larger than allowed, truncated or corrupt.
+    """
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{name} is a file of {len(data)} bytes, over the limit of {MAX_BYTES}; shrink it first")
+    try:
+        with warnings.catch_warnings():
+            # Our own limit stands in for PIL's warning at half of its limit.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                if image.width * image.height > max_pixels:
+                    raise UserError(
+                        f"{name} has {image.width} x {image.height} pixels, over the limit of {max_pixels}; shrink it"
+                    )
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                assert upright is not None
+                return _to_rgb(upright)
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name} has more pixels than the limit of {max_pixels}; shrink it") from error
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{name} is not a {' or '.join(FORMATS)} file; convert it or remove it") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name} is truncated or corrupt ({error}); replace it or remove it") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":  # 16-bit gray; PIL's own conversion would clip it at 255
+        gray = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
+        return Image.fromarray(gray.astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Return an image as a PNG file without metadata: the same pixels give the same bytes."""
+    bare = Image.frombytes(image.mode, image.size, image.tobytes())
+    if image.mode == "P":
+        raise ValueError("encode_png takes gray or RGB images, not a palette; convert it first")
+    file = io.BytesIO()
+    bare.save(file, format="PNG", compress_level=6)
+    return file.getvalue()

@@ -1,0 +1,31 @@
+"""Where activations and weights lie while they are used: rows spread over devices, weights of one layer gathered.
+
+Parameters rest in pieces (training/mesh.py). Said here once a layer, the compiler gathers one layer's weights at a
+time and scatters their gradients, and never moves activations instead. Without a mesh these are the identity.
+"""
+
+from typing import TypeVar
+
+import jax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array
+
+T = TypeVar("T")
+
+ROW_AXES = ("data", "fsdp")
+
+
+def by_row(x: Array) -> Array:
+    """Spread the first axis of an activation over the devices of the mesh."""
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(ROW_AXES)) if _in_mesh() else x
+
+
+def gathered(weights: T) -> T:
+    """Make a layer's weights whole on every device, for the time of their use."""
+    if not _in_mesh():
+        return weights
+    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, PartitionSpec()), weights)
+
+
+def _in_mesh() -> bool:
+    return ROW_AXES[0] in jax.sharding.get_abstract_mesh().axis_names

@@ -1,0 +1,19 @@
+"""All sources of questions by name. A new source is one file in ``sources/`` and one line here."""
+
+from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.questions.source import Source
+from octomed_jax.questions.sources import brain, dicom, icd10, medcalc, medmcqa
+
+SOURCES: dict[str, Source] = {module.SOURCE.name: module.SOURCE for module in (brain, medcalc, icd10, dicom, medmcqa)}
+
+
+def find_source(name: str) -> Source:
+    """Return a source by name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in SOURCES:
+        hint = did_you_mean(name, list(SOURCES))
+        raise UserError(f"unknown source {name!r} in config.questions{hint}; known: {', '.join(SOURCES)}")
+    return SOURCES[name]

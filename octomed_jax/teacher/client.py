@@ -1,0 +1,283 @@
+"""A chat client for any endpoint that speaks the OpenAI protocol: vLLM, a gateway, or the scripted teacher."""
+
+import asyncio
+import dataclasses
+import itertools
+import json
+import os
+import random
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.teacher.requests import Sampling
+from octomed_jax.verification.answer import THINK_END, THINK_START
+
+TRIES = 8
+FIRST_WAIT = 0.5  # seconds, doubled with every further try
+MAX_BODY = 64 * 2**20  # bytes of one reply
+RETRY_STATUS = (408, 409, 425, 429)  # and every 5xx
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One response: the text with its thought as ``<think>...</think>``, the thought alone, and why it ended."""
+
+    response: str
+    reasoning: str
+    finish_reason: str
+    completion_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Completion:
+    """The answer to one request: its choices in order, and the tokens of the prompt."""
+
+    choices: tuple[Choice, ...]
+    prompt_tokens: int
+
+
+class RequestFailed(Exception):
+    """A request that did not succeed; ``transient`` says whether another try can help."""
+
+    def __init__(self, reason: str, transient: bool, status: int = 0, connection: bool = False, wait: float = 0.0):
+        super().__init__(reason)
+        self.transient, self.status, self.connection, self.wait = transient, status, connection, wait
+
+
+def chat_url(endpoint: str) -> str:
+    """Return the URL of the chat completions of an endpoint (``http://host:port`` with or without ``/v1``).
+
+    Raises:
+        UserError: it is no http(s) URL, or holds a user name or password.
+    """
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"endpoint {endpoint!r} is no URL; write it like http://localhost:8000")
+    if parts.username or parts.password:
+        raise UserError(f"the endpoint at {parts.hostname} holds a password; name its variable in distill.api_key_env")
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    base = base.removesuffix("/chat/completions")
+    return f"{base if base.endswith('/v1') else base + '/v1'}/chat/completions"
+
+
+def api_key(name: str) -> str:
+    """Return the value of the environment variable that holds the key; empty for an empty name.
+
+    Raises:
+        UserError: the variable is not set.
+    """
+    if not name:
+        return ""
+    if not os.environ.get(name):
+        raise UserError(f"config.distill.api_key_env names the variable {name}, which is not set; export it first")
+    return os.environ[name]
+
+
+class ChatClient:
+    """Sends chat requests, tries again where that can help, and keeps at most ``in_flight`` of them going.
+
+    Use as ``async with ChatClient(...) as client``.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        model: str,
+        api_key_env: str = "",
+        in_flight: int = 64,
+        read_seconds: float = 1800.0,
+    ):
+        self.url, self.model = chat_url(endpoint), model
+        self._key_name, self._key = api_key_env, api_key(api_key_env)
+        self._slots = asyncio.Semaphore(in_flight)
+        self._read_seconds = read_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "ChatClient":
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._read_seconds)
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session
+        await self._session.close()
+
+    async def complete(self, messages: list[dict[str, Any]], sampling: Sampling) -> Completion:
+        """Ask for ``sampling.n`` responses.
+
+        A slot is held while a try is under way and freed while waiting for the next.
+
+        Raises:
+            RequestFailed: for good, or after all tries.
+        """
+        body = {"model": self.model, "messages": messages, **dataclasses.asdict(sampling)}
+        for attempt in range(TRIES):
+            try:
+                async with self._slots:
+                    reply = await self._post(body)
+                return read_completion(reply, sampling.n)
+            except RequestFailed as failure:
+                if not failure.transient or attempt == TRIES - 1:
+                    raise
+                wait = max(failure.wait, min(30.0, FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0))
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    async def probe(self, messages: list[dict[str, Any]]) -> None:
+        """Ask for one real token: a server that lists its models may still not generate.
+
+        Raises:
+            TryAgain: it does not answer, or not yet.
+            UserError: it answers, and will never accept such a request.
+        """
+        sampling = Sampling(n=1, seed=0, temperature=0.0, top_p=1.0, max_tokens=1)
+        failure: RequestFailed | None = None
+        for attempt in range(3):
+            if attempt:
+                await asyncio.sleep(min(1.0, FIRST_WAIT) * attempt)
+            try:
+                read_completion(
+                    await self._post({"model": self.model, "messages": messages, **dataclasses.asdict(sampling)}), 1
+                )
+                return
+            except RequestFailed as error:
+                failure = error
+                if not error.transient:
+                    break
+        assert failure
+        raise self._explain(failure)
+
+    def _explain(self, failure: RequestFailed) -> Exception:
+        if failure.transient:
+            return TryAgain(
+                f"no answer from the teacher at {self.url} ({failure}); start it, or set --endpoint, and run again"
+            )
+        if failure.status in (401, 403):
+            cure = f"check the key in {self._key_name}" if self._key_name else "set config.distill.api_key_env"
+            return UserError(f"the teacher at {self.url} refuses the key ({failure}); {cure}")
+        if failure.status == 404:
+            return UserError(f"the teacher at {self.url} knows no model {self.model!r} ({failure}); set --model")
+        return UserError(f"the teacher at {self.url} refuses the request ({failure}); check config.distill")
+
+    async def _post(self, body: Mapping[str, Any]) -> Any:
+        """Send one request and return the parsed reply."""
+        assert self._session
+        try:
+            async with self._session.post(self.url, json=body, allow_redirects=False) as response:
+                data = await _read_limited(response)
+                status, wait = response.status, response.headers.get("Retry-After", "")
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise RequestFailed(self._hide(type(error).__name__), transient=True, connection=True) from None
+        if status != 200:
+            transient = status in RETRY_STATUS or status >= 500
+            seconds = min(60.0, float(wait)) if wait.isdigit() else 0.0
+            reason = self._hide(f"HTTP {status}: {_message_of(data)}".rstrip(": "))
+            raise RequestFailed(reason, transient, status, wait=seconds)
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise RequestFailed("the reply is not JSON", transient=True) from None
+
+    def _hide(self, text: str) -> str:
+        """Return ``text`` on one line without the key, whatever the server echoed."""
+        text = " ".join(text.split())
+        return (text.replace(self._key, "***") if self._key else text)[:200]
+
+
+async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
+    pieces, size = [], 0
+    async for piece in response.content.iter_chunked(1 << 16):
+        size += len(piece)
+        if size > MAX_BODY:
+            raise RequestFailed(f"the reply is larger than {MAX_BODY} bytes", transient=False)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _message_of(data: bytes) -> str:
+    """Return the message of an error reply, in any of the usual shapes."""
+    text = data[:2000].decode("utf-8", "replace")
+    try:
+        reply = json.loads(data)
+    except ValueError:
+        return text
+    if isinstance(reply, dict):
+        error = reply.get("error", reply)
+        if isinstance(error, dict):
+            return str(error.get("message") or text)
+        return str(error)
+    return text
+
+
+def read_completion(reply: Any, n: int) -> Completion:
+    """Read a chat completion.
+
+    ``usage`` counts all choices together; each choice is given its share by length, so that the sum is kept.
+
+    Raises:
+        RequestFailed: it is no chat completion, or has not ``n`` choices.
+    """
+    try:
+        raw = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
+        texts = [
+            (*read_message(choice["message"], finish := str(choice.get("finish_reason") or "")), finish)
+            for choice in raw
+        ]
+        usage = reply.get("usage") or {}
+        prompt, total = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RequestFailed("the reply is no chat completion", transient=True) from None
+    if len(texts) != n:
+        raise RequestFailed(
+            f"{len(texts)} choices came back for n={n} (if always: set distill.samples_per_request=1)", transient=True
+        )
+    shares = _shares(total, [len(response) for response, _, _ in texts])
+    choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
+    return Completion(choices, prompt)
+
+
+def _shares(total: int, sizes: list[int]) -> list[int]:
+    whole = sum(sizes) or 1
+    ends = [0]
+    done = 0
+    for size in sizes:
+        done += size
+        ends.append(total * done // whole)
+    return [right - left for left, right in itertools.pairwise(ends)]
+
+
+def read_message(message: Mapping[str, Any], finish_reason: str) -> tuple[str, str]:
+    """Return (response, reasoning) of a message, in one spelling whatever the server's.
+
+    A server with a reasoning parser puts the thought into ``reasoning`` (vLLM since 0.11.2) or ``reasoning_content``
+    (before; DeepSeek); one without leaves ``<think>`` in the text, and where the chat template opened the thought only
+    ``</think>`` is there. A thought cut at the token limit stays unclosed.
+    """
+    content = message.get("content") or ""
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+    thought = message.get("reasoning") or message.get("reasoning_content") or ""
+    if not isinstance(content, str) or not isinstance(thought, str):
+        raise TypeError("a message holds text")
+    if THINK_END in content:
+        before, answer = content.rsplit(THINK_END, 1)
+        thought = before.strip().removeprefix(THINK_START).strip()
+        return f"{THINK_START}{thought}{THINK_END}\n\n{answer.strip()}", thought
+    if content.lstrip().startswith(THINK_START):
+        thought = content.strip().removeprefix(THINK_START).strip()
+        return f"{THINK_START}{thought}", thought
+    if not thought:
+        return content.strip(), ""
+    thought = thought.strip().removeprefix(THINK_START).removesuffix(THINK_END).strip()
+    if not content.strip() and finish_reason == "length":
+        return f"{THINK_START}{thought}", thought
+    return f"{THINK_START}{thought}{THINK_END}\n\n{content.strip()}", thought

@@ -1,0 +1,87 @@
+"""What a question looks like on its way to a teacher: messages, sampling, seed, and the hash of all of it."""
+
+import base64
+import dataclasses
+import hashlib
+import io
+from typing import Any
+
+from PIL import Image
+
+from octomed_jax.errors import UserError
+from octomed_jax.images.decode import decode_image, encode_png
+from octomed_jax.images.resize import resize
+from octomed_jax.prompts import user_text
+from octomed_jax.schema import Question
+from octomed_jax.storage import fingerprint, sha256_bytes
+
+RESIZE_FACTOR = 28  # Qwen2.5-VL: patch 14, merged 2 x 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How responses are drawn: ``n`` of them, with a ``seed`` of the request's own."""
+
+    n: int
+    seed: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+
+def request_seed(seed: int, question_id: str, group: int) -> int:
+    """Return the seed of one request: 31 bits out of the config's seed, the question and the group of samples."""
+    digest = hashlib.sha256(f"{seed}|{question_id}|{group}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def request_hash(question: Question, model: str, answer_format: str, max_pixels: int, sampling: Sampling) -> str:
+    """Return the name of a request: equal for equal model, text, images (and their size limit) and sampling."""
+    images = [sha256_bytes(data) for data in question.images]
+    return fingerprint(
+        {
+            "model": model,
+            "text": user_text(question, answer_format),
+            "images": images,
+            "max_pixels": max_pixels if images else None,
+            "sampling": dataclasses.asdict(sampling),
+        }
+    )
+
+
+def user_messages(question: Question, answer_format: str, max_pixels: int) -> list[dict[str, Any]]:
+    """Return the chat messages of a question: one user turn, its images first, as data URLs.
+
+    Raises:
+        UserError: an image that cannot be read.
+    """
+    text = user_text(question, answer_format)
+    if not question.images:
+        return [{"role": "user", "content": text}]
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": data_url(prepare_image(data, max_pixels, question.id))}}
+        for data in question.images
+    ]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
+
+
+def data_url(data: bytes) -> str:
+    """Return a PNG or JPEG file as a data URL."""
+    kind = "png" if data.startswith(b"\x89PNG\r\n\x1a\n") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def prepare_image(data: bytes, max_pixels: int, name: str = "image") -> bytes:
+    """Return an image as it is sent: untouched, or a smaller PNG where it has more than ``max_pixels`` pixels.
+
+    Raises:
+        UserError: it is no PNG or JPEG file, or cannot be decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as header:
+            pixels = header.width * header.height
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"the image of question {name} cannot be read ({error}); build the questions again") from error
+    if pixels <= max_pixels:
+        return data
+    return encode_png(resize(decode_image(data, name=f"image of question {name}"), RESIZE_FACTOR, 1, max_pixels))

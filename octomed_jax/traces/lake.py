@@ -1,0 +1,156 @@
+"""The Parquet files between the stages: questions, attempts, verdicts, traces. Read and written a row group at a time.
+
+One set of writer settings everywhere, so that equal rows give equal bytes whoever writes them.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from etils import epath
+
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_from_row, question_to_row
+from octomed_jax.storage import PathLike, explain_os_error
+
+ROW_GROUP = 500  # rows; with images of 8 KB to 1 MB this keeps a row group between 4 MB and 500 MB
+
+RECORD_SCHEMA = QUESTION_SCHEMA.append(pa.field("responses", pa.list_(pa.string())))
+
+
+def write_rows(path: PathLike, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, row_group: int = ROW_GROUP) -> int:
+    """Write rows (mappings with the schema's names) to a Parquet file, whole or not at all; return how many.
+
+    Holds at most one row group in memory. The bytes depend on the rows and the version of pyarrow only.
+
+    Raises:
+        TryAgain: the disk is full.
+        UserError: the folder cannot be written.
+    """
+    with open_writer(path, schema, row_group) as writer:
+        for row in rows:
+            writer.write(row)
+    return writer.count
+
+
+class RowWriter:
+    """Takes rows one by one and writes them a row group at a time; made by ``open_writer``."""
+
+    def __init__(self, writer: pq.ParquetWriter, row_group: int):
+        self.count = 0
+        self._writer, self._row_group, self._rows = writer, row_group, list[Mapping[str, Any]]()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Add a row."""
+        self._rows.append(row)
+        self.count += 1
+        if len(self._rows) == self._row_group:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows held as a row group."""
+        if self._rows:
+            table = pa.Table.from_pylist(self._rows, schema=self._writer.schema)
+            self._writer.write_table(table, row_group_size=self._row_group)
+            self._rows.clear()
+
+
+@contextlib.contextmanager
+def open_writer(path: PathLike, schema: pa.Schema, row_group: int = ROW_GROUP) -> Iterator[RowWriter]:
+    """Yield a writer of rows; the file appears when the block ends without an error. Errors as ``write_rows``."""
+    with _writer(path, schema) as parquet:
+        writer = RowWriter(parquet, row_group)
+        yield writer
+        writer.flush()
+
+
+def write_table(path: PathLike, table: pa.Table, row_group: int = ROW_GROUP) -> None:
+    """Write a table with the same settings as ``write_rows``, whole or not at all."""
+    with _writer(path, table.schema) as writer:
+        writer.write_table(table.combine_chunks(), row_group_size=row_group)
+
+
+@contextlib.contextmanager
+def _writer(path: PathLike, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    target = epath.Path(path)
+    partial = target.parent / f".{target.name}.partial"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            partial.open("wb") as file,
+            pq.ParquetWriter(file, schema, compression="zstd", compression_level=3, write_statistics=True) as writer,
+        ):
+            yield writer
+        partial.replace(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise explain_os_error(error, path) from error
+        raise
+
+
+def iterate_rows(path: PathLike, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file, one row group in memory at a time; ``columns`` limits what is read.
+
+    Raises:
+        UserError: no such file, or a column is missing.
+        StopAndLook: the file is damaged.
+    """
+    target = epath.Path(path)
+    if not target.exists():
+        raise UserError(f"no such file: {path}")
+    try:
+        with target.open("rb") as source, pq.ParquetFile(source) as file:
+            missing = [name for name in columns or () if name not in file.schema_arrow.names]
+            if missing:
+                raise UserError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
+            for index in range(file.num_row_groups):
+                yield from file.read_row_group(index, columns=list(columns) if columns else None).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise StopAndLook(
+            f"{path} is damaged ({str(error).splitlines()[0][:120]}); remove its folder and make it again"
+        ) from error
+
+
+def read_table(path: PathLike) -> pa.Table:
+    """Read a whole Parquet file.
+
+    Raises:
+        StopAndLook: the file is damaged.
+    """
+    try:
+        with epath.Path(path).open("rb") as source:
+            return pq.read_table(source)
+    except pa.ArrowInvalid as error:
+        raise StopAndLook(f"{path} is damaged ({str(error).splitlines()[0][:120]}); remove it and run again") from error
+
+
+def count_rows(path: PathLike) -> int:
+    """Return the number of rows of a Parquet file without reading them."""
+    with epath.Path(path).open("rb") as source, pq.ParquetFile(source) as file:
+        return file.metadata.num_rows
+
+
+def write_questions(path: PathLike, questions: Iterable[Question]) -> int:
+    """Write questions to a Parquet file in the order given; return how many."""
+    return write_rows(path, (question_to_row(question) for question in questions), QUESTION_SCHEMA)
+
+
+def iterate_questions(path: PathLike) -> Iterator[Question]:
+    """Yield the questions of a file of QUESTION_SCHEMA, with their images."""
+    return (question_from_row(row) for row in iterate_rows(path))
+
+
+def write_records(path: PathLike, records: Iterable[Record]) -> int:
+    """Write records (a question and its accepted responses) to a Parquet file; return how many."""
+    rows = ({**question_to_row(record.question), "responses": list(record.responses)} for record in records)
+    return write_rows(path, rows, RECORD_SCHEMA)
+
+
+def iterate_records(path: PathLike) -> Iterator[Record]:
+    """Yield the records of ``traces.parquet``."""
+    for row in iterate_rows(path):
+        yield Record(question=question_from_row(row), responses=tuple(row["responses"]))

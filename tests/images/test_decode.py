@@ -1,0 +1,115 @@
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from octomed_jax.errors import UserError
+from octomed_jax.images.decode import decode_image, encode_png
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format=kind, **options)
+    return file.getvalue()
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size, with next to no data."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["L", "RGB"]), st.integers(0, 2**32 - 1))
+def test_png_round_trip_keeps_pixels_and_bytes(width, height, mode, seed):
+    shape = (height, width) if mode == "L" else (height, width, 3)
+    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+    data = encode_png(image)
+    assert data == encode_png(image)
+    assert np.array_equal(np.asarray(decode_image(data)), np.asarray(image.convert("RGB")))
+
+
+def test_png_holds_no_metadata():
+    image = Image.new("L", (4, 4))
+    image.info.update({"comment": "made at noon", "dpi": (72, 72)})
+    assert encode_png(image) == encode_png(Image.new("L", (4, 4)))
+
+
+def test_16_bit_gray_is_scaled_not_clipped():
+    values = np.array([[0, 256, 32768, 65535]], np.uint16)
+    decoded = np.asarray(decode_image(saved(Image.fromarray(values))))
+    assert decoded[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_palette_is_applied():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    assert np.asarray(decode_image(saved(image)))[0].tolist() == [[10, 20, 30], [200, 100, 50]]
+
+
+def test_transparency_is_laid_on_white():
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 0))
+    image.putpixel((1, 0), (255, 0, 0, 255))
+    assert np.asarray(decode_image(saved(image)))[0].tolist() == [[255, 255, 255], [255, 0, 0]]
+
+
+def test_exif_orientation_is_applied():
+    image = Image.new("RGB", (40, 20))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    assert decode_image(saved(image, "JPEG", exif=exif)).size == (20, 40)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "not a PNG or JPEG"),
+        (b"GIF89a" + b"\0" * 40, "not a PNG or JPEG"),
+        (saved(Image.new("RGB", (64, 64), (3, 2, 1)), "GIF"), "not a PNG or JPEG"),
+        (png_of_size(60_000, 60_000), "pixels"),
+        (png_of_size(12_000, 12_000), "corrupt"),
+        (png_of_size(20_000, 10_000), "than the limit"),
+        (png_of_size(64, 64), "corrupt"),
+    ],
+)
+def test_bad_files_give_one_line_with_the_name(data, words):
+    with pytest.raises(UserError, match=words) as caught:
+        decode_image(data, name="scan.png")
+    assert "scan.png" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_truncated_files_are_refused(kind, share):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = saved(Image.fromarray(pixels), kind)
+    with pytest.raises(UserError, match="truncated or corrupt"):
+        decode_image(data[: int(len(data) * share)])
+
+
+def test_limit_of_pixels_is_the_callers():
+    data = encode_png(Image.new("L", (100, 100)))
+    assert decode_image(data, max_pixels=10_000).size == (100, 100)
+    with pytest.raises(UserError, match="100 x 100"):
+        decode_image(data, max_pixels=9_999)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"]))
+def test_any_bytes_give_an_image_or_a_user_error(tail, head):
+    with contextlib.suppress(UserError):
+        assert decode_image(head + tail).mode == "RGB"

@@ -1,0 +1,124 @@
+"""The loop: it learns, it resumes exactly, it refuses what does not fit, and the mesh does not change the numbers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from octomed_jax import storage
+from octomed_jax.errors import UserError
+from octomed_jax.training.loop import make_plan, train
+from octomed_jax.training.metrics import read_metrics
+
+SAME = ("step", "loss", "grad_norm", "target_tokens", "tokens", "images", "fill", "learning_rate")
+
+
+def curve(folder):
+    return [[entry[name] for name in SAME] for entry in read_metrics(folder / "metrics.jsonl")]
+
+
+def command(shards, workdir) -> list[str]:
+    """The same run as ``whole``, as a process of its own."""
+    words = ["--config=configs/demo.py:tiny", "--config.train.steps=6", "--config.train.examples_per_step=12"]
+    words += ["--config.train.tokens_per_row=272", "--config.train.warmup_steps=1", "--config.checkpoint.every=2"]
+    words += ["--config.student.vocab_size=300", f"--shards={shards}", f"--workdir={workdir}"]
+    return [sys.executable, "-m", "octomed_jax.cli.main", "train", *words]
+
+
+def wait_for(process, path) -> None:
+    deadline = time.monotonic() + 240
+    while not path.exists():
+        assert process.poll() is None, "the run ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, shards):
+    """A run that nothing interrupted, on all eight devices."""
+    from configs.demo import get_config
+
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    config.train.update({"steps": 6, "examples_per_step": 12, "tokens_per_row": 272, "warmup_steps": 1})
+    config.checkpoint.every = 2
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(config, shards, folder)
+
+
+def test_the_loss_falls_and_every_step_is_logged_once(whole):
+    folder, manifest = whole
+    entries = read_metrics(folder / "metrics.jsonl")
+    assert [entry["step"] for entry in entries] == list(range(1, 7))
+    assert entries[-1]["loss"] < entries[0]["loss"] - 0.2
+    assert entries[0]["learning_rate"] == 0
+    assert manifest.extra["loss_first"] == entries[0]["loss"]
+    assert all(0 < entry["fill"] <= 1 and entry["target_tokens"] > 0 for entry in entries)
+    assert sum(entry["images"] for entry in entries) > 0
+
+
+def test_a_finished_run_is_not_repeated(whole, config, shards):
+    folder, manifest = whole
+    before = (folder / "metrics.jsonl").stat().st_mtime_ns
+    assert train(config, shards, folder).identity == manifest.identity
+    assert (folder / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_another_config_in_the_same_folder_is_refused(whole, config, shards):
+    config.train.peak_learning_rate = 0.5
+    with pytest.raises(UserError, match=r"peak_learning_rate: 0.001 -> 0.5"):
+        train(config, shards, whole[0])
+
+
+def test_rows_too_short_for_any_example_are_refused(config, shards):
+    config.train.tokens_per_row = 16
+    with pytest.raises(UserError, match="none of the 48 examples fits"):
+        make_plan(config, shards)
+
+
+def test_other_meshes_give_the_same_losses(whole, config, shards, tmp_path):
+    config.train.mesh = {"data": 4, "fsdp": 2}
+    train(config, shards, tmp_path / "mesh")
+    ours, theirs = np.array(curve(tmp_path / "mesh"))[:, 1], np.array(curve(whole[0]))[:, 1]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    config.train.mesh = {"data": 3, "fsdp": -1}
+    with pytest.raises(UserError, match="does not multiply to the 8 devices"):
+        train(config, shards, tmp_path / "impossible")
+
+
+def test_killed_and_run_again_gives_the_same_losses_and_weights(whole, shards, tmp_path):
+    """A real process, killed with SIGKILL after its first checkpoint."""
+    workdir = tmp_path / "killed"
+    process = subprocess.Popen(command(shards, workdir), env=os.environ, start_new_session=True)
+    wait_for(process, workdir / "checkpoints" / "2")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (workdir / storage.MANIFEST).exists()
+    subprocess.run(command(shards, workdir), env=os.environ, check=True, timeout=280)
+    assert curve(workdir) == curve(whole[0])
+    ours = storage.read_manifest(workdir, "train")
+    assert ours.identity == whole[1].identity
+
+
+def test_sigterm_saves_and_says_try_again(whole, shards, tmp_path):
+    workdir = tmp_path / "told"
+    process = subprocess.Popen(command(shards, workdir), env=os.environ, stderr=subprocess.PIPE, text=True)
+    wait_for(process, workdir / "checkpoints" / "2")
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    error = process.stderr.read()
+    assert process.wait() == 42, error
+    assert "octomed: told to end: saved step" in error
+    subprocess.run(command(shards, workdir), env=os.environ, check=True, timeout=280)
+    assert curve(workdir) == curve(whole[0])
+
+
+def test_metrics_hold_full_precision(whole):
+    line = (whole[0] / "metrics.jsonl").read_text().splitlines()[0]
+    loss = json.loads(line)["loss"]
+    assert np.float32(loss) == loss  # the device's own value, not a rounded one
