@@ -22,6 +22,8 @@ from octomed_jax.errors import StopAndLook, TryAgain, UserError
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+# The command of a stage, where it is not the stage's name.
+COMMANDS = {"questions": "questions build", "eval": "eval run"}
 
 PathLike = str | os.PathLike[str]
 
@@ -180,7 +182,7 @@ def read_manifest(folder: PathLike, stage: str) -> Manifest:
     path = epath.Path(folder) / MANIFEST
     if not path.exists():
         state = "is not finished" if epath.Path(folder).exists() else "does not exist"
-        raise UserError(f"{folder} {state}; make it first with `octomed {stage}` (or `octomed demo`)")
+        raise UserError(f"{folder} {state}; make it first with `octomed {COMMANDS.get(stage, stage)}`")
     fields = read_json(path)
     if fields.get("format_version") != FORMAT_VERSION:
         raise UserError(

@@ -30,6 +30,10 @@ def run(arguments: Sequence[str]) -> int:
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.run = str(folder)
+    # What only a late stage would refuse is refused now, not after minutes of work.
+    from octomed_jax.training.loop import check_training
+
+    check_training(config)
     fresh = run_stages(config, folder)
     summary = storage.read_json(folder / "summary.json")
     if not options.json:

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-INIT_STD = 0.02  # Qwen2.5's initializer_range
-
 
 class Linear(nnx.Module):
-    """``x @ kernel + bias`` in the dtype of ``x``."""
+    """``x @ kernel + bias`` in the dtype of ``x``.
+
+    Random weights have variance 1 / inputs: a student that starts from them is small, and Qwen2.5's 0.02, meant for
+    widths of thousands, would leave its first layers almost silent.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(INIT_STD * jax.random.normal(rngs.params(), (inputs, outputs)))
+        self.kernel = nnx.Param(inputs**-0.5 * jax.random.normal(rngs.params(), (inputs, outputs)))
         self.bias = nnx.Param(jnp.zeros((outputs,))) if bias else None
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... F"]:

@@ -31,6 +31,8 @@ from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.step import abstract_state, initial_state, make_step
 from octomed_jax.training.stop import StopRequest
 
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}  # of the computation; the master weights stay float32
+
 
 def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLike) -> storage.Manifest:
     """Train a student on a folder of shards.
@@ -45,6 +47,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
         StopAndLook: the loss is not finite; the last good checkpoint is kept.
         TryAgain: SIGTERM came; the step was saved.
     """
+    check_training(config)
     shards, workdir = Path(shards), Path(workdir)
     request = training_request(config)
     inputs = {"shard": storage.read_manifest(shards, "shard").identity}
@@ -58,7 +61,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     mesh = meshes.make_mesh(config.train.mesh)
     plan = make_plan(config, shards)
     optimizer = make_optimizer(config.train)
-    dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[config.train.dtype]
+    dtype = DTYPES[config.train.dtype]
 
     store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep)
     first = store.latest or 0
@@ -122,6 +125,17 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     # All processes leave together, with what the first one wrote.
     multihost_utils.sync_global_devices("train finished")
     return storage.read_manifest(workdir, "train")
+
+
+def check_training(config: ConfigDict) -> None:
+    """Refuse settings that training could not use, before anything is done for it.
+
+    Raises:
+        UserError: an unknown schedule or dtype.
+    """
+    make_schedule(config.train)
+    if config.train.dtype not in DTYPES:
+        raise UserError(f"train.dtype={config.train.dtype!r} is unknown; one of: {', '.join(DTYPES)}")
 
 
 def training_request(config: ConfigDict) -> dict[str, Any]:

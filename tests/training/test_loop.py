@@ -71,7 +71,7 @@ def test_a_finished_run_is_not_repeated(whole, config, shards):
 
 def test_another_config_in_the_same_folder_is_refused(whole, config, shards):
     config.train.peak_learning_rate = 0.5
-    with pytest.raises(UserError, match=r"peak_learning_rate: 0.001 -> 0.5"):
+    with pytest.raises(UserError, match=r"peak_learning_rate: 0.002 -> 0.5"):
         train(config, shards, whole[0])
 
 
