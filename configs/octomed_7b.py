@@ -1,10 +1,11 @@
 """The paper's student, Qwen2.5-VL-7B-Instruct, with the paper's schedule (arXiv 2511.23269, section on training).
 
 From the paper: 16 attempts a question, up to 16 accepted traces, three epochs of 8,095,571 examples at a batch of 512
-(47,435 steps, derived), AdamW with a peak learning rate of 5e-5, a cosine with 10 % warm-up, images of at most 262,144
-pixels, sampling at temperature 0.6 and top-p 0.95 with at most 8,192 tokens and five seeds.
-Ours, because the paper does not say: row sizes, weight decay, betas, clipping, checkpoints. The sources are still the
-demo's: those of the paper come with their adapters. Set ``student.base`` to the downloaded Hugging Face folder.
+(47,435 steps, derived), a peak learning rate of 5e-5, a cosine with 10 % warm-up, images of at most 262,144 pixels,
+sampling at temperature 0.6 and top-p 0.95 with at most 8,192 tokens and five seeds.
+Ours, because the paper does not say: AdamW, row sizes, weight decay, betas, clipping, checkpoints. The sources are
+still the demo's: those of the paper come with their adapters. Set ``student.base`` to the downloaded Hugging Face
+folder.
 """
 
 from ml_collections import ConfigDict

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from octomed_jax import __version__
 from octomed_jax.errors import StopAndLook, TryAgain, UserError, did_you_mean
+from octomed_jax.storage import explain_os_error
 
 # verb -> one line for the overview; the module octomed_jax.cli.<verb> is loaded only when the verb is used.
 VERBS = {
@@ -55,8 +56,7 @@ def main(argv: Sequence[str]) -> int:
     except (UserError, TryAgain, StopAndLook) as error:
         if debug:
             raise
-        print(f"octomed: {error}", file=sys.stderr)
-        return error.exit_code
+        return _one_line(error)
     except KeyboardInterrupt:
         print("octomed: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
@@ -64,6 +64,17 @@ def main(argv: Sequence[str]) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A full disk can show anywhere, also inside a library that writes for us.
+        explained = explain_os_error(error, error.filename or "a file")
+        if debug or not isinstance(explained, (UserError, TryAgain)):
+            raise
+        return _one_line(explained)
+
+
+def _one_line(error: UserError | TryAgain | StopAndLook) -> int:
+    print(f"octomed: {error}", file=sys.stderr)
+    return error.exit_code
 
 
 def entry() -> None:

@@ -84,6 +84,20 @@ def test_a_full_disk_is_worth_another_try_and_leaves_nothing(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_anywhere_is_one_line_and_exit_42(monkeypatch, capsys):
+    """The fault is injected where no code of ours writes."""
+    from octomed_jax.cli import train
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/x/metrics.jsonl")
+
+    monkeypatch.setattr(train, "run", full)
+    assert main(["train"]) == 42
+    assert capsys.readouterr().err == (
+        "octomed: no space left while writing runs/x/metrics.jsonl; free some space and run the same command again\n"
+    )
+
+
 def test_a_stage_that_fails_leaves_nothing(tmp_path):
 
     def half() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from configs.demo import get_config
 from octomed_jax.errors import UserError
-from octomed_jax.hf.student import write_student
+from octomed_jax.hf.student import student_identity, write_student
 from octomed_jax.inputs.render import example_builder, read_patch_spec, render_key
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.qwen2_5_vl.config import parse_config, read_config, to_fields
@@ -55,6 +55,20 @@ def test_the_vocabulary_is_the_same_every_time(folder, tmp_path):
     write_student(tmp_path, config.student, TEXTS, config.shard)
     assert (tmp_path / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
     assert render_key(tmp_path, "boxed") == render_key(folder, "boxed") != render_key(folder, "direct")
+
+
+def test_a_base_brings_its_files_and_takes_our_pixel_limits(folder, tmp_path):
+    config = get_config("tiny")
+    config.student.base = str(folder)
+    config.shard.max_pixels = 50176
+    assert write_student(tmp_path, config.student, [], config.shard) == read_config(folder)
+    assert (tmp_path / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+    assert read_patch_spec(tmp_path).max_pixels == 50176
+    assert read_patch_spec(folder).max_pixels == 12544
+    before = student_identity(config.student)
+    assert str(folder) not in str(before)
+    config.student.base = str(tmp_path)
+    assert student_identity(config.student) != before
 
 
 def test_mistakes_are_named(folder, tmp_path):

@@ -118,6 +118,29 @@ def test_sigterm_saves_and_says_try_again(whole, shards, tmp_path):
     assert curve(workdir) == curve(whole[0])
 
 
+def test_training_starts_from_the_weights_of_a_base(whole, config, shards, tmp_path):
+    """The random weights of the other run, saved as a checkpoint, give its losses again."""
+    from safetensors.numpy import save_file
+
+    from octomed_jax.hf.load import SINGLE_NAME
+    from octomed_jax.hf.names import flatten_names, hub_tensors
+    from octomed_jax.hf.student import copy_side_files
+    from octomed_jax.models.qwen2_5_vl.config import read_config
+    from octomed_jax.models.qwen2_5_vl.model import initial_parameters
+
+    base = tmp_path / "base"
+    copy_side_files(shards / "student", base)
+    model = read_config(base)
+    tree = initial_parameters(model, config.seed)
+    flat = flatten_names(tree)
+    save_file({item.name: item.from_ours(flat[item.ours]) for item in hub_tensors(model, tree)}, base / SINGLE_NAME)
+    config.student.base = str(base)
+    config.seed = 0
+    train(config, shards, tmp_path / "run")
+    theirs = [entry[1] for entry in curve(whole[0])]
+    np.testing.assert_allclose([entry[1] for entry in curve(tmp_path / "run")], theirs, rtol=1e-5)
+
+
 def test_metrics_hold_full_precision(whole):
     line = (whole[0] / "metrics.jsonl").read_text().splitlines()[0]
     loss = json.loads(line)["loss"]
