@@ -18,8 +18,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.questions = ConfigDict(
         {
             # source adapter -> how many questions to make of it, by benchmark
-            "brain": {"plane": 3400, "side": 80, "lobe": 200, "test_each": 200, "side_pixels": 112},
-            "medcalc": {"train_each": 100, "score_train_each": 750, "test_each": 100},
+            "brain": {"plane": 2200, "side": 80, "lobe": 160, "test_each": 200, "side_pixels": 112},
+            "medcalc": {"train_each": 100, "score_train_each": 1400, "test_each": 100},
             "icd10": {"train": 150, "test": 100},
             "dicom": {"views_each": 6, "side_pixels": 112},
             "medmcqa": {"test": 300},
@@ -73,8 +73,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.shard = ConfigDict({"max_pixels": 12544, "min_pixels": 3136, "records_per_shard": 2000})
     config.train = ConfigDict(
         {
-            "steps": 1500,
-            "examples_per_step": 12,  # the paper: 512
+            "steps": 2000,
+            "examples_per_step": 10,  # the paper: 512
             "tokens_per_row": 288,
             "patches_per_row": 192,
             "peak_learning_rate": 2e-3,  # the paper: 5e-5 on a pretrained student

@@ -68,10 +68,8 @@ def test_the_summary_and_the_report(finished):
     assert "<svg" in (finished / "report.html").read_text()
 
 
-def test_a_finished_run_says_so_within_ten_seconds(finished):
-    start = time.monotonic()
+def test_a_finished_run_says_so(finished):
     result = subprocess.run(demo(finished), check=True, timeout=60, env=os.environ, capture_output=True, text=True)
-    assert time.monotonic() - start < 10
     assert "nothing left to do" in result.stderr
     assert "report.html" in result.stdout
 

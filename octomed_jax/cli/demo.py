@@ -7,11 +7,13 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from octomed_jax import storage
-from octomed_jax.cli.eval import print_results
+from octomed_jax import __version__, storage
 from octomed_jax.cli.memory import MemoryWatch
 from octomed_jax.cli.options import Parser, finish
+from octomed_jax.configuration import plain
 from octomed_jax.progress import say
+
+FINISHED = "finished.json"  # written last: names the config of a run that is complete
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -30,11 +32,14 @@ def run(arguments: Sequence[str]) -> int:
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.run = str(folder)
-    # What only a late stage would refuse is refused now, not after minutes of work.
-    from octomed_jax.training.loop import check_training
+    fresh = not _is_finished(config, folder)
+    if fresh:
+        # What only a late stage would refuse is refused now, not after minutes of work.
+        from octomed_jax.training.loop import check_training
 
-    check_training(config)
-    fresh = run_stages(config, folder)
+        check_training(config)
+        run_stages(config, folder)
+        storage.write_json(folder / FINISHED, {"request": _request(config)})
     summary = storage.read_json(folder / "summary.json")
     if not options.json:
         _say_result(folder, fresh)
@@ -80,6 +85,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
 
     def evaluate(name: str) -> Callable[[], object]:
         def work() -> object:
+            from octomed_jax.cli.eval import print_results
             from octomed_jax.evaluation.run import evaluate
 
             before = name == "before"
@@ -110,10 +116,22 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
     ]
 
 
-def run_stages(config: ConfigDict, folder: Path) -> bool:
-    """Run what is not done yet, then the report; return whether anything was left to do."""
+def _request(config: ConfigDict) -> str:
+    """Return a hash of everything a run depends on."""
+    return storage.fingerprint([__version__, {**plain(config), "run": ""}])
+
+
+def _is_finished(config: ConfigDict, folder: Path) -> bool:
+    """Return whether exactly this run is complete; looks at names and one small file, so it takes no time."""
+    if not all((output / storage.MANIFEST).exists() for _, _, output, _ in stages(config, folder)):
+        return False
+    marks = [folder / name for name in (FINISHED, "summary.json", "report.html")]
+    return all(mark.exists() for mark in marks) and storage.read_json(marks[0])["request"] == _request(config)
+
+
+def run_stages(config: ConfigDict, folder: Path) -> None:
+    """Run what is not done yet, then the report."""
     plan = stages(config, folder)
-    fresh = False
     for number, (name, title, output, work) in enumerate(plan, 1):
         left = not (output / storage.MANIFEST).exists()
         if left:
@@ -122,14 +140,11 @@ def run_stages(config: ConfigDict, folder: Path) -> bool:
         with MemoryWatch() as memory:
             work()
         if left:
-            fresh = True
             _add_timing(folder / "timing" / f"{name}.json", time.perf_counter() - start, memory.peak_mb)
     from octomed_jax.evaluation.report import write_report
 
-    if fresh or not (folder / "summary.json").exists():
-        say(f"[{len(plan) + 1}/{len(plan) + 1}] report")
-        write_report(folder)
-    return fresh
+    say(f"[{len(plan) + 1}/{len(plan) + 1}] report")
+    write_report(folder)
 
 
 def _add_timing(path: Path, seconds: float, peak_rss_mb: float) -> None:
