@@ -5,7 +5,6 @@ misspelt field or a missing file is the user's error: one line, exit code 2, wit
 """
 
 import ast
-import importlib.util
 import inspect
 import json
 import sys
@@ -67,15 +66,14 @@ def load_module(path: Path) -> ModuleType:
         raise UserError(f"no such config file: {path}{did_you_mean(str(path), siblings)}")
     if path.suffix != ".py":
         raise UserError(f"{path} is not a Python config file (.py)")
-    spec = importlib.util.spec_from_file_location(f"octomed_config_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(f"octomed_config_{path.stem}")
+    module.__file__ = str(path)
     # A config may import its neighbours (configs/recipes/x.py imports configs/demo.py), as big_vision's do.
     roots = [str(parent) for parent in path.resolve().parents[:3]]
     sys.path[:0] = roots
     try:
-        spec.loader.exec_module(module)
+        # Not by importlib: its bytecode cache takes a file edited within a second, at the same length, for the old one.
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
     finally:

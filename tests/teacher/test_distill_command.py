@@ -32,6 +32,6 @@ def test_help_has_an_example(verb, capsys):
 
 def test_mistakes_are_one_line(tmp_path, capsys):
     assert main(["distill", "--config=configs/demo.py", f"--questions={tmp_path / 'none'}"]) == 2
-    assert "does not exist; make it first with `octomed questions`" in capsys.readouterr().err
+    assert "does not exist; make it first with `octomed questions build`" in capsys.readouterr().err
     assert main(["distill", "--config=configs/demo.py", "--config.distill.sample=3"]) == 2
     assert "did you mean 'samples'" in capsys.readouterr().err
