@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -32,7 +33,7 @@ class Bar:
         self.first, self.done, self.noted = done, done, ""
         self._start = self._last = time.monotonic()
         self._progress: Progress | None = None
-        self._task = None
+        self._task: TaskID | None = None
 
     def advance(self, count: int = 1) -> None:
         """Count ``count`` more units as done."""
@@ -78,7 +79,8 @@ def bar(title: str, total: int, unit: str = "", done: int = 0) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        line._progress, line._task = progress, progress.add_task(title, total=total, completed=done, note="")  # type: ignore[assignment]
+        line._progress = progress
+        line._task = progress.add_task(title, total=total, completed=done, note="")
         yield line
 
 

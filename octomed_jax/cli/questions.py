@@ -55,9 +55,9 @@ def list_sources(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(rows))
         return 0
-    for row in rows:
-        print(f"{row['source']:<9} {row['access']:<6} {row['licence']}  (fetches {row['megabytes']} MB)")
-        print(f"          {row['title']}")
-        for name, where in row["gives"].items():  # type: ignore[attr-defined]
+    for source, row in zip(SOURCES.values(), rows, strict=True):
+        print(f"{source.name:<9} {source.access:<6} {source.licence}  (fetches {row['megabytes']} MB)")
+        print(f"          {source.title}")
+        for name, where in source.gives.items():
             print(f"          {name:<24} {where}")
     return 0

@@ -1,6 +1,5 @@
 """From an Orbax checkpoint to an ordinary Hugging Face folder in the hub's layout."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,8 +121,3 @@ def _verify(levels: tuple[str, ...], folder: Path, parameters: Mapping[str, Any]
                     f"logits differ from transformers by {result['max_logit_diff']:.2e} (bound 1e-4); nothing written"
                 )
     return figures
-
-
-def read_figures(folder: Path) -> dict[str, Any]:
-    """Return the figures of an export's provenance."""
-    return json.loads((folder / "provenance.json").read_text())["figures"]

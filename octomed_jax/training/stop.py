@@ -3,6 +3,7 @@
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -16,12 +17,12 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._told = threading.Event()
-        self._before: signal.Handlers | None = None
+        self._before: Any = None  # whatever handled SIGTERM before
 
     def __enter__(self) -> "StopRequest":
         # Signals can be handled in the main thread only; JAX's own handler serves jobs of many processes.
         if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._handle)  # type: ignore[assignment]
+            self._before = signal.signal(signal.SIGTERM, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
