@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
@@ -60,7 +61,7 @@ def make_step(
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     names: Sequence[str],
-    dtype: jnp.dtype,
+    dtype: DTypeLike,
     remat: bool,
 ) -> Callable[[State, Mapping[str, Any]], tuple[State, dict[str, jax.Array]]]:
     """Return the compiled step: (state, batches by bucket) -> (state, metrics). The old state is donated.

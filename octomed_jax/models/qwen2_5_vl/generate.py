@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.models.qwen2_5_vl.model import Qwen25VL
@@ -59,7 +60,7 @@ def generate(
     max_new_tokens: int,
     stop_ids: tuple[int, ...],
     sampling: Sampling,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> Generated:
     """Continue every prompt of a batch.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from octomed_jax.models.layers import Linear
@@ -29,12 +30,12 @@ class Qwen25VL(nnx.Module):
         tied = config.text.tie_word_embeddings
         self.head = None if tied else Linear(config.text.hidden_size, config.text.vocab_size, bias=False, rngs=rngs)
 
-    def head_kernel(self, dtype: jnp.dtype) -> Float[Array, "D V"]:
+    def head_kernel(self, dtype: DTypeLike) -> Float[Array, "D V"]:
         """Return the matrix from hidden states to logits."""
         kernel = self.text.embedding[...].T if self.head is None else self.head.kernel[...]
         return gathered(kernel).astype(dtype)
 
-    def embed(self, batch: Mapping[str, Array], dtype: jnp.dtype, remat: bool = False) -> Float[Array, "B L D"]:
+    def embed(self, batch: Mapping[str, Array], dtype: DTypeLike, remat: bool = False) -> Float[Array, "B L D"]:
         """Return token embeddings with image features in their places."""
         x_BLD = self.text.embed(batch["input_ids"], dtype)
         if "patches" not in batch:
@@ -47,20 +48,20 @@ class Qwen25VL(nnx.Module):
         return jnp.where(index_BL[..., None] >= 0, placed_BLD, x_BLD)
 
     def hidden(
-        self, batch: Mapping[str, Array], dtype: jnp.dtype = jnp.float32, remat: bool = False
+        self, batch: Mapping[str, Array], dtype: DTypeLike = jnp.float32, remat: bool = False
     ) -> tuple[Float[Array, "B L D"], Cache]:
         """Return hidden states after the last norm, and the keys and values of all layers."""
         x_BLD = self.embed(batch, dtype, remat)
         mask_BLL = segment_mask(batch["segment_ids"], batch["segment_ids"], causal=True)
         return self.text(x_BLD, batch["position_ids"], mask_BLL, remat)
 
-    def logits(self, batch: Mapping[str, Array], dtype: jnp.dtype = jnp.float32) -> Float[Array, "B L V"]:
+    def logits(self, batch: Mapping[str, Array], dtype: DTypeLike = jnp.float32) -> Float[Array, "B L V"]:
         """Return all logits in float32. For checks and short inputs; training never holds them all."""
         hidden_BLD, _ = self.hidden(batch, dtype)
         return jnp.einsum("BLD,DV->BLV", hidden_BLD, self.head_kernel(dtype), preferred_element_type=jnp.float32)
 
     def loss_sum(
-        self, batch: Mapping[str, Array], dtype: jnp.dtype = jnp.float32, remat: bool = False
+        self, batch: Mapping[str, Array], dtype: DTypeLike = jnp.float32, remat: bool = False
     ) -> Float[Array, ""]:
         """Return the sum of token losses over the batch, weighted by ``loss_weights``."""
         hidden_BLD, _ = self.hidden(batch, dtype, remat)

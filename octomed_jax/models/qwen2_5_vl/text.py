@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
@@ -86,11 +87,11 @@ class LanguageModel(nnx.Module):
         self.layers = nnx.split_rngs(splits=config.num_hidden_layers)(make)(rngs)
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def embed(self, input_ids_BL: Int[Array, "B L"], dtype: jnp.dtype) -> Float[Array, "B L D"]:
+    def embed(self, input_ids_BL: Int[Array, "B L"], dtype: DTypeLike) -> Float[Array, "B L D"]:
         """Return token embeddings."""
         return gathered(self.embedding[...])[input_ids_BL].astype(dtype)
 
-    def _rotary(self, position_ids_B3L: Array, dtype: jnp.dtype) -> tuple[Array, Array]:
+    def _rotary(self, position_ids_B3L: Array, dtype: DTypeLike) -> tuple[Array, Array]:
         config = self.config
         cos, sin = cos_sin(mrope_angles(position_ids_B3L, config.head_dim, config.rope_theta, config.mrope_section))
         return cos.astype(dtype), sin.astype(dtype)

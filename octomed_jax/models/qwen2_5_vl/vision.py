@@ -13,6 +13,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
@@ -80,7 +81,7 @@ class VisionTower(nnx.Module):
         window_ids_BWS: Int[Array, "B W S"],
         frame_ids_BWS: Int[Array, "B W S"],
         positions_BWS2: Int[Array, "B W S 2"],
-        dtype: jnp.dtype = jnp.float32,
+        dtype: DTypeLike = jnp.float32,
         remat: bool = False,
     ) -> Float[Array, "B C D"]:
         """Return one feature for every merged cell of every slot, in slot order; empty places give unused values."""
