@@ -82,13 +82,15 @@ class JaxBackend:
             advance: called with the number of answers just finished.
         """
         sizes = [self._builder.measure(question, None) for question in questions]
+        slot_cells = self._builder.spec.slot_cells
         shapes: dict[Bucket, list[int]] = defaultdict(list)
         for number, size in enumerate(sizes):
-            slots = 0 if not size.slots else 2 ** (size.slots - 1).bit_length()
-            shapes[Bucket("prompts", _padded(size.tokens), slots)].append(number)
+            slots = -(-size.cells // slot_cells)
+            cells = slot_cells * 2 ** (slots - 1).bit_length() if slots else 0
+            shapes[Bucket("prompts", _padded(size.tokens), cells)].append(number)
         answers: dict[int, Answer] = {}
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(len(questions)))
-        for bucket in sorted(shapes, key=lambda bucket: (bucket.slots, bucket.tokens)):
+        for bucket in sorted(shapes, key=lambda bucket: (bucket.cells, bucket.tokens)):
             numbers = shapes[bucket]
             for start in range(0, len(numbers), batch):
                 chosen = numbers[start : start + batch]

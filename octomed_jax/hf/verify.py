@@ -14,13 +14,11 @@ from PIL import Image
 from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.load import load_parameters, tensor_files
 from octomed_jax.hf.names import flatten_names
-from octomed_jax.images.patches import to_patches
-from octomed_jax.inputs.examples import Example, ImagePatches
+from octomed_jax.inputs.examples import Example, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.template import encode_chat
-from octomed_jax.inputs.windows import window_layout
 from octomed_jax.models.qwen2_5_vl.model import split_model
 
 PROMPT_TOKENS = 500  # short prompts do not show mistakes of rotary positions
@@ -62,7 +60,8 @@ def verify_transformers(folder: Path) -> dict[str, Any] | None:
             raise StopAndLook(f"transformers finds {kind.replace('_', ' ')} in {folder}: {sorted(loading[kind])[:3]}")
     example = probe_example(folder)
     ids = torch.from_numpy(example.token_ids[None].astype(np.int64))
-    grids = [(1, *_grid(image)) for image in example.images]
+    merge = read_patch_spec(folder).merge_size
+    grids = [(1, rows * merge, columns * merge) for rows, columns in (image.layout.grid for image in example.images)]
     extra = {}
     if "mm_token_type_ids" in model.forward.__code__.co_varnames or transformers.__version__ >= "5":
         extra["mm_token_type_ids"] = (ids == example.image_token_id).int()
@@ -93,9 +92,9 @@ def probe_example(folder: Path) -> Example:
     images = []
     for height, width in ((140, 196), (112, 84)):
         pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
-        patches, grid = to_patches(Image.fromarray(pixels), builder.spec)
-        images.append(ImagePatches(patches, window_layout(grid, builder.spec)))
-    cells = [len(image.layout.cell_place) for image in images]
+        images.append(image_patches(Image.fromarray(pixels), builder.spec))
+    grids = [image.layout.grid for image in images]
+    cells = [rows * columns for rows, columns in grids]
     text, words = "", 0
     while True:
         chat = encode_chat(builder.tokenizer, text, cells)
@@ -103,8 +102,6 @@ def probe_example(folder: Path) -> Example:
             break
         words += 20
         text = " ".join(f"finding {number} of the study" for number in range(words))
-    merge = builder.spec.merge_size
-    grids = [(_grid(image)[0] // merge, _grid(image)[1] // merge) for image in images]
     image_token_id = builder.tokenizer.ids["<|image_pad|>"]
     positions = mrope_positions(chat.token_ids, image_token_id, grids)
     return Example(chat.token_ids, chat.loss_weights, positions, tuple(images), image_token_id)
@@ -115,14 +112,9 @@ def our_logits(folder: Path, example: Example) -> np.ndarray:
     config, parameters = load_parameters(folder)
     graph, _ = split_model(config)
     builder = example_builder(folder, "boxed")
-    bucket = Bucket("probe", len(example.token_ids), example.slots)
+    slot_cells = builder.spec.slot_cells
+    bucket = Bucket("probe", len(example.token_ids), -(-example.cells // slot_cells) * slot_cells)
     batch = assemble([[example]], 1, bucket, builder.spec)
     with jax.default_matmul_precision("highest"):
         compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, jnp.float32))
         return np.asarray(compiled(parameters, batch)[0])
-
-
-def _grid(image: ImagePatches) -> tuple[int, int]:
-    """Return height and width in patches."""
-    height, width = image.layout.positions.reshape(-1, 2).max(axis=0) + 1
-    return int(height), int(width)

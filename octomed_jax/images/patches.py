@@ -41,9 +41,14 @@ class PatchSpec:
         return self.patch_size * self.merge_size
 
     @property
+    def slot_cells(self) -> int:
+        """Merged cells that a window slot holds."""
+        return self.window_cells**2
+
+    @property
     def slot_patches(self) -> int:
         """Patches that a window slot holds."""
-        return (self.window_cells * self.merge_size) ** 2
+        return self.slot_cells * self.merge_size**2
 
     @property
     def patch_values(self) -> int:

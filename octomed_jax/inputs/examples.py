@@ -44,18 +44,24 @@ class Example:
     image_token_id: int
 
     @property
-    def slots(self) -> int:
-        """Window slots of all images."""
-        return sum(image.layout.slots for image in self.images)
+    def cells(self) -> int:
+        """Merged cells that all images take in a row's window slots."""
+        return sum(image.layout.cells for image in self.images)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExampleSize:
-    """What an example will take in a row, known without decoding its images."""
+    """What an example will take in a row, known without decoding its images.
+
+    Attributes:
+        tokens: with one for each merged cell of its images.
+        patches: of its images.
+        cells: merged cells that its images reserve in the row's window slots.
+    """
 
     tokens: int
     patches: int
-    slots: int
+    cells: int
 
 
 class ExampleBuilder:
@@ -71,9 +77,9 @@ class ExampleBuilder:
             StopAndLook: an image cannot be decoded (it was readable when the question was built).
         """
         images = tuple(self._image(question, number) for number in range(len(question.images)))
-        cells = [_cells(image.layout) for image in images]
+        grids = [image.layout.grid for image in images]
+        cells = [rows * columns for rows, columns in grids]
         chat = encode_chat(self.tokenizer, user_text(question, self.answer_format), cells, response)
-        grids = [_cell_grid(question.images[i], self.spec) for i in range(len(images))]
         image_token_id = self.tokenizer.ids["<|image_pad|>"]
         positions = mrope_positions(chat.token_ids, image_token_id, grids)
         return Example(chat.token_ids, chat.loss_weights, positions, images, image_token_id)
@@ -81,27 +87,31 @@ class ExampleBuilder:
     def measure(self, question: Question, response: str | None) -> ExampleSize:
         """Return what ``build`` would give, from the headers of the images."""
         grids = [_cell_grid(data, self.spec) for data in question.images]
-        merge = self.spec.merge_size
-        layouts = [window_layout((rows * merge, columns * merge), self.spec) for rows, columns in grids]
+        layouts = [window_layout(grid, self.spec) for grid in grids]
         chat = encode_chat(
             self.tokenizer,
             user_text(question, self.answer_format),
             [rows * columns for rows, columns in grids],
             response,
         )
-        patches = sum(rows * columns * merge**2 for rows, columns in grids)
-        return ExampleSize(len(chat.token_ids), patches, sum(layout.slots for layout in layouts))
+        patches = sum(rows * columns for rows, columns in grids) * self.spec.merge_size**2
+        return ExampleSize(len(chat.token_ids), patches, sum(layout.cells for layout in layouts))
 
     def _image(self, question: Question, number: int) -> ImagePatches:
         try:
-            patches, grid = to_patches(decode_image(question.images[number]), self.spec)
+            return image_patches(decode_image(question.images[number]), self.spec)
         except ValueError as error:
             raise StopAndLook(f"image {number} of question {question.id}: {error}") from error
-        return ImagePatches(patches, window_layout(grid, self.spec))
 
 
-def _cells(layout: WindowLayout) -> int:
-    return len(layout.cell_place)
+def image_patches(image: Image.Image, spec: PatchSpec) -> ImagePatches:
+    """Return the patches of an RGB image and their layout.
+
+    Raises:
+        ValueError: its sides differ too much.
+    """
+    patches, (high, wide) = to_patches(image, spec)
+    return ImagePatches(patches, window_layout((high // spec.merge_size, wide // spec.merge_size), spec))
 
 
 def _cell_grid(data: bytes, spec: PatchSpec) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Which example goes into which row of which step: a pure function of (index, seed, epoch).
 
-The plan never looks at ranks or hosts. An epoch is shuffled, packed by best fit within large blocks, and its rows are
-shuffled again; text and image examples are packed apart, into their own buckets. Every step holds the same number of
+The plan never looks at ranks or hosts. An epoch is shuffled, packed within large blocks, and its rows are shuffled
+again; text and image examples are packed apart, into their own buckets. Every step holds the same number of
 rows of each bucket (some may be empty at the end of an epoch), so the compiled step has one shape.
 """
 
@@ -14,7 +14,9 @@ import numpy as np
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.storage import fingerprint
 
-BLOCK = 8192  # examples that are packed together; larger blocks fill no better, smaller ones do
+BLOCK = 8192  # examples that are packed together; larger blocks fill no better
+SIZE_WEIGHT = 0.3  # of an example's size against evenness, where a row's next example is chosen
+ROUNDING = 1e-9  # of shares that add up to one
 
 Row = tuple[int, ...]
 
@@ -25,7 +27,7 @@ class ExampleIndex:
 
     Attributes:
         record, response: where the example lies.
-        tokens, patches, slots: what it takes.
+        tokens, patches, cells: what it takes; cells are those reserved in the window slots.
         source: index into ``sources``.
         sources: names.
         render_key: hash of what rendered it.
@@ -35,7 +37,7 @@ class ExampleIndex:
     response: np.ndarray
     tokens: np.ndarray
     patches: np.ndarray
-    slots: np.ndarray
+    cells: np.ndarray
     source: np.ndarray
     sources: tuple[str, ...]
     render_key: str
@@ -79,7 +81,7 @@ class RowPlan:
     @property
     def hash(self) -> str:
         """The name of this plan; a checkpoint holds it, and another plan is refused."""
-        sizes = np.stack([self.index.tokens, self.index.patches, self.index.slots]).tobytes()
+        sizes = np.stack([self.index.tokens, self.index.patches, self.index.cells]).tobytes()
         shapes = [dataclasses.astuple(bucket) for bucket in self._all_buckets]
         import hashlib
 
@@ -110,45 +112,80 @@ class RowPlan:
     def _pack(self, bucket: Bucket, epoch: int) -> list[Row]:
         rng = np.random.default_rng([self._seed, epoch, self._all_buckets.index(bucket)])
         order = rng.permutation(self._members[bucket.name])
-        tokens, slots = self.index.tokens, self.index.slots
+        tokens, cells = self.index.tokens, self.index.cells
         rows: list[Row] = []
         for start in range(0, len(order), BLOCK):
             block = order[start : start + BLOCK]
-            rows += best_fit(block, tokens[block], slots[block], bucket)
+            if bucket.cells:
+                rows += fit_evenly(block, tokens[block], cells[block], bucket)
+            else:
+                rows += best_fit(block, tokens[block], bucket.tokens)
         return [rows[i] for i in rng.permutation(len(rows))]
 
 
-def best_fit(numbers: np.ndarray, tokens: np.ndarray, slots: np.ndarray, bucket: Bucket) -> list[Row]:
-    """Pack examples into rows, longest first, each into the fullest row that still takes it.
+def best_fit(numbers: np.ndarray, tokens: np.ndarray, room: int) -> list[Row]:
+    """Pack text examples into rows of ``room`` tokens, longest first, each into the fullest row that still takes it.
 
     Args:
         numbers: example numbers. [N]
-        tokens, slots: what each takes; each fits an empty row. [N]
+        tokens: what each takes; each fits an empty row. [N]
+        room: tokens of a row.
     """
     free: list[tuple[int, int]] = []  # (free tokens, row), sorted
-    free_slots: list[int] = []
     rows: list[list[int]] = []
     for i in np.argsort(-tokens, kind="stable"):
-        need, need_slots = int(tokens[i]), int(slots[i])
+        need = int(tokens[i])
         at = bisect.bisect_left(free, (need, -1))
-        while at < len(free) and free_slots[free[at][1]] < need_slots:
-            at += 1
         if at < len(free):
             left, row = free.pop(at)
         else:
-            left, row = bucket.tokens, len(rows)
+            left, row = room, len(rows)
             rows.append([])
-            free_slots.append(bucket.slots)
         rows[row].append(int(numbers[i]))
-        free_slots[row] -= need_slots
         bisect.insort(free, (left - need, row))
     return [tuple(row) for row in rows]
 
 
+def fit_evenly(numbers: np.ndarray, tokens: np.ndarray, cells: np.ndarray, bucket: Bucket) -> list[Row]:
+    """Pack image examples into rows that have room for tokens and for merged cells.
+
+    A row is begun with the largest example left; then the example is taken after which the free shares of tokens and
+    cells are nearest to each other, a large one before a small one. Packing by one of the two alone leaves the other
+    an eighth empty (benchmarks/row_fill.py).
+
+    Args:
+        numbers: example numbers. [N]
+        tokens, cells: what each takes; each fits an empty row. [N]
+        bucket: the room of a row.
+    """
+    shares = np.stack([tokens / bucket.tokens, cells / bucket.cells])  # of a row's room. [2, N]
+    order = np.argsort(-shares.max(axis=0), kind="stable")
+    numbers, shares = numbers[order], shares[:, order]
+    difference, size = shares[0] - shares[1], SIZE_WEIGHT * shares.sum(axis=0)
+    rows: list[Row] = []
+    while len(numbers):
+        left = np.ones(len(numbers), bool)
+        free = np.ones((2, 1))
+        row = []
+        at = 0
+        while True:
+            row.append(int(numbers[at]))
+            left[at] = False
+            free -= shares[:, at : at + 1]
+            fits = left & (shares <= free + ROUNDING).all(axis=0)
+            if not fits.any():
+                break
+            score = size - np.abs(free[0] - free[1] - difference)
+            at = int(np.where(fits, score, -np.inf).argmax())
+        rows.append(tuple(row))
+        numbers, shares, difference, size = numbers[left], shares[:, left], difference[left], size[left]
+    return rows
+
+
 def _members(index: ExampleIndex, bucket: Bucket) -> np.ndarray:
-    with_images = index.slots > 0
-    fits = (index.tokens <= bucket.tokens) & (index.slots <= bucket.slots)
-    return np.flatnonzero(fits & (with_images if bucket.slots else ~with_images))
+    with_images = index.cells > 0
+    fits = (index.tokens <= bucket.tokens) & (index.cells <= bucket.cells)
+    return np.flatnonzero(fits & (with_images if bucket.cells else ~with_images))
 
 
 def _left_out(index: ExampleIndex, members: dict[str, np.ndarray]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from octomed_jax.schema import Record
 from octomed_jax.storage import fingerprint, sha256_file
 
 INDEX = "index.npz"
-RENDER_VERSION = 1  # of the template, the positions and the window layout
+RENDER_VERSION = 2  # of the template, the positions and the window layout
 
 
 def read_patch_spec(folder: str | Path) -> PatchSpec:
@@ -61,14 +61,14 @@ def render_index(
     """Measure every (record, response), in order; ``advance`` is called once a record."""
     builder = example_builder(student, answer_format)
     columns: dict[str, list[int]] = {
-        name: [] for name in ("record", "response", "tokens", "patches", "slots", "source")
+        name: [] for name in ("record", "response", "tokens", "patches", "cells", "source")
     }
     sources: dict[str, int] = {}
     for number, record in enumerate(records):
         source = sources.setdefault(record.question.benchmark, len(sources))
         for response, text in enumerate(record.responses):
             size = builder.measure(record.question, text)
-            entry = (number, response, size.tokens, size.patches, size.slots, source)
+            entry = (number, response, size.tokens, size.patches, size.cells, source)
             for column, value in zip(columns.values(), entry, strict=True):
                 column.append(value)
         advance()
@@ -84,7 +84,7 @@ def write_index(path: Path, index: ExampleIndex) -> None:
         response=index.response,
         tokens=index.tokens,
         patches=index.patches,
-        windows=index.slots,
+        cells=index.cells,
         source=index.source,
         sources=np.asarray(index.sources),
         render_key=np.asarray(index.render_key),
@@ -106,7 +106,7 @@ def read_index(folder: str | Path, student: str | Path, answer_format: str) -> E
                 response=arrays["response"],
                 tokens=arrays["tokens"],
                 patches=arrays["patches"],
-                slots=arrays["windows"],
+                cells=arrays["cells"],
                 source=arrays["source"],
                 sources=tuple(str(name) for name in arrays["sources"]),
                 render_key=str(arrays["render_key"]),

@@ -1,26 +1,30 @@
 """Rows: fixed-shape packed units of L tokens and W window slots that hold whole examples.
 
-Legend: B rows, L tokens, W window slots, S patches of a slot, E values of a patch.
+Legend: B rows, L tokens, W window slots, S patches of a slot, U patches of a merged cell, E values of a patch.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from octomed_jax.images.patches import PatchSpec
-from octomed_jax.inputs.examples import Example
+from octomed_jax.inputs.examples import Example, ImagePatches
+from octomed_jax.inputs.windows import place_cells
 
 Batch = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """A shape of row. ``slots`` 0 means text only: such rows have no vision arrays at all."""
+    """A shape of row: room for tokens, and for merged cells in whole window slots.
+
+    ``cells`` 0 means text only: such rows have no vision arrays at all.
+    """
 
     name: str
     tokens: int
-    slots: int
+    cells: int
 
 
 def assemble(rows: Sequence[Sequence[Example]], count: int, bucket: Bucket, spec: PatchSpec) -> dict[str, np.ndarray]:
@@ -51,8 +55,9 @@ def _empty(count: int, bucket: Bucket, spec: PatchSpec) -> dict[str, np.ndarray]
         "loss_weights": np.zeros((count, length), np.float32),
         "position_ids": np.zeros((count, 3, length), np.int32),
     }
-    if bucket.slots:
-        places = (count, bucket.slots, spec.slot_patches)
+    if bucket.cells:
+        assert bucket.cells % spec.slot_cells == 0, "a bucket holds whole window slots"
+        places = (count, bucket.cells // spec.slot_cells, spec.slot_patches)
         batch |= {
             "feature_index": np.full((count, length), -1, np.int32),
             "patches": np.zeros((*places, spec.patch_values), np.float32),
@@ -64,8 +69,8 @@ def _empty(count: int, bucket: Bucket, spec: PatchSpec) -> dict[str, np.ndarray]
 
 
 def _fill(batch: dict[str, np.ndarray], row: int, examples: Sequence[Example], bucket: Bucket, spec: PatchSpec) -> None:
-    token, slot, frame = 0, 0, 0
-    cells_of_slot = spec.slot_patches // spec.merge_size**2
+    token = 0
+    cells = _fill_images(batch, row, [image for example in examples for image in example.images], bucket, spec)
     for segment, example in enumerate(examples, 1):
         length = len(example.token_ids)
         here = slice(token, token + length)
@@ -76,25 +81,36 @@ def _fill(batch: dict[str, np.ndarray], row: int, examples: Sequence[Example], b
         # Shifted inside the example: its last token predicts nothing, so nothing crosses to the next example.
         batch["targets"][row, token : here.stop - 1] = example.token_ids[1:]
         batch["loss_weights"][row, token : here.stop - 1] = example.loss_weights[1:]
-        places = []
-        for image in example.images:
-            frame += 1
-            layout = image.layout
-            slots = slice(slot, slot + layout.slots)
-            assert slots.stop <= bucket.slots, "the plan put too many window slots into a row"
-            batch["patches"][row, slots] = np.where(layout.source[..., None] >= 0, image.patches[layout.source], 0)
-            batch["window_ids"][row, slots] = layout.window_ids
-            batch["frame_ids"][row, slots] = np.where(layout.window_ids > 0, frame, 0)
-            batch["patch_positions"][row, slots] = layout.positions
-            places.append(slot * cells_of_slot + layout.cell_place)
-            slot = slots.stop
-        if places:
-            batch["feature_index"][row, here][_image_tokens(example)] = np.concatenate(places)
+        if example.images:
+            mine = [next(cells) for _ in example.images]
+            batch["feature_index"][row, here][_image_tokens(example)] = np.concatenate(mine)
         token = here.stop
+
+
+def _fill_images(
+    batch: dict[str, np.ndarray], row: int, images: Sequence[ImagePatches], bucket: Bucket, spec: PatchSpec
+) -> Iterator[np.ndarray]:
+    """Put the patches of a row's images into its slots; return the places of each image's merged cells."""
+    if not images:
+        return iter(())
+    assert sum(image.layout.cells for image in images) <= bucket.cells, "the plan put too many images into a row"
+    places = place_cells([image.layout for image in images])
+    unit = spec.merge_size**2
+    patches = batch["patches"][row].reshape(bucket.cells, unit, spec.patch_values)
+    window_ids, frame_ids = [batch[name][row].reshape(bucket.cells, unit) for name in ("window_ids", "frame_ids")]
+    positions = batch["patch_positions"][row].reshape(bucket.cells, unit, 2)
+    windows = 0
+    for frame, (image, place) in enumerate(zip(images, places, strict=True), 1):
+        patches[place] = image.patches.reshape(-1, unit, spec.patch_values)
+        window_ids[place] = (windows + 1 + image.layout.window)[:, None]
+        frame_ids[place] = frame
+        positions[place] = image.layout.positions
+        windows += len(image.layout.reserved)
+    return iter(places)
 
 
 def _image_tokens(example: Example) -> np.ndarray:
     """Return which tokens stand for merged cells."""
     is_image = example.token_ids == example.image_token_id
-    assert int(is_image.sum()) == sum(len(image.layout.cell_place) for image in example.images)
+    assert int(is_image.sum()) == sum(len(image.layout.window) for image in example.images)
     return is_image

@@ -1,16 +1,20 @@
-"""Window layout: every patch of every image of a row gets a place in a window slot.
+"""Window layout: every merged cell of every image of a row gets a place in a window slot.
 
 The vision tower attends within windows of ``window_cells`` x ``window_cells`` merged cells; windows at the right and
 lower edge are smaller. transformers permutes the patches of an image so that each window is contiguous and undoes the
-permutation after the merger. Here windows are a batch dimension: a *slot* holds as many patches as a full window, and
-smaller windows of the same image share a slot (best fit), told apart by ``window_ids``. The layout is made on the
-host once, so the compiled step sees [W, S] arrays only.
+permutation after the merger. Here windows are a batch dimension: a *slot* holds a full window, and smaller windows,
+also of different images, share slots, told apart by ``window_ids``.
 
-Legend: W window slots, S patches of a slot, U patches of a merged cell (merge_size**2), C merged cells of an image.
+A window of c cells reserves the next power of two of them. Laid end to end, largest first, powers of two never straddle
+a slot, so what a row's images need is the plain sum of what each reserves: the plan can add where it would otherwise
+have to pack, and hardly anything is lost (benchmarks/row_fill.py).
+
+Legend: N windows of an image, C merged cells of an image, U patches of a merged cell (merge_size**2).
 """
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int32
@@ -20,82 +24,64 @@ from octomed_jax.images.patches import PatchSpec
 
 @dataclasses.dataclass(frozen=True)
 class WindowLayout:
-    """Where the patches of one image go.
+    """How the merged cells of one image, in row-major order, fall into windows.
 
     Attributes:
-        slots: number of slots used.
-        source: patch index in processor order for each place, -1 where empty. [W, S]
-        window_ids: 1, 2, ... for the windows that share a slot, 0 where empty. [W, S]
-        positions: row and column of each patch in its image, 0 where empty. [W, S, 2]
-        cell_place: for each merged cell in row-major order, its place in the flattened slots (slot * S/U + cell). [C]
+        grid: rows and columns of merged cells.
+        reserved: cells reserved for each window. [N]
+        window: the window of each merged cell. [C]
+        offset: the place of each merged cell in its window. [C]
+        positions: row and column of each patch of each merged cell, in patches. [C, U, 2]
     """
 
-    slots: int
-    source: Int32[np.ndarray, "W S"]
-    window_ids: Int32[np.ndarray, "W S"]
-    positions: Int32[np.ndarray, "W S 2"]
-    cell_place: Int32[np.ndarray, "C"]
+    grid: tuple[int, int]
+    reserved: Int32[np.ndarray, "N"]
+    window: Int32[np.ndarray, "C"]
+    offset: Int32[np.ndarray, "C"]
+    positions: Int32[np.ndarray, "C U 2"]
 
-
-def count_slots(grid: tuple[int, int], spec: PatchSpec) -> int:
-    """Return how many window slots an image of ``grid`` patches needs."""
-    return window_layout(grid, spec).slots
+    @property
+    def cells(self) -> int:
+        """Cells that the image takes in a row's slots."""
+        return int(self.reserved.sum())
 
 
 @functools.lru_cache(maxsize=4096)
 def window_layout(grid: tuple[int, int], spec: PatchSpec) -> WindowLayout:
-    """Lay out an image of ``grid`` (height, width in patches)."""
-    cells_high, cells_wide = grid[0] // spec.merge_size, grid[1] // spec.merge_size
-    unit, capacity = spec.merge_size**2, spec.window_cells**2
-    windows = _windows(cells_high, cells_wide, spec.window_cells)
-    places = _fit([len(window) for window in windows], capacity)
-    slots = 1 + max(slot for slot, _, _ in places)
-
-    source = np.full((slots, capacity, unit), -1, np.int32)
-    window_ids = np.zeros((slots, capacity, unit), np.int32)
-    positions = np.zeros((slots, capacity, unit, 2), np.int32)
-    cell_place = np.zeros(cells_high * cells_wide, np.int32)
-    in_cell = np.stack(np.divmod(np.arange(unit, dtype=np.int32), spec.merge_size), -1)
-    for window, (slot, start, number) in zip(windows, places, strict=True):
-        here = slice(start, start + len(window))
-        source[slot, here] = window[:, None] * unit + np.arange(unit)
-        window_ids[slot, here] = number
-        corner = np.stack(np.divmod(window, cells_wide), -1) * spec.merge_size
-        positions[slot, here] = corner[:, None, :] + in_cell
-        cell_place[window] = slot * capacity + np.arange(start, start + len(window))
-    shape = (slots, capacity * unit)
+    """Lay out an image of ``grid`` (rows, columns of merged cells)."""
+    side = spec.window_cells
+    row, column = np.divmod(np.arange(grid[0] * grid[1], dtype=np.int32), grid[1])
+    windows_wide = -(-grid[1] // side)
+    window = row // side * windows_wide + column // side
+    width = np.minimum(side, grid[1] - column // side * side)  # of the window that the cell lies in
+    sizes = np.bincount(window)
+    in_cell = np.stack(np.divmod(np.arange(spec.merge_size**2, dtype=np.int32), spec.merge_size), -1)
     layout = WindowLayout(
-        slots, source.reshape(shape), window_ids.reshape(shape), positions.reshape(*shape, 2), cell_place
+        grid,
+        np.array([reserved_cells(int(size), spec.slot_cells) for size in sizes], np.int32),
+        window.astype(np.int32),
+        (row % side * width + column % side).astype(np.int32),
+        (np.stack([row, column], -1)[:, None] * spec.merge_size + in_cell).astype(np.int32),
     )
-    for array in (layout.source, layout.window_ids, layout.positions, layout.cell_place):
+    for array in (layout.reserved, layout.window, layout.offset, layout.positions):
         array.flags.writeable = False  # the cache hands the same arrays to everyone
     return layout
 
 
-def _windows(cells_high: int, cells_wide: int, side: int) -> list[Int32[np.ndarray, "cells"]]:
-    """Return the merged cells (row-major numbers) of each window, windows in row-major order."""
-    cells = np.arange(cells_high * cells_wide, dtype=np.int32).reshape(cells_high, cells_wide)
-    return [
-        cells[top : top + side, left : left + side].reshape(-1)
-        for top in range(0, cells_high, side)
-        for left in range(0, cells_wide, side)
-    ]
+def reserved_cells(size: int, slot_cells: int) -> int:
+    """Return how many cells a window of ``size`` cells takes: a power of two, or a whole slot where that is none."""
+    power = 1 << (size - 1).bit_length()
+    return power if slot_cells % power == 0 else slot_cells
 
 
-def _fit(sizes: list[int], capacity: int) -> list[tuple[int, int, int]]:
-    """Best fit, largest first: return (slot, first cell, number in the slot) for each window."""
-    used: list[int] = []
-    members: list[int] = []
-    places: list[tuple[int, int, int]] = [(0, 0, 0)] * len(sizes)
-    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        fits = [slot for slot, full in enumerate(used) if full + sizes[index] <= capacity]
-        if sizes[index] == capacity or not fits:
-            used.append(0)
-            members.append(0)
-            slot = len(used) - 1
-        else:
-            slot = max(fits, key=lambda s: (used[s], -s))
-        members[slot] += 1
-        places[index] = (slot, used[slot], members[slot])
-        used[slot] += sizes[index]
+def place_cells(layouts: Sequence[WindowLayout]) -> list[Int32[np.ndarray, "C"]]:
+    """Return the place in the row's slots (slot * slot_cells + cell) of each merged cell of each image."""
+    reserved = np.concatenate([layout.reserved for layout in layouts])
+    order = np.argsort(-reserved, kind="stable")
+    starts = np.empty(len(reserved), np.int32)
+    starts[order] = np.cumsum(reserved[order]) - reserved[order]
+    places, first = [], 0
+    for layout in layouts:
+        places.append(starts[first + layout.window] + layout.offset)
+        first += len(layout.reserved)
     return places

@@ -159,7 +159,9 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
     spec = read_patch_spec(student)
     buckets = (
         Bucket("text", config.train.tokens_per_row, 0),
-        Bucket("image", config.train.tokens_per_row, config.train.patches_per_row // spec.slot_patches),
+        Bucket(
+            "image", config.train.tokens_per_row, config.train.patches_per_row // spec.slot_patches * spec.slot_cells
+        ),
     )
     plan = RowPlan(index, buckets, config.train.examples_per_step, config.seed)
     if not plan.examples:

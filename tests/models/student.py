@@ -5,12 +5,11 @@ import functools
 import numpy as np
 from PIL import Image
 
-from octomed_jax.images.patches import PatchSpec, to_patches
-from octomed_jax.inputs.examples import Example, ImagePatches
+from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.examples import Example, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.template import encode_chat
 from octomed_jax.inputs.tokenizer import ChatTokenizer, chat_tokenizer, train_tokenizer
-from octomed_jax.inputs.windows import window_layout
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig
 
 SPEC = PatchSpec(window_cells=4, min_pixels=784, max_pixels=262144)
@@ -45,9 +44,8 @@ def image(height: int, width: int, seed: int = 0) -> Image.Image:
 def example(text: str, sizes: list[tuple[int, int]] = [], response: str | None = None, seed: int = 0) -> Example:  # noqa: B006
     images = []
     for number, (height, width) in enumerate(sizes):
-        patches, grid = to_patches(image(height, width, seed + number), SPEC)
-        images.append(ImagePatches(patches, window_layout(grid, SPEC)))
-    cells = [tuple((part.layout.positions.reshape(-1, 2).max(0) + 1) // 2) for part in images]
+        images.append(image_patches(image(height, width, seed + number), SPEC))
+    cells = [part.layout.grid for part in images]
     chat = encode_chat(tokenizer(), text, [rows * columns for rows, columns in cells], response)
     image_token_id = tokenizer().ids["<|image_pad|>"]
     positions = mrope_positions(chat.token_ids, image_token_id, cells)

@@ -29,7 +29,7 @@ def parameters():
 
 
 def batch(prompts, count):
-    return assemble([[prompt] for prompt in prompts], count, Bucket("prompts", 128, 8), SPEC)
+    return assemble([[prompt] for prompt in prompts], count, Bucket("prompts", 128, 128), SPEC)
 
 
 def run(prompts, count=4, stop=STOP, sampling=Sampling(), seed=0):  # noqa: B008

@@ -11,7 +11,7 @@ from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
 from tests.models.student import SPEC, config, example
 
-BUCKET = Bucket("image", 256, 12)
+BUCKET = Bucket("image", 256, 192)
 EXAMPLES = [
     example("Which plane is this slice?", [(112, 140)], "axial", seed=1),
     example("no image here", [], "coronal"),

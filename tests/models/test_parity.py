@@ -15,7 +15,7 @@ from tests.models.student import SPEC, config, example
 
 torch = pytest.importorskip("torch", reason="the parity extra is not installed (make test PARITY=1)")
 
-BUCKET = Bucket("image", 640, 16)
+BUCKET = Bucket("image", 640, 256)
 CASES = {
     "one image, sides divisible by the window": example("Which plane?", [(112, 224)], "axial"),
     "sides not divisible": example("Which plane?", [(308, 196)], "axial"),
@@ -64,7 +64,7 @@ def run_reference(name, case):
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     inputs["mm_token_type_ids"] = (ids == case.image_token_id).int()
     if case.images:
-        grids = [(1, *(part.layout.positions.reshape(-1, 2).max(0) + 1)) for part in case.images]
+        grids = [(1, 2 * rows, 2 * columns) for rows, columns in (part.layout.grid for part in case.images)]
         inputs["image_grid_thw"] = torch.tensor(np.array(grids))
         inputs["pixel_values"] = torch.from_numpy(np.concatenate([part.patches for part in case.images]))
     model = reference(name)
