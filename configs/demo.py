@@ -85,7 +85,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "adam_b2": 0.98,
             "clip_norm": 1.0,
             "dtype": "float32",
-            "remat": True,  # on a CPU this is also the faster way
+            "remat": "full",  # what is kept of each layer for its gradient; on a CPU this is also the fastest way
+            "attention": "auto",  # the kernel of the devices at hand
+            "trained": ("vision", "merger", "text"),
+            # Adapters of the language model; 0: none. With a rank, leave "text" out of what is trained.
+            "lora": {"rank": 0, "alpha": 32.0, "targets": ("q", "k", "v", "o", "gate", "up", "down")},
             "mesh": {"data": 1, "fsdp": -1},
             "loader_workers": 0,
         }

@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
             "tokens_per_row": 8192,
             "patches_per_row": 8192,
             "dtype": "bfloat16",
-            "remat": True,
+            "remat": "full",
         }
     )
     config.checkpoint.every = 500

@@ -13,11 +13,14 @@ from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.card import model_card
 from octomed_jax.hf.load import SINGLE_NAME
-from octomed_jax.hf.names import flatten_names, hub_tensors
+from octomed_jax.hf.names import hub_tensors
 from octomed_jax.hf.student import copy_side_files
 from octomed_jax.hf.verify import verify_structure, verify_transformers
+from octomed_jax.models.lora import merge_lora
+from octomed_jax.models.options import trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
+from octomed_jax.models.trees import flatten_names
 
 DTYPES = {"float32": np.float32}
 LEVELS = ("structure", "transformers")
@@ -51,7 +54,7 @@ def export(
         raise UserError(f"export.dtype={config.export.dtype!r} is not supported; one of: {', '.join(DTYPES)}")
     start_jax()
     model_config = read_config(student)
-    parameters = newest_parameters(workdir)
+    parameters = newest_parameters(workdir, trained)
     with storage.staged_folder(output) as folder:
         target = Path(folder)
         copy_side_files(student, target)
@@ -84,8 +87,8 @@ def export(
     return manifest
 
 
-def newest_parameters(workdir: Path) -> dict[str, Any]:
-    """Return the parameters of the newest checkpoint as host arrays.
+def newest_parameters(workdir: Path, trained: storage.Manifest) -> dict[str, Any]:
+    """Return the parameters of the newest checkpoint as host arrays, adapters merged.
 
     Raises:
         UserError: there is none.
@@ -95,9 +98,11 @@ def newest_parameters(workdir: Path) -> dict[str, Any]:
         step = store.latest
         if step is None:
             raise UserError(f"no checkpoint in {workdir}; train first with `octomed train`")
-        return store.restore_parameters(step)
+        parameters = store.restore_parameters(step)
     finally:
         store.close()
+    lora = trained_of(trained.config["train"]).lora
+    return merge_lora(parameters, lora) if lora else parameters
 
 
 def _verify(levels: tuple[str, ...], folder: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

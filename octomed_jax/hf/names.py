@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
+from octomed_jax.models.trees import flatten_names, unflatten_names
 
 # ours below a layer -> hub below `model.layers.N.`; a name that ends in `kernel` is stored transposed
 TEXT_LAYER = {
@@ -117,26 +118,6 @@ def hub_tensors(config: Qwen25VLConfig, parameters: Mapping[str, Any]) -> Iterat
             ]
     assert covered == set(flat), f"parameters without a published name: {sorted(set(flat) - covered)}"
     yield from sorted(tensors, key=lambda tensor: _natural(tensor.name))
-
-
-def flatten_names(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested tree as dotted names to leaves."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten_names(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
-def unflatten_names(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the nested tree of dotted names."""
-    tree: dict[str, Any] = {}
-    for name, leaf in flat.items():
-        *parents, last = name.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = leaf
-    return tree
 
 
 def parameters_from_hub(

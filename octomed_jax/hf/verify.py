@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from PIL import Image
 
 from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.load import load_parameters, tensor_files
-from octomed_jax.hf.names import flatten_names
 from octomed_jax.inputs.examples import Example, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.template import encode_chat
 from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.models.trees import flatten_names
 
 PROMPT_TOKENS = 500  # short prompts do not show mistakes of rotary positions
 
@@ -116,5 +115,5 @@ def our_logits(folder: Path, example: Example) -> np.ndarray:
     bucket = Bucket("probe", len(example.token_ids), -(-example.cells // slot_cells) * slot_cells)
     batch = assemble([[example]], 1, bucket, builder.spec)
     with jax.default_matmul_precision("highest"):
-        compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, jnp.float32))
+        compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows))
         return np.asarray(compiled(parameters, batch)[0])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
@@ -23,15 +22,14 @@ from octomed_jax.inputs.loader import Share, StepSource, batches
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
+from octomed_jax.models.options import check_compute, compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.training import mesh as meshes
 from octomed_jax.training.metrics import MetricsLog, read_metrics
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
-from octomed_jax.training.step import abstract_state, initial_state, make_step
+from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
 from octomed_jax.training.stop import StopRequest
-
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}  # of the computation; the master weights stay float32
 
 
 def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLike) -> storage.Manifest:
@@ -61,18 +59,18 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     mesh = meshes.make_mesh(config.train.mesh)
     plan = make_plan(config, shards)
     optimizer = make_optimizer(config.train)
-    dtype = DTYPES[config.train.dtype]
+    learner = Student(model_config, trained_of(config.train), compute_of(config.train))
 
     store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep)
     first = store.latest or 0
     if first:
-        state = store.restore(first, abstract_state(model_config, optimizer, mesh), plan.hash)
+        state = store.restore(first, abstract_state(learner, optimizer, mesh), plan.hash)
         progress.say(f"train: going on after step {first}")
     else:
         weights = load_parameters(base_folder(config.student))[1] if config.student.base else None
-        state = initial_state(model_config, optimizer, mesh, config.seed, weights)
+        state = initial_state(learner, optimizer, mesh, config.seed, weights)
     names = [bucket.name for bucket in plan.buckets]
-    step_function = make_step(model_config, optimizer, mesh, names, dtype, config.train.remat)
+    step_function = make_step(learner, optimizer, mesh, names)
 
     steps = config.train.steps
     share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh))
@@ -131,11 +129,11 @@ def check_training(config: ConfigDict) -> None:
     """Refuse settings that training could not use, before anything is done for it.
 
     Raises:
-        UserError: an unknown schedule or dtype.
+        UserError: an unknown schedule, dtype, attention back end or policy, or nothing to train.
     """
     make_schedule(config.train)
-    if config.train.dtype not in DTYPES:
-        raise UserError(f"train.dtype={config.train.dtype!r} is unknown; one of: {', '.join(DTYPES)}")
+    check_compute(config.train)
+    trained_of(config.train)
 
 
 def training_request(config: ConfigDict) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from octomed_jax.errors import UserError
-from octomed_jax.hf.names import flatten_names, unflatten_names
+from octomed_jax.models.trees import flatten_names, unflatten_names
 
 AXES = ("data", "fsdp")
 BATCH = PartitionSpec(AXES)

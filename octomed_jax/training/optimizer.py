@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from octomed_jax.errors import UserError, did_you_mean
 
+DECAYED = ("kernel", "embedding", "a", "b")  # by name: stacks add an axis to norms and biases too
 SCHEDULES = ("cosine", "linear", "constant")
 
 
@@ -42,5 +43,5 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
 
 def decayed(parameters: Mapping[str, Any]) -> Any:
-    """Return True for matrices and embeddings, False for norms and biases (by name: stacks add an axis to both)."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in ("kernel", "embedding"), parameters)
+    """Return True for matrices and embeddings, False for norms and biases."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in DECAYED, parameters)

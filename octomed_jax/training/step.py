@@ -4,31 +4,54 @@ The loss of a step is the sum over the target tokens of the global batch divided
 packed and wherever they lie.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.typing import DTypeLike
 
+from octomed_jax.models.compute import Compute
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
+from octomed_jax.models.trained import Trained, joined
+from octomed_jax.models.trees import flatten_names, unflatten_names
 from octomed_jax.training.mesh import parameter_shardings
 
-State = dict[str, Any]  # {"parameters": tree, "optimizer": Optax state, "step": int32}
+# {"parameters": tree, "optimizer": Optax state of the trained ones, "step": int32}
+State = dict[str, Any]
 
 
-def abstract_state(config: Qwen25VLConfig, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """What is trained, and how it is computed.
+
+    Attributes:
+        config: the architecture.
+        trained: which parameters have gradients, moments and float32 masters; the others lie in the compute dtype.
+        compute: precision, attention back end, and what is kept for the gradient.
+    """
+
+    config: Qwen25VLConfig
+    trained: Trained
+    compute: Compute
+
+
+def abstract_state(student: Student, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
     """Return shapes, dtypes and shardings of the state; nothing is allocated."""
-    _, parameters = split_model(config)
-    placed = jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        parameters,
-        parameter_shardings(mesh, parameters),
+    _, abstract = split_model(student.config, student.trained.lora)
+    shardings = flatten_names(parameter_shardings(mesh, abstract))
+    parameters = unflatten_names(
+        {
+            name: jax.ShapeDtypeStruct(leaf.shape, _dtype(student, name, leaf.dtype), sharding=shardings[name])
+            for name, leaf in flatten_names(abstract).items()
+        }
     )
+    placed, _ = student.trained.split(parameters)
     shapes = jax.eval_shape(optimizer.init, placed)
     replicated = NamedSharding(mesh, PartitionSpec())
     # Moments lie where their parameters lie; counters are replicated.
@@ -40,67 +63,85 @@ def abstract_state(config: Qwen25VLConfig, optimizer: optax.GradientTransformati
         transform_non_params=lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated),
     )
     step = jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated)
-    return {"parameters": placed, "optimizer": moments, "step": step}
+    return {"parameters": parameters, "optimizer": moments, "step": step}
+
+
+def _dtype(student: Student, name: str, dtype: Any) -> Any:
+    return dtype if student.trained.has(name) else jnp.dtype(student.compute.dtype)
 
 
 def initial_state(
-    config: Qwen25VLConfig, optimizer: optax.GradientTransformation, mesh: Mesh, seed: int, parameters: Any = None
+    student: Student, optimizer: optax.GradientTransformation, mesh: Mesh, seed: int, parameters: Any = None
 ) -> State:
-    """Return the state at step 0: ``parameters`` (host arrays), or random ones made where they belong."""
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, optimizer, mesh))
-    if parameters is None:
-        parameters = jax.jit(lambda: initial_parameters(config, seed), out_shardings=shardings["parameters"])()
-    else:
-        parameters = jax.device_put(parameters, shardings["parameters"])
-    moments = jax.jit(optimizer.init, out_shardings=shardings["optimizer"])(parameters)
-    return {"parameters": parameters, "optimizer": moments, "step": jax.device_put(jnp.int32(0), shardings["step"])}
+    """Return the state at step 0.
+
+    Args:
+        student: what is trained.
+        optimizer: of ``make_optimizer``.
+        mesh: where the state lies.
+        seed: of random weights, which are made where they belong.
+        parameters: a tree of host arrays to start from; what it lacks (adapters) is random.
+    """
+    abstract = abstract_state(student, optimizer, mesh)
+    wanted, given = flatten_names(abstract["parameters"]), flatten_names(parameters or {})
+    random = {name: leaf for name, leaf in wanted.items() if name not in given}
+
+    def make() -> dict[str, jax.Array]:
+        made = flatten_names(initial_parameters(student.config, seed, student.trained.lora))
+        return {name: made[name].astype(leaf.dtype) for name, leaf in random.items()}
+
+    flat = jax.jit(make, out_shardings={name: leaf.sharding for name, leaf in random.items()})() if random else {}
+    for name, array in given.items():
+        flat[name] = jax.device_put(np.asarray(array).astype(wanted[name].dtype), wanted[name].sharding)
+    whole = unflatten_names({name: flat[name] for name in wanted})
+    moments_at = jax.tree.map(lambda leaf: leaf.sharding, abstract["optimizer"])
+    moments = jax.jit(optimizer.init, out_shardings=moments_at)(student.trained.split(whole)[0])
+    return {
+        "parameters": whole,
+        "optimizer": moments,
+        "step": jax.device_put(jnp.int32(0), abstract["step"].sharding),
+    }
 
 
 def make_step(
-    config: Qwen25VLConfig,
-    optimizer: optax.GradientTransformation,
-    mesh: Mesh,
-    names: Sequence[str],
-    dtype: DTypeLike,
-    remat: bool,
+    student: Student, optimizer: optax.GradientTransformation, mesh: Mesh, names: Sequence[str]
 ) -> Callable[[State, Mapping[str, Any]], tuple[State, dict[str, jax.Array]]]:
     """Return the compiled step: (state, batches by bucket) -> (state, metrics). The old state is donated.
 
     Args:
-        config: the student's.
+        student: what is trained, and how it is computed.
         optimizer: of ``make_optimizer``.
         mesh: where the state and the batches lie.
         names: the buckets, in the order in which they are computed.
-        dtype: of the computation; parameters and moments stay float32.
-        remat: recompute each layer for its gradient instead of keeping its activations.
     """
-    graph, _ = split_model(config)
+    graph, _ = split_model(student.config, student.trained.lora)
 
-    def loss_sum(parameters: Any, batch: Mapping[str, Any]) -> jax.Array:
-        return nnx.merge(graph, parameters).loss_sum(batch, dtype, remat)
+    def loss_sum(trained: Any, frozen: Any, batch: Mapping[str, Any]) -> jax.Array:
+        return nnx.merge(graph, joined(trained, frozen)).loss_sum(batch, student.compute)
 
-    def gradients_of(parameters: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
+    def gradients_of(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
         """Sum loss and gradients over the buckets, one bucket after the other."""
-        total, summed = jax.value_and_grad(loss_sum)(parameters, batches[names[0]])
+        total, summed = jax.value_and_grad(loss_sum)(trained, frozen, batches[names[0]])
         for name in names[1:]:
             # The barrier makes the second bucket wait for the first: its activations are gone by then, and devices
             # never meet in the collectives of two buckets at once.
-            parameters, total, summed = jax.lax.optimization_barrier((parameters, total, summed))
-            loss, gradients = jax.value_and_grad(loss_sum)(parameters, batches[name])
+            trained, total, summed = jax.lax.optimization_barrier((trained, total, summed))
+            loss, gradients = jax.value_and_grad(loss_sum)(trained, frozen, batches[name])
             total, summed = total + loss, jax.tree.map(jnp.add, summed, gradients)
         return total, summed
 
     def step(state: State, batches: Mapping[str, Any]) -> tuple[State, dict[str, jax.Array]]:
         targets = sum(jnp.sum(batches[name]["loss_weights"]) for name in names)
-        total, gradients = gradients_of(state["parameters"], batches)
+        trained, frozen = student.trained.split(state["parameters"])
+        total, gradients = gradients_of(trained, frozen, batches)
         gradients = jax.tree.map(lambda leaf: leaf / jnp.maximum(targets, 1.0), gradients)
-        updates, moments = optimizer.update(gradients, state["optimizer"], state["parameters"])
+        updates, moments = optimizer.update(gradients, state["optimizer"], trained)
         metrics = {
             "loss": total / jnp.maximum(targets, 1.0),
             "grad_norm": optax.global_norm(gradients),
             "target_tokens": targets,
         }
-        parameters = optax.apply_updates(state["parameters"], updates)
+        parameters = joined(optax.apply_updates(trained, updates), frozen)
         return {"parameters": parameters, "optimizer": moments, "step": state["step"] + 1}, metrics
 
     compiled = jax.jit(step, donate_argnums=0)

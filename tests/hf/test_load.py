@@ -9,9 +9,10 @@ from safetensors.numpy import load_file, save_file
 
 from octomed_jax.errors import UserError
 from octomed_jax.hf.load import SINGLE_NAME, has_weights, load_parameters
-from octomed_jax.hf.names import flatten_names, hub_tensors, modern_name
+from octomed_jax.hf.names import hub_tensors, modern_name
 from octomed_jax.models.qwen2_5_vl.config import to_fields
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
+from octomed_jax.models.trees import flatten_names
 from tests.models.student import config
 
 

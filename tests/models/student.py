@@ -22,11 +22,13 @@ def tokenizer() -> ChatTokenizer:
 
 
 @functools.cache
-def config(tied: bool = False, kv_heads: int = 2, heads: int = 4, fullatt: tuple[int, ...] = (1, 3)) -> Qwen25VLConfig:
+def config(
+    tied: bool = False, kv_heads: int = 2, heads: int = 4, fullatt: tuple[int, ...] = (1, 3), depth: int = 4
+) -> Qwen25VLConfig:
     ids = tokenizer().ids
     return Qwen25VLConfig(
         text=TextConfig(300, 16 * heads, 96, 2, heads, kv_heads, 1e-6, 1e6, (2, 3, 3), tied),
-        vision=VisionConfig(4, 64, 96, 2, 16 * heads, 14, 2, 2, 112, fullatt),
+        vision=VisionConfig(depth, 64, 96, 2, 16 * heads, 14, 2, 2, 112, fullatt),
         image_token_id=ids["<|image_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
@@ -34,6 +36,11 @@ def config(tied: bool = False, kv_heads: int = 2, heads: int = 4, fullatt: tuple
         eos_token_id=ids["<|im_end|>"],
         pad_token_id=ids["<|endoftext|>"],
     )
+
+
+def small_config() -> Qwen25VLConfig:
+    """Return a student of one windowed and one full vision block, which compiles fast."""
+    return config(depth=2, fullatt=(1,))
 
 
 def image(height: int, width: int, seed: int = 0) -> Image.Image:

@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -43,7 +42,7 @@ def run(prompts, count=4, stop=STOP, sampling=Sampling(), seed=0):  # noqa: B008
 @functools.cache
 def forward():
     graph, _ = split_model(config())
-    return jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, jnp.float32))
+    return jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows))
 
 
 def greedy_without_cache(prompt):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from octomed_jax.hf.names import flatten_names, hub_tensors, modern_name, parameters_from_hub
+from octomed_jax.hf.names import hub_tensors, modern_name, parameters_from_hub
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.models.qwen2_5_vl.config import to_fields
 from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.models.trees import flatten_names
 from tests.models.student import SPEC, config, example
 
 torch = pytest.importorskip("torch", reason="the parity extra is not installed (make test PARITY=1)")

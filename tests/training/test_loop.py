@@ -123,10 +123,11 @@ def test_training_starts_from_the_weights_of_a_base(whole, config, shards, tmp_p
     from safetensors.numpy import save_file
 
     from octomed_jax.hf.load import SINGLE_NAME
-    from octomed_jax.hf.names import flatten_names, hub_tensors
+    from octomed_jax.hf.names import hub_tensors
     from octomed_jax.hf.student import copy_side_files
     from octomed_jax.models.qwen2_5_vl.config import read_config
     from octomed_jax.models.qwen2_5_vl.model import initial_parameters
+    from octomed_jax.models.trees import flatten_names
 
     base = tmp_path / "base"
     copy_side_files(shards / "student", base)

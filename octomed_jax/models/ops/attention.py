@@ -1,15 +1,32 @@
-"""Attention within segments.
+"""Attention within segments: one function, several back ends.
 
-Legend: B batch, T queries, U keys, H query heads, K key/value heads, G query heads of a key/value head (H // K),
-M = G * T, D values of a head.
+Every back end honours segment ids. One that cannot take the shapes it is given says so; none falls back to another.
+
+Legend: B batch, T queries, U keys, L tokens of a row, H query heads, K key/value heads, G query heads of a key/value
+head (H // K), M = G * T, D values of a head.
 """
+
+import functools
+import warnings
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
+
+from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.models.ops.sharding import each_device
 
 # Added to the score of a key that must not be seen; its weight is then exactly zero.
 MASKED = -1e30
+
+# Name under which splash attention's residuals may be kept by a policy (models/compute.py).
+ATTENTION_RESIDUALS = "attention_residuals"
+
+LANES = 128  # what TPU kernels count in
+TRITON_BLOCK = 64
+# xla: plain, on any device, holds all scores of a row; splash: JAX's TPU kernel; triton: JAX's kernel for NVIDIA GPUs.
+BACKENDS = ("xla", "splash", "triton")
+INTERPRETED = "_interpreted"  # after a kernel's name: Pallas' interpreter, right on any device and slow, for tests
 
 
 def attention(
@@ -41,7 +58,7 @@ def attention(
 
 
 def segment_mask(
-    query_segments_BT: Float[Array, "B T"], key_segments_BU: Float[Array, "B U"], causal: bool
+    query_segments_BT: Int[Array, "B T"], key_segments_BU: Int[Array, "B U"], causal: bool
 ) -> Bool[Array, "B T U"]:
     """Return which key each query may attend to: the same segment, not padding (0), and not later if causal."""
     mask_BTU = (query_segments_BT[:, :, None] == key_segments_BU[:, None, :]) & (key_segments_BU[:, None, :] > 0)
@@ -49,3 +66,104 @@ def segment_mask(
         T, U = mask_BTU.shape[1:]
         mask_BTU &= jnp.arange(T)[:, None] >= jnp.arange(U)[None, :]
     return mask_BTU
+
+
+def segment_attention(
+    q_BLHD: Float[Array, "B L H D"],
+    k_BLKD: Float[Array, "B L K D"],
+    v_BLKD: Float[Array, "B L K D"],
+    segments_BL: Int[Array, "B L"],
+    *,
+    causal: bool,
+    backend: str,
+) -> Float[Array, "B L H D"]:
+    """Self-attention of packed rows: each place sees its own segment only; segment 0 is padding, its output unused.
+
+    Args:
+        q_BLHD, k_BLKD, v_BLKD: rotated queries and keys, and values.
+        segments_BL: 1, 2, ... for the examples (or frames) of a row, 0 for padding.
+        causal: whether later keys are hidden.
+        backend: one of ``BACKENDS``, or a kernel's name with ``_interpreted`` after it.
+
+    Raises:
+        UserError: an unknown back end, or row lengths that it does not take.
+    """
+    check_backend(backend)
+    name, interpret = backend.removesuffix(INTERPRETED), backend.endswith(INTERPRETED)
+    if name == "xla":
+        return attention(q_BLHD, k_BLKD, v_BLKD, segment_mask(segments_BL, segments_BL, causal))
+    kernel = {"splash": _splash, "triton": _triton}[name]
+    return each_device(functools.partial(kernel, causal=causal, interpret=interpret))(
+        q_BLHD, k_BLKD, v_BLKD, segments_BL
+    )
+
+
+def check_backend(backend: str) -> None:
+    """Refuse an unknown back end.
+
+    Raises:
+        UserError: it is unknown.
+    """
+    if backend not in BACKENDS and backend not in [name + INTERPRETED for name in BACKENDS[1:]]:
+        hint = did_you_mean(backend, BACKENDS)
+        raise UserError(f"attention {backend!r} is unknown{hint}; one of: {', '.join(BACKENDS)}")
+
+
+def _splash(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, *, causal: bool, interpret: bool) -> Array:
+    from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
+    from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
+
+    L, H, D = q_BLHD.shape[1:]
+    block = _block("splash", L, LANES, 1024)
+    shape = (L, L)
+    kernel = kernels.make_splash_mha(
+        mask=masks.MultiHeadMask([masks.CausalMask(shape) if causal else masks.FullMask(shape)] * H),
+        block_sizes=kernels.BlockSizes(
+            block_q=block,
+            block_kv=block,
+            block_kv_compute=min(block, 512),
+            block_q_dkv=block,
+            block_kv_dkv=block,
+            block_kv_dkv_compute=min(block, 512),
+            use_fused_bwd_kernel=True,
+        ),
+        head_shards=1,
+        q_seq_shards=1,
+        residual_checkpoint_name=ATTENTION_RESIDUALS,
+        interpret=interpret,
+    )
+    # Heads of 80 values (the vision tower's) are filled up to whole lanes; zeros add nothing to a score.
+    q, k, v = [_heads_first(_widen(x, -D % LANES)) for x in (q_BLHD * D**-0.5, k_BLKD, v_BLKD)]
+    segments = kernels.SegmentIds(segments_BL, segments_BL)
+    return jax.vmap(kernel)(q, k, v, segments)[..., :D].swapaxes(1, 2)
+
+
+def _triton(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, *, causal: bool, interpret: bool) -> Array:
+    with warnings.catch_warnings():  # jax 0.12 says at import that it will move
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from jax.experimental.pallas.ops.gpu import attention as kernels
+
+    L, H, D = q_BLHD.shape[1:]
+    block = _block("triton", L, TRITON_BLOCK, TRITON_BLOCK)
+    sizes = kernels.BlockSizes(block, block, block_q_dkv=32, block_kv_dkv=32, block_q_dq=32, block_kv_dq=32)
+    k, v = [jnp.repeat(x, H // x.shape[2], axis=2) for x in (k_BLKD, v_BLKD)]  # the kernel has no shared keys
+    scale = D**-0.5
+    return kernels.mha(q_BLHD, k, v, segments_BL, sm_scale=scale, causal=causal, block_sizes=sizes, interpret=interpret)
+
+
+def _block(backend: str, length: int, unit: int, most: int) -> int:
+    """Return the largest block of tokens, a power of two, that divides a row."""
+    block = most
+    while block >= unit:
+        if length % block == 0:
+            return block
+        block //= 2
+    raise UserError(f"attention {backend!r} takes rows of a multiple of {unit} places, not {length}")
+
+
+def _heads_first(x_BLHD: Array) -> Array:
+    return x_BLHD.swapaxes(1, 2)
+
+
+def _widen(x: Array, more: int) -> Array:
+    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more))) if more else x

@@ -6,6 +6,7 @@ Legend: B batch, L tokens, H heads, D values of a head, F = D // 2 frequencies.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 
@@ -14,7 +15,7 @@ def mrope_angles(
 ) -> Float[Array, "B L F"]:
     """Return angles: contiguous blocks of frequencies take their position from the time, row and column axis."""
     frequencies_F = 1.0 / theta ** (jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    axis_F = jnp.repeat(jnp.arange(3), jnp.array(section), total_repeat_length=head_dim // 2)
+    axis_F = np.repeat(np.arange(3), section)
     positions_BFL = position_ids_B3L.astype(jnp.float32)[:, axis_F]
     return positions_BFL.swapaxes(1, 2) * frequencies_F
 

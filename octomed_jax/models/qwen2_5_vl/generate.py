@@ -11,10 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from octomed_jax.models.qwen2_5_vl.model import Qwen25VL
+from octomed_jax.models.compute import Compute
+from octomed_jax.models.qwen2_5_vl.model import DEFAULT, Qwen25VL
 from octomed_jax.models.qwen2_5_vl.text import Cache
 
 
@@ -50,7 +50,7 @@ class _Loop(NamedTuple):
     cache: Cache
 
 
-@functools.partial(jax.jit, static_argnames=("graph", "max_new_tokens", "stop_ids", "sampling", "dtype"))
+@functools.partial(jax.jit, static_argnames=("graph", "max_new_tokens", "stop_ids", "sampling", "compute"))
 def generate(
     graph: nnx.GraphDef,
     parameters: dict,
@@ -60,7 +60,7 @@ def generate(
     max_new_tokens: int,
     stop_ids: tuple[int, ...],
     sampling: Sampling,
-    dtype: DTypeLike = jnp.float32,
+    compute: Compute = DEFAULT,
 ) -> Generated:
     """Continue every prompt of a batch.
 
@@ -71,15 +71,15 @@ def generate(
         max_new_tokens: the budget.
         stop_ids: generation of a prompt ends with one of these.
         sampling: how tokens are chosen.
-        dtype: of the computation.
+        compute: precision and attention back end.
     """
     model: Qwen25VL = nnx.merge(graph, parameters)
     valid_BL = batch["segment_ids"] > 0
     lengths_B = valid_BL.sum(axis=1)
     B, L = valid_BL.shape
-    hidden_BLD, prompt_cache = model.hidden(batch, dtype)
+    hidden_BLD, prompt_cache = model.hidden(batch, compute)
     last_B = jnp.maximum(lengths_B - 1, 0)
-    head_DV = model.head_kernel(dtype)
+    head_DV = model.head_kernel(compute.dtype)
     first_B1D = jnp.take_along_axis(hidden_BLD, last_B[:, None, None], axis=1)
     token_B = _choose(_logits(first_B1D, head_DV), keys_B, 0, sampling)
     # Positions go on after the largest of the three axes, which images push ahead unequally.
@@ -97,7 +97,7 @@ def generate(
         places_M = jnp.arange(L + max_new_tokens)
         mask_B1M = (prompt_places_BM | ((places_M >= L) & (places_M <= at)))[:, None, :]
         position_B31 = jnp.broadcast_to((next_position_B + loop.step)[:, None, None], (B, 3, 1))
-        x_B1D = model.text.embed(loop.token_B[:, None], dtype)
+        x_B1D = model.text.embed(loop.token_B[:, None], compute.dtype)
         hidden_B1D, cache = model.text.decode(x_B1D, position_B31, mask_B1M, loop.cache, at)
         token_B = _choose(_logits(hidden_B1D, head_DV), keys_B, loop.step + 1, sampling)
         return _Loop(loop.step + 1, token_B, stopped_B, tokens_BN, cache)

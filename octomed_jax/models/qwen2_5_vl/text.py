@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
-from octomed_jax.models.ops.attention import attention
+from octomed_jax.models.compute import HEADS, HIDDEN, ROTATED, STREAM, Compute, named
+from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU, adapted
+from octomed_jax.models.lora import LoRA
+from octomed_jax.models.ops.attention import attention, segment_attention
 from octomed_jax.models.ops.rope import cos_sin, mrope_angles, rotate
 from octomed_jax.models.ops.sharding import by_row, gathered
 from octomed_jax.models.qwen2_5_vl.config import TextConfig
@@ -35,12 +37,12 @@ def _write(whole: Array, part_B1KE: Array, layer: Array, at: Array) -> Array:
 class SelfAttention(nnx.Module):
     """Grouped-query attention with rotary positions."""
 
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: TextConfig, lora: LoRA | None, *, rngs: nnx.Rngs):
         width, heads, kv_heads = config.head_dim, config.num_attention_heads, config.num_key_value_heads
-        self.q = Linear(config.hidden_size, heads * width, bias=True, rngs=rngs)
-        self.k = Linear(config.hidden_size, kv_heads * width, bias=True, rngs=rngs)
-        self.v = Linear(config.hidden_size, kv_heads * width, bias=True, rngs=rngs)
-        self.o = Linear(heads * width, config.hidden_size, bias=False, rngs=rngs)
+        self.q = Linear(config.hidden_size, heads * width, bias=True, rngs=rngs, lora=adapted(lora, "q"))
+        self.k = Linear(config.hidden_size, kv_heads * width, bias=True, rngs=rngs, lora=adapted(lora, "k"))
+        self.v = Linear(config.hidden_size, kv_heads * width, bias=True, rngs=rngs, lora=adapted(lora, "v"))
+        self.o = Linear(heads * width, config.hidden_size, bias=False, rngs=rngs, lora=adapted(lora, "o"))
         self.width = width
 
     def project(self, x_BLD: Array, cos_BLE: Array, sin_BLE: Array) -> tuple[Array, Array, Array]:
@@ -53,16 +55,20 @@ class SelfAttention(nnx.Module):
 class DecoderLayer(nnx.Module):
     """Pre-norm attention and SwiGLU, each added to the stream."""
 
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: TextConfig, lora: LoRA | None, *, rngs: nnx.Rngs):
         self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.attention = SelfAttention(config, rngs=rngs)
+        self.attention = SelfAttention(config, lora, rngs=rngs)
         self.mlp_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, bias=False, rngs=rngs)
+        self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, bias=False, rngs=rngs, lora=lora)
 
-    def __call__(self, x_BLD: Array, cos: Array, sin: Array, mask_BLL: Array) -> tuple[Array, tuple[Array, Array]]:
+    def __call__(
+        self, x_BLD: Array, cos: Array, sin: Array, segments_BL: Array, compute: Compute
+    ) -> tuple[Array, tuple[Array, Array]]:
         """Return the new stream, and the keys and values for a cache."""
-        q, k, v = self.attention.project(self.attention_norm(x_BLD), cos, sin)
-        return self._finish(x_BLD, attention(q, k, v, mask_BLL)), (k, v)
+        x_BLD = named(x_BLD, STREAM)
+        q, k, v = [named(x, ROTATED) for x in self.attention.project(self.attention_norm(x_BLD), cos, sin)]
+        heads_BLHE = segment_attention(q, k, v, segments_BL, causal=True, backend=compute.attention)
+        return self._finish(x_BLD, named(heads_BLHE, HEADS)), (k, v)
 
     def decode(
         self, x_B1D: Array, cos: Array, sin: Array, mask_B1M: Array, cache: Cache, layer: Array, at: Array
@@ -73,17 +79,17 @@ class DecoderLayer(nnx.Module):
         return self._finish(x_B1D, attention(q, cache.keys[layer], cache.values[layer], mask_B1M)), cache
 
     def _finish(self, x: Array, heads: Array) -> Array:
-        x = x + self.attention.o(heads.reshape(*x.shape[:2], -1))
+        x = named(x + self.attention.o(heads.reshape(*x.shape[:2], -1)), HIDDEN)
         return x + self.mlp(self.mlp_norm(x))
 
 
 class LanguageModel(nnx.Module):
     """Token embeddings, the stack of layers, and the last norm. The head is the model's."""
 
-    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: TextConfig, lora: LoRA | None, *, rngs: nnx.Rngs):
         self.config = config
         self.embedding = nnx.Param(0.02 * jax.random.normal(rngs.params(), (config.vocab_size, config.hidden_size)))
-        make = nnx.vmap(lambda keys: DecoderLayer(config, rngs=keys))
+        make = nnx.vmap(lambda keys: DecoderLayer(config, lora, rngs=keys))
         self.layers = nnx.split_rngs(splits=config.num_hidden_layers)(make)(rngs)
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
@@ -100,17 +106,17 @@ class LanguageModel(nnx.Module):
         self,
         x_BLD: Float[Array, "B L D"],
         position_ids_B3L: Int[Array, "B 3 L"],
-        mask_BLL: Bool[Array, "B L L"],
-        remat: bool = False,
+        segments_BL: Int[Array, "B L"],
+        compute: Compute,
     ) -> tuple[Float[Array, "B L D"], Cache]:
         """Return hidden states after the last norm, and keys and values of all layers."""
         cos, sin = self._rotary(position_ids_B3L, x_BLD.dtype)
         graph, stack = nnx.split(self.layers)
 
         def body(x: Array, layer: nnx.State) -> tuple[Array, tuple[Array, Array]]:
-            return nnx.merge(graph, gathered(layer))(by_row(x), cos, sin, mask_BLL)
+            return nnx.merge(graph, gathered(layer))(by_row(x), cos, sin, segments_BL, compute)
 
-        x_BLD, (keys, values) = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BLD, stack)
+        x_BLD, (keys, values) = jax.lax.scan(compute.checkpointed(body), x_BLD, stack)
         return self.norm(x_BLD), Cache(keys, values)
 
     def decode(

@@ -13,11 +13,11 @@ import itertools
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from octomed_jax.models.compute import HEADS, HIDDEN, ROTATED, STREAM, Compute, named
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
-from octomed_jax.models.ops.attention import attention, segment_mask
+from octomed_jax.models.ops.attention import segment_attention
 from octomed_jax.models.ops.rope import cos_sin, rotate, vision_angles
 from octomed_jax.models.ops.sharding import by_row, gathered
 from octomed_jax.models.qwen2_5_vl.config import VisionConfig
@@ -36,15 +36,18 @@ class VisionBlock(nnx.Module):
         self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, bias=True, rngs=rngs)
         self.heads = config.num_heads
 
-    def __call__(self, x_NTD: Array, cos_NTE: Array, sin_NTE: Array, mask_NTT: Array) -> Array:
-        """Attend within each of N independent groups of T places."""
+    def __call__(self, x_NTD: Array, cos_NTE: Array, sin_NTE: Array, segments_NT: Array, backend: str) -> Array:
+        """Attend within the segments of each of N independent groups of T places."""
         N, T, D = x_NTD.shape
+        x_NTD = named(x_NTD, STREAM)
         qkv = self.qkv(self.attention_norm(x_NTD)).reshape(N, T, 3, self.heads, D // self.heads)
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         # Rotated in float32 and rounded back, as the reference does.
         q = rotate(q.astype(jnp.float32), cos_NTE, sin_NTE).astype(x_NTD.dtype)
         k = rotate(k.astype(jnp.float32), cos_NTE, sin_NTE).astype(x_NTD.dtype)
-        x_NTD = x_NTD + self.out(attention(q, k, v, mask_NTT).reshape(N, T, D))
+        q, k, v = [named(x, ROTATED) for x in (q, k, v)]
+        heads_NTHE = named(segment_attention(q, k, v, segments_NT, causal=False, backend=backend), HEADS)
+        x_NTD = named(x_NTD + self.out(heads_NTHE.reshape(N, T, D)), HIDDEN)
         return x_NTD + self.mlp(self.mlp_norm(x_NTD))
 
 
@@ -81,31 +84,30 @@ class VisionTower(nnx.Module):
         window_ids_BWS: Int[Array, "B W S"],
         frame_ids_BWS: Int[Array, "B W S"],
         positions_BWS2: Int[Array, "B W S 2"],
-        dtype: DTypeLike = jnp.float32,
-        remat: bool = False,
+        compute: Compute,
     ) -> Float[Array, "B C D"]:
         """Return one feature for every merged cell of every slot, in slot order; empty places give unused values."""
         B, W, S, _ = patches_BWSV.shape
-        x = _whole(self.patch_embed)(by_row(patches_BWSV.astype(dtype)))
+        x = _whole(self.patch_embed)(by_row(patches_BWSV.astype(compute.dtype)))
         cos, sin = cos_sin(vision_angles(positions_BWS2, self.config.head_dim))
         frames, windows = frame_ids_BWS.reshape(B, W * S), window_ids_BWS.reshape(B * W, S)
         layouts = {
-            # full blocks: a row is one group, and patches see their own frame; windowed: a slot is one group
-            True: ((B, W * S), segment_mask(frames, frames, causal=False)),
-            False: ((B * W, S), segment_mask(windows, windows, causal=False)),
+            # full blocks: a row is one group, and patches see their own frame; windowed: a slot is one small group
+            True: ((B, W * S), frames, compute.attention),
+            False: ((B * W, S), windows, "xla"),
         }
         graph, stack = nnx.split(self.blocks)
         for full, first, last in runs_of_blocks(self.config):
-            shape, mask = layouts[full]
+            shape, segments, backend = layouts[full]
             group_cos, group_sin = cos.reshape(*shape, -1), sin.reshape(*shape, -1)
 
             def body(
-                x: Array, block: nnx.State, c: Array = group_cos, s: Array = group_sin, m: Array = mask
+                x: Array, block: nnx.State, rest: tuple = (group_cos, group_sin, segments, backend)
             ) -> tuple[Array, None]:
-                return nnx.merge(graph, gathered(block))(by_row(x), c, s, m), None
+                return nnx.merge(graph, gathered(block))(by_row(x), *rest), None
 
             blocks = jax.tree.map(lambda leaf, a=first, b=last: leaf[a:b], stack)
-            x, _ = jax.lax.scan(jax.checkpoint(body) if remat else body, x.reshape(*shape, -1), blocks)
+            x, _ = jax.lax.scan(compute.checkpointed(body), x.reshape(*shape, -1), blocks)
         return _whole(self.merger)(by_row(x.reshape(B, W * S, -1)))
 
 
