@@ -11,6 +11,9 @@ from octomed_jax.errors import UserError
 MAX_PIXELS = 178_956_970  # PIL's own limit (1 GiB of RGB plus a third)
 MAX_BYTES = 256 * 2**20
 FORMATS = ("PNG", "JPEG")
+# How files of moving pictures begin: offset and bytes (MP4 and QuickTime, Matroska and WebM, AVI, MPEG).
+VIDEO_MARKS = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"\x00\x00\x01\xba"), (0, b"\x00\x00\x01\xb3"))
+VIDEO = "{} is a video, which this student does not take; extract the frames you mean and give them as images"
 
 
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image") -> Image.Image:
@@ -25,8 +28,10 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image")
         name: what to call the file in a message.
 
     Raises:
-        UserError: not a PNG or JPEG file, larger than allowed, truncated or corrupt.
+        UserError: not a PNG or JPEG file, a video, larger than allowed, truncated or corrupt.
     """
+    if any(data[offset : offset + len(mark)] == mark for offset, mark in VIDEO_MARKS):
+        raise UserError(VIDEO.format(name))
     if len(data) > MAX_BYTES:
         raise UserError(f"{name} is a file of {len(data)} bytes, over the limit of {MAX_BYTES}; shrink it first")
     try:
@@ -38,6 +43,8 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image")
                     raise UserError(
                         f"{name} has {image.width} x {image.height} pixels, over the limit of {max_pixels}; shrink it"
                     )
+                if getattr(image, "n_frames", 1) > 1:
+                    raise UserError(VIDEO.format(name))
                 image.load()
                 upright = ImageOps.exif_transpose(image)
                 assert upright is not None

@@ -113,3 +113,26 @@ def test_limit_of_pixels_is_the_callers():
 def test_any_bytes_give_an_image_or_a_user_error(tail, head):
     with contextlib.suppress(UserError):
         assert decode_image(head + tail).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\x00\x00\x00\x18ftypmp42",
+        b"\x1aE\xdf\xa3\x01",
+        b"RIFF\x00\x01\x00\x00AVI LIST",
+        b"\x00\x00\x01\xba!",
+        b"\x00\x00\x01\xb3",
+    ],
+)
+def test_a_video_is_refused_in_one_line(start):
+    with pytest.raises(UserError, match=r"^clip is a video, which this student does not take; extract the frames"):
+        decode_image(start + bytes(100), name="clip")
+
+
+def test_an_animated_png_is_a_video():
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 99)]
+    frames[0].save(file, format="PNG", save_all=True, append_images=frames[1:])
+    with pytest.raises(UserError, match="is a video"):
+        decode_image(file.getvalue())

@@ -147,6 +147,7 @@ def parse_config(fields: Mapping[str, Any]) -> Qwen25VLConfig:
         raise UserError(f"model_type {fields.get('model_type')!r} is not supported; this is Qwen2.5-VL ('qwen2_5_vl')")
     text = {**fields, **fields.get("text_config", {})}
     rope = text.get("rope_scaling") or text["rope_parameters"]
+    _refuse_what_is_not_done(text, fields["vision_config"], rope)
     theta = text.get("rope_theta", rope.get("rope_theta"))
     if theta is None:
         raise KeyError("rope_theta")
@@ -194,6 +195,18 @@ def parse_config(fields: Mapping[str, Any]) -> Qwen25VLConfig:
         eos_token_id=text["eos_token_id"],
         pad_token_id=text.get("pad_token_id") or text.get("bos_token_id") or text["eos_token_id"],
     )
+
+
+def _refuse_what_is_not_done(text: Mapping[str, Any], vision: Mapping[str, Any], rope: Mapping[str, Any]) -> None:
+    """Refuse fields that would change the numbers in a way that this model does not compute."""
+    for where in (text, vision):
+        if where.get("hidden_act", "silu") != "silu":
+            raise UserError(f"hidden_act {where['hidden_act']!r} is not supported; Qwen2.5-VL has 'silu'")
+    if text.get("use_sliding_window"):
+        raise UserError("use_sliding_window true is not supported; the published Qwen2.5-VL have false")
+    kinds = {rope[name] for name in ("type", "rope_type") if name in rope}
+    if unknown := kinds - {"mrope", "default"}:
+        raise UserError(f"rope type {sorted(unknown)[0]!r} is not supported; Qwen2.5-VL has 'mrope' (or 'default')")
 
 
 def to_fields(config: Qwen25VLConfig, dtype: str) -> dict[str, Any]:
