@@ -5,12 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.models.compute import Compute
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
-from tests.models.student import SPEC, config, example
+from tests.models.student import SPEC, example, small_config
 
+BACKENDS = ("xla", "splash_interpreted", "triton_interpreted")  # all that can run here
 BUCKET = Bucket("image", 256, 192)
 EXAMPLES = [
     example("Which plane is this slice?", [(112, 140)], "axial", seed=1),
@@ -21,26 +24,27 @@ EXAMPLES = [
 
 @functools.cache
 def parameters():
-    tree = initial_parameters(config(), 0)
+    tree = initial_parameters(small_config(), 0)
     rng = np.random.default_rng(0)
     # Biases and norms start at 0 and 1: give them values, so that a forgotten one would show.
     return jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), tree)
 
 
 @functools.cache
-def compiled():
-    graph, _ = split_model(config())
+def compiled(attention="xla"):
+    graph, _ = split_model(small_config())
+    compute = Compute(attention=attention)
     return (
-        jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows)),
-        jax.jit(jax.value_and_grad(lambda tree, rows: nnx.merge(graph, tree).loss_sum(rows))),
+        jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, compute)),
+        jax.jit(jax.value_and_grad(lambda tree, rows: nnx.merge(graph, tree).loss_sum(rows, compute))),
     )
 
 
-def logits(rows):
-    return np.asarray(compiled()[0](parameters(), assemble(rows, 1, BUCKET, SPEC))[0])
+@pytest.mark.parametrize("attention", BACKENDS)
+def test_changing_one_example_leaves_the_others_bit_identical(attention):
+    def logits(rows):
+        return np.asarray(compiled(attention)[0](parameters(), assemble(rows, 1, BUCKET, SPEC))[0])
 
-
-def test_changing_one_example_leaves_the_others_bit_identical():
     base = logits([EXAMPLES])
     changed = logits([[EXAMPLES[0], EXAMPLES[1], example("two images", [(56, 84), (140, 56)], "sagittal", seed=9)]])
     start = sum(len(part.token_ids) for part in EXAMPLES[:2])
@@ -52,8 +56,9 @@ def test_changing_one_example_leaves_the_others_bit_identical():
     assert (base[:own] != first[:own]).any()
 
 
-def test_packed_loss_and_gradients_equal_those_of_the_examples_alone():
-    step = compiled()[1]
+@pytest.mark.parametrize("attention", BACKENDS)
+def test_packed_loss_and_gradients_equal_those_of_the_examples_alone(attention):
+    step = compiled(attention)[1]
     loss, gradients = step(parameters(), assemble([EXAMPLES], 1, BUCKET, SPEC))
     alone = [step(parameters(), assemble([[part]], 1, BUCKET, SPEC)) for part in EXAMPLES]
     np.testing.assert_allclose(loss, sum(value for value, _ in alone), rtol=1e-6)

@@ -7,102 +7,149 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from octomed_jax.hf.names import hub_tensors, modern_name, parameters_from_hub
+from octomed_jax.hf.names import hub_tensors, modern_name
+from octomed_jax.images.patches import IMAGE_MEAN, IMAGE_STD
+from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.rows import Bucket, assemble
-from octomed_jax.models.qwen2_5_vl.config import to_fields
+from octomed_jax.models.compute import Compute
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trees import flatten_names
-from tests.models.student import SPEC, config, example
-
-torch = pytest.importorskip("torch", reason="the parity extra is not installed (make test PARITY=1)")
+from tests.models.reference import inputs_of, loss_of, our_parameters, reference, torch
+from tests.models.student import SPEC, config, example, image
 
 BUCKET = Bucket("image", 640, 256)
-CASES = {
-    "one image, sides divisible by the window": example("Which plane?", [(112, 224)], "axial"),
-    "sides not divisible": example("Which plane?", [(308, 196)], "axial"),
-    "one row of cells": example("Which plane?", [(30, 500)], "coronal"),
-    "four images": example("Which?", [(56, 84), (112, 112), (140, 56), (28, 28)], "sagittal"),
+SIZES = {
+    "one image, sides divisible by the window": [(112, 224)],
+    "sides not divisible": [(308, 196)],
+    "one row of cells": [(30, 500)],
+    "extreme aspect": [(28, 1568)],
+    "four images": [(56, 84), (112, 112), (140, 56), (28, 28)],
+}
+CASES = {name: example("Which plane?", sizes, "axial") for name, sizes in SIZES.items()} | {
     "600 tokens": example("finding of the study " * 42, [(84, 56)], "axial"),
     "text only": example("no image here", [], "coronal"),
 }
 MODELS = {
-    "untied": config(),
-    "tied": config(tied=True),
+    "untied, as 7B": config(),
+    "tied, as 3B": config(tied=True),
     "five heads over one": config(heads=5, kv_heads=1, fullatt=(0, 3)),
 }
 
 
 @functools.cache
-def reference(name):
-    """transformers' model with random weights, biases and norms included."""
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**to_fields(MODELS[name], "float32"))).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
-
-
-@functools.cache
 def ours(name):
-    graph, abstract = split_model(MODELS[name])
-    tensors = {key: value.detach().numpy() for key, value in reference(name).state_dict().items()}
-    parameters = parameters_from_hub(MODELS[name], abstract, lambda hub: tensors[modern_name(hub)])
+    graph, _ = split_model(MODELS[name])
 
-    # A gradient with the logits as by-product: one compiled shape serves all cases.
+    # A gradient with logits and vision features as by-products: one compiled shape serves all cases.
     def loss(tree, rows):
         model = nnx.merge(graph, tree)
-        return model.loss_sum(rows), model.logits(rows)
+        vision = [rows[key] for key in ("patches", "window_ids", "frame_ids", "patch_positions")]
+        return model.loss_sum(rows), (model.logits(rows), model.vision(*vision, Compute()))
 
-    return parameters, jax.jit(jax.value_and_grad(loss, has_aux=True))
+    return our_parameters(MODELS[name], reference(MODELS[name])), jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
-def run_reference(name, case):
-    ids = torch.from_numpy(case.token_ids[None].astype(np.int64))
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    inputs["mm_token_type_ids"] = (ids == case.image_token_id).int()
-    if case.images:
-        grids = [(1, 2 * rows, 2 * columns) for rows, columns in (part.layout.grid for part in case.images)]
-        inputs["image_grid_thw"] = torch.tensor(np.array(grids))
-        inputs["pixel_values"] = torch.from_numpy(np.concatenate([part.patches for part in case.images]))
-    model = reference(name)
-    model.zero_grad()
-    logits = model(**inputs).logits[0]
-    weights = torch.from_numpy(case.loss_weights[1:])
-    losses = torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:], reduction="none")
-    total = (losses * weights).sum()
-    total.backward()
-    gradients = {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
-    return logits.detach().numpy(), total.item(), gradients
+def assert_near(ours, theirs):
+    """Within 2e-5 of the reference's scale."""
+    np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_loss_and_all_gradients(name, case):
-    item = CASES[case]
-    their_logits, their_loss, their_gradients = run_reference(name, item)
+    item, model = CASES[case], reference(MODELS[name])
+    model.zero_grad()
+    their_logits = model(**inputs_of(item)).logits[0]
+    their_loss = loss_of(item, their_logits)
+    their_loss.backward()
+    their_gradients = {key: value.grad.numpy() for key, value in model.named_parameters() if value.grad is not None}
+
     parameters, step = ours(name)
-    (loss, logits), gradients = step(parameters, assemble([[item]], 1, BUCKET, SPEC))
-    length = len(item.token_ids)
-    np.testing.assert_allclose(logits[0, :length], their_logits, atol=2e-5 * np.abs(their_logits).max())
-    np.testing.assert_allclose(loss, their_loss, rtol=1e-5)
+    (loss, (logits, _)), gradients = step(parameters, assemble([[item]], 1, BUCKET, SPEC))
+    assert_near(logits[0, : len(item.token_ids)], their_logits.detach().numpy())
+    np.testing.assert_allclose(loss, their_loss.item(), rtol=1e-5)
     flat = flatten_names(gradients)
     for tensor in hub_tensors(MODELS[name], gradients):
-        theirs = their_gradients.get(modern_name(tensor.name))
         mine = tensor.from_ours(flat[tensor.ours])
-        theirs = np.zeros_like(mine) if theirs is None else theirs.numpy()
+        theirs = their_gradients.get(modern_name(tensor.name), np.zeros_like(mine))
         np.testing.assert_allclose(mine, theirs, atol=1e-4 * max(np.abs(theirs).max(), 1e-3), err_msg=tensor.name)
 
 
+@pytest.mark.parametrize("case", SIZES)
+def test_vision_features(case):
+    item, name = CASES[case], "untied, as 7B"
+    inputs = inputs_of(item)
+    with torch.no_grad():
+        features = reference(MODELS[name]).model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"])
+    theirs = getattr(features, "pooler_output", features).numpy()
+    parameters, step = ours(name)
+    rows = assemble([[item]], 1, BUCKET, SPEC)
+    (_, (_, cells)), _ = step(parameters, rows)
+    assert_near(np.asarray(cells)[0, rows["feature_index"][0][rows["feature_index"][0] >= 0]], theirs)
+
+
+@pytest.mark.parametrize(("left", "right"), [(7, 0), (0, 9)])
+def test_padding_on_either_side_changes_nothing(left, right):
+    """A server pads on the left, a trainer on the right; our rows hold the example alone."""
+    item, name = CASES["four images"], "untied, as 7B"
+    with torch.no_grad():
+        inputs = inputs_of(item, left, right, MODELS[name].pad_token_id)
+        theirs = reference(MODELS[name])(**inputs).logits[0, left : left + len(item.token_ids)].numpy()
+    parameters, step = ours(name)
+    (_, (logits, _)), _ = step(parameters, assemble([[item]], 1, BUCKET, SPEC))
+    assert_near(logits[0, : len(item.token_ids)], theirs)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_positions(case):
+    item, model = CASES[case], reference(MODELS["untied, as 7B"])
+    inputs = inputs_of(item)
+    kinds, mask = inputs["mm_token_type_ids"], inputs["attention_mask"]
+    theirs, _ = model.model.get_rope_index(
+        inputs["input_ids"], mm_token_type_ids=kinds, image_grid_thw=inputs.get("image_grid_thw"), attention_mask=mask
+    )
+    grids = [part.layout.grid for part in item.images]
+    mine = mrope_positions(item.token_ids, item.image_token_id, grids)
+    assert np.array_equal(mine, theirs[:, 0].numpy())
+    assert np.array_equal(mine, item.position_ids)
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_windows(case):
+    """The reference lists the merged cells window by window; so do our places, read in the order of windows."""
+    from transformers.vision_utils import get_vision_window_index
+
+    item, visual = CASES[case], reference(MODELS["untied, as 7B"]).model.visual
+    expected, first = [], 0
+    for part in item.images:
+        order = np.lexsort((part.layout.offset, part.layout.window))
+        expected.append(order + first)
+        first += len(order)
+    theirs, _ = get_vision_window_index(
+        inputs_of(item)["image_grid_thw"], visual.spatial_merge_size, visual.window_size, visual.patch_size
+    )
+    assert np.concatenate(expected).tolist() == [int(index) for index in theirs]
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_pixels_and_grids(case):
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    processor = Qwen2VLImageProcessorPil(min_pixels=SPEC.min_pixels, max_pixels=SPEC.max_pixels)
+    assert np.array_equal(np.float32(processor.image_mean), IMAGE_MEAN)
+    assert np.array_equal(np.float32(processor.image_std), IMAGE_STD)
+    images = [image(*size, seed=number) for number, size in enumerate(SIZES[case])]
+    theirs = processor(images=images, return_tensors="np")
+    item = CASES[case]
+    assert np.array_equal(np.concatenate([part.patches for part in item.images]), theirs["pixel_values"])
+    mine = [[1, 2 * rows, 2 * columns] for rows, columns in (part.layout.grid for part in item.images)]
+    assert theirs["image_grid_thw"].tolist() == mine
+
+
 def test_names_are_a_bijection():
-    for name in MODELS:
-        _, abstract = split_model(MODELS[name])
-        hub = [modern_name(tensor.name) for tensor in hub_tensors(MODELS[name], abstract)]
-        expected = set(reference(name).state_dict()) - (
-            {"lm_head.weight"} if MODELS[name].text.tie_word_embeddings else set()
-        )
+    for name, tiny in MODELS.items():
+        _, abstract = split_model(tiny)
+        hub = [modern_name(tensor.name) for tensor in hub_tensors(tiny, abstract)]
+        tied = {"lm_head.weight"} if MODELS[name].text.tie_word_embeddings else set()
         assert len(hub) == len(set(hub))
-        assert set(hub) == expected
+        assert set(hub) == set(reference(tiny).state_dict()) - tied
