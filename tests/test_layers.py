@@ -71,7 +71,7 @@ def test_heavy_imports_stay_in_their_rooms(path):
 def test_importing_the_data_layer_starts_no_jax_backend():
     """jaxtyping may import jax for its annotations; nothing may initialise a backend in a worker process."""
     code = (
-        "import sys, octomed_jax.inputs.examples, octomed_jax.inputs.loader, octomed_jax.traces.shards\n"
+        "import sys, octomed_jax.inputs.builder, octomed_jax.inputs.loader, octomed_jax.traces.shards\n"
         "bridge = sys.modules.get('jax._src.xla_bridge')\n"
         "assert bridge is None or not bridge._backends, 'a backend was initialised'"
     )

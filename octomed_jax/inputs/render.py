@@ -8,7 +8,7 @@ import numpy as np
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.images.patches import PatchSpec
-from octomed_jax.inputs.examples import ExampleBuilder
+from octomed_jax.inputs.builder import ExampleBuilder
 from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.schema import Record
@@ -113,7 +113,9 @@ def read_index(folder: str | Path, student: str | Path, answer_format: str) -> E
             )
     except FileNotFoundError as error:
         raise UserError(f"no {INDEX} in {folder}; make it with `octomed shard`") from error
-    except (ValueError, KeyError, OSError) as error:
+    except KeyError as error:
+        raise UserError(f"{path} is of another version ({error.args[0]}); run `octomed shard` again") from error
+    except (ValueError, OSError) as error:
         raise StopAndLook(f"{path} is damaged ({error}); write the shards again") from error
     if index.render_key != render_key(student, answer_format):
         raise UserError(

@@ -38,10 +38,14 @@ class Linear(nnx.Module):
         self.lora = Adapter(inputs, outputs, lora, rngs=rngs) if lora else None
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... F"]:
-        y = x @ self.kernel[...].astype(x.dtype)
+        # Of two axes: with more, XLA on a CPU copies both operands of the kernel's gradient into other layouts first.
+        flat = x.reshape(-1, x.shape[-1])
+        y = flat @ self.kernel[...].astype(x.dtype)
         if self.bias is not None:
             y += self.bias[...].astype(x.dtype)
-        return y if self.lora is None else y + self.lora(x)
+        if self.lora is not None:
+            y += self.lora(flat)
+        return y.reshape(*x.shape[:-1], -1)
 
 
 class RMSNorm(nnx.Module):

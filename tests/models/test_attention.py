@@ -11,8 +11,8 @@ from octomed_jax.errors import UserError
 from octomed_jax.models.ops.attention import segment_attention
 
 KERNELS = ("xla", "splash_interpreted", "triton_interpreted")
-L = 256
-SEGMENTS = np.repeat([1, 2, 3, 0], [100, 37, 90, 29])[None].astype(np.int32)
+L = 384  # two blocks of queries, three of splash, six of triton
+SEGMENTS = np.repeat([1, 2, 3, 0], [100, 137, 90, 57])[None].astype(np.int32)
 
 
 def inputs(heads: int, kv_heads: int, width: int, seed: int = 0):

@@ -22,9 +22,10 @@ MASKED = -1e30
 # Name under which splash attention's residuals may be kept by a policy (models/compute.py).
 ATTENTION_RESIDUALS = "attention_residuals"
 
+QUERY_BLOCK, MOST_BLOCKS = 256, 16  # of the plain back end: unrolled, so that their number bounds compile time
 LANES = 128  # what TPU kernels count in
 TRITON_BLOCK = 64
-# xla: plain, on any device, holds all scores of a row; splash: JAX's TPU kernel; triton: JAX's kernel for NVIDIA GPUs.
+# xla: plain, on any device, scores of a block of queries at once; splash: JAX's TPU kernel; triton: its one for GPUs.
 BACKENDS = ("xla", "splash", "triton")
 INTERPRETED = "_interpreted"  # after a kernel's name: Pallas' interpreter, right on any device and slow, for tests
 
@@ -57,15 +58,9 @@ def attention(
     return heads_BKGTD.transpose(0, 3, 1, 2, 4).reshape(B, T, H, D)
 
 
-def segment_mask(
-    query_segments_BT: Int[Array, "B T"], key_segments_BU: Int[Array, "B U"], causal: bool
-) -> Bool[Array, "B T U"]:
-    """Return which key each query may attend to: the same segment, not padding (0), and not later if causal."""
-    mask_BTU = (query_segments_BT[:, :, None] == key_segments_BU[:, None, :]) & (key_segments_BU[:, None, :] > 0)
-    if causal:
-        T, U = mask_BTU.shape[1:]
-        mask_BTU &= jnp.arange(T)[:, None] >= jnp.arange(U)[None, :]
-    return mask_BTU
+def segment_mask(query_segments_BT: Int[Array, "B T"], key_segments_BU: Int[Array, "B U"]) -> Bool[Array, "B T U"]:
+    """Return which key each query may attend to: those of its own segment, and never padding (0)."""
+    return (query_segments_BT[:, :, None] == key_segments_BU[:, None, :]) & (key_segments_BU[:, None, :] > 0)
 
 
 def segment_attention(
@@ -91,7 +86,7 @@ def segment_attention(
     check_backend(backend)
     name, interpret = backend.removesuffix(INTERPRETED), backend.endswith(INTERPRETED)
     if name == "xla":
-        return attention(q_BLHD, k_BLKD, v_BLKD, segment_mask(segments_BL, segments_BL, causal))
+        return _plain(q_BLHD, k_BLKD, v_BLKD, segments_BL, causal)
     kernel = {"splash": _splash, "triton": _triton}[name]
     return each_device(functools.partial(kernel, causal=causal, interpret=interpret))(
         q_BLHD, k_BLKD, v_BLKD, segments_BL
@@ -107,6 +102,22 @@ def check_backend(backend: str) -> None:
     if backend not in BACKENDS and backend not in [name + INTERPRETED for name in BACKENDS[1:]]:
         hint = did_you_mean(backend, BACKENDS)
         raise UserError(f"attention {backend!r} is unknown{hint}; one of: {', '.join(BACKENDS)}")
+
+
+def _plain(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, causal: bool) -> Array:
+    """Attend block by block of queries: scores stay small, and causal blocks never touch the keys after them."""
+    L = q_BLHD.shape[1]
+    count = min(MOST_BLOCKS, -(-L // QUERY_BLOCK))
+    block = -(-L // count)
+    parts = []
+    for start in range(0, L, block):
+        stop = min(start + block, L)
+        seen = stop if causal else L
+        mask = segment_mask(segments_BL[:, start:stop], segments_BL[:, :seen])
+        if causal:
+            mask &= jnp.arange(start, stop)[:, None] >= jnp.arange(seen)[None, :]
+        parts.append(attention(q_BLHD[:, start:stop], k_BLKD[:, :seen], v_BLKD[:, :seen], mask))
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
 
 
 def _splash(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, *, causal: bool, interpret: bool) -> Array:
