@@ -76,7 +76,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "steps": 2000,
             "examples_per_step": 10,  # the paper: 512
             "tokens_per_row": 288,
-            "patches_per_row": 192,
+            "patches_per_row": 192,  # 0: what the data bring along for a full row of tokens
             "peak_learning_rate": 2e-3,  # the paper: 5e-5 on a pretrained student
             "warmup_steps": 40,
             "schedule": "cosine",

@@ -7,14 +7,17 @@ rows of each bucket (some may be empty at the end of an epoch), so the compiled 
 
 import bisect
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.storage import fingerprint
 
 BLOCK = 8192  # examples that are packed together; larger blocks fill no better
+KERNEL_UNIT = 128  # patches: the vision tower's rows are a multiple of it, as attention kernels want
 SIZE_WEIGHT = 0.3  # of an example's size against evenness, where a row's next example is chosen
 ROUNDING = 1e-9  # of shares that add up to one
 
@@ -150,8 +153,7 @@ def fit_evenly(numbers: np.ndarray, tokens: np.ndarray, cells: np.ndarray, bucke
     """Pack image examples into rows that have room for tokens and for merged cells.
 
     A row is begun with the largest example left; then the example is taken after which the free shares of tokens and
-    cells are nearest to each other, a large one before a small one. Packing by one of the two alone leaves the other
-    an eighth empty (benchmarks/row_fill.py).
+    cells are nearest to each other, a large one before a small one (benchmarks/row_fill.py).
 
     Args:
         numbers: example numbers. [N]
@@ -180,6 +182,19 @@ def fit_evenly(numbers: np.ndarray, tokens: np.ndarray, cells: np.ndarray, bucke
         rows.append(tuple(row))
         numbers, shares, difference, size = numbers[left], shares[:, left], difference[left], size[left]
     return rows
+
+
+def image_bucket(tokens: np.ndarray, cells: np.ndarray, room: int, spec: PatchSpec) -> Bucket:
+    """Return the bucket for image examples: with ``room`` tokens go as many cells as such examples bring along.
+
+    Args:
+        tokens, cells: what each image example takes. [N]
+        room: tokens of a row.
+        spec: how images become patches.
+    """
+    unit = math.lcm(spec.slot_patches, KERNEL_UNIT) // spec.merge_size**2
+    wanted = max(float(room * cells.sum() / tokens.sum()), float(cells.max()))
+    return Bucket("image", room, math.ceil(wanted / unit) * unit)
 
 
 def _members(index: ExampleIndex, bucket: Bucket) -> np.ndarray:

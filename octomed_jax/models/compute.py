@@ -13,7 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from octomed_jax.models.ops.attention import ATTENTION_RESIDUALS
+from octomed_jax.models.ops.blockwise import ATTENTION_RESIDUALS
 
 # What a layer computes, by the names under which a policy may keep it.
 STREAM, ROTATED, HEADS, HIDDEN = "stream", "rotated", "heads", "hidden"

@@ -18,8 +18,9 @@ from octomed_jax.configuration import plain
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.hf.load import load_parameters
 from octomed_jax.hf.student import base_folder
+from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.loader import Share, StepSource, batches
-from octomed_jax.inputs.plan import RowPlan
+from octomed_jax.inputs.plan import RowPlan, image_bucket
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.models.options import check_compute, compute_of, trained_of
@@ -78,7 +79,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     schedule = make_schedule(config.train)
     lead = jax.process_index() == 0
     log = MetricsLog(workdir, first) if lead else None
-    _announce(config, model_config, state, mesh, plan, steps)
+    _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
 
     with progress.bar("train", steps, "steps", first) as line, StopRequest() as stop:
         pending: tuple[dict[str, Any], dict[str, jax.Array]] | None = None
@@ -155,13 +156,12 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
     student = shards / "student"
     index = read_index(shards, student, config.distill.answer_format)
     spec = read_patch_spec(student)
-    buckets = (
-        Bucket("text", config.train.tokens_per_row, 0),
-        Bucket(
-            "image", config.train.tokens_per_row, config.train.patches_per_row // spec.slot_patches * spec.slot_cells
-        ),
-    )
-    plan = RowPlan(index, buckets, config.train.examples_per_step, config.seed)
+    room, patches = config.train.tokens_per_row, config.train.patches_per_row
+    with_images = (index.cells > 0) & (index.tokens <= room)
+    image = Bucket("image", room, patches // spec.slot_patches * spec.slot_cells)
+    if not patches and with_images.any():
+        image = image_bucket(index.tokens[with_images], index.cells[with_images], room, spec)
+    plan = RowPlan(index, (Bucket("text", room, 0), image), config.train.examples_per_step, config.seed)
     if not plan.examples:
         raise UserError(
             f"none of the {len(index)} examples fits a row of {config.train.tokens_per_row} tokens and "
@@ -227,18 +227,30 @@ def _record(
 
 
 def _announce(
-    config: ConfigDict, model_config: Any, state: Mapping[str, Any], mesh: jax.sharding.Mesh, plan: RowPlan, steps: int
+    config: ConfigDict,
+    student: Student,
+    state: Mapping[str, Any],
+    mesh: jax.sharding.Mesh,
+    plan: RowPlan,
+    spec: PatchSpec,
+    steps: int,
 ) -> None:
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(state["parameters"]))
-    rows = " + ".join(f"{count} {name}" for name, count in plan.rows_per_step.items())
-    left_out = sum(plan.left_out.values())
+    learned, frozen = [
+        sum(leaf.size for leaf in jax.tree.leaves(part)) for part in student.trained.split(state["parameters"])
+    ]
+    architecture = student.config
     progress.say(
-        f"train: {parameters:,} parameters in {config.train.dtype}, "
-        f"{model_config.text.num_hidden_layers} decoder layers, "
-        f"{model_config.vision.depth} vision blocks; mesh "
+        f"train: {learned:,} parameters trained, {frozen:,} frozen, in {config.train.dtype}; "
+        f"{architecture.text.num_hidden_layers} decoder layers, {architecture.vision.depth} vision blocks; "
+        f"attention {student.compute.attention}; mesh "
         + " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
-        + f"; {plan.examples:,} examples in rows of {config.train.tokens_per_row} tokens ({rows} rows a step), "
-        f"{left_out} too long for a row; {steps / plan.steps_of_epoch(0):.1f} epochs"
+    )
+    rows = " + ".join(f"{count} {name}" for name, count in plan.rows_per_step.items())
+    cells = max(bucket.cells for bucket in plan.buckets)
+    progress.say(
+        f"train: {plan.examples:,} examples in rows of {config.train.tokens_per_row} tokens and "
+        f"{cells * spec.merge_size**2} patches ({rows} rows a step), images of at most {spec.max_pixels:,} pixels; "
+        f"{sum(plan.left_out.values())} too long for a row; {steps / plan.steps_of_epoch(0):.1f} epochs"
     )
     for source, number in plan.left_out.items():
         progress.say(f"  left out of {source}: {number} examples longer than a row")

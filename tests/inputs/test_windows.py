@@ -1,5 +1,7 @@
 """The window layout against a literal transcription of what the reference does (permute, cut, merge, undo)."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,8 @@ def test_cells_have_their_own_places_and_windows_their_own_slots(grids, side):
         for number in range(len(layout.reserved)):
             slots = place[layout.window == number] // side**2
             assert len(set(slots.tolist())) == 1  # no window straddles two slots
+    spans = sorted((int(place.min()), int(place.max())) for place in places)
+    assert all(first[1] < second[0] for first, second in itertools.pairwise(spans))  # images lie side by side
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
@@ -55,7 +59,9 @@ def test_positions_follow_the_processors_order(high, wide):
     assert (positions == np.stack([row, column], -1)).all()
 
 
-@pytest.mark.parametrize(("grid", "cells"), [((4, 4), 16), ((1, 1), 1), ((18, 18), 324), ((8, 8), 64), ((1, 18), 18)])
+@pytest.mark.parametrize(
+    ("grid", "cells"), [((4, 4), 16), ((1, 1), 1), ((18, 18), 336), ((8, 8), 64), ((1, 18), 32), ((1, 5), 8)]
+)
 def test_what_small_windows_reserve(grid, cells):
     assert window_layout(grid, SPEC).cells == cells
 

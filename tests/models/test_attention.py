@@ -89,15 +89,16 @@ def test_bfloat16_is_near_float32():
         assert difference.max() < 0.04
 
 
-def test_each_device_computes_its_own_rows():
+@pytest.mark.parametrize("backend", ["xla", "splash_interpreted"])
+def test_each_device_computes_its_own_rows(backend):
     mesh = jax.make_mesh((2, 4), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
     arrays = [np.concatenate([part] * 8) for part in inputs(4, 2, 32)]
     segments = np.concatenate([SEGMENTS] * 8)
-    alone = segment_attention(*[part[:1] for part in arrays], SEGMENTS, causal=True, backend="splash_interpreted")
+    alone = segment_attention(*[part[:1] for part in arrays], SEGMENTS, causal=True, backend=backend)
     with jax.set_mesh(mesh):
         rows = jax.P(("data", "fsdp"))
         function = jax.jit(
-            functools.partial(segment_attention, causal=True, backend="splash_interpreted"),
+            functools.partial(segment_attention, causal=True, backend=backend),
             in_shardings=rows,
             out_shardings=rows,
         )

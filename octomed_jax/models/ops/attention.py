@@ -14,18 +14,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.models.ops.blockwise import ATTENTION_RESIDUALS, MASKED, blockwise_attention
 from octomed_jax.models.ops.sharding import each_device
 
-# Added to the score of a key that must not be seen; its weight is then exactly zero.
-MASKED = -1e30
-
-# Name under which splash attention's residuals may be kept by a policy (models/compute.py).
-ATTENTION_RESIDUALS = "attention_residuals"
-
-QUERY_BLOCK, MOST_BLOCKS = 256, 16  # of the plain back end: unrolled, so that their number bounds compile time
+SHORT = 256  # places whose scores the plain back end holds at once
 LANES = 128  # what TPU kernels count in
 TRITON_BLOCK = 64
-# xla: plain, on any device, scores of a block of queries at once; splash: JAX's TPU kernel; triton: its one for GPUs.
+# xla: plain, on any device (blockwise.py where rows are long); splash: JAX's TPU kernel; triton: its one for GPUs.
 BACKENDS = ("xla", "splash", "triton")
 INTERPRETED = "_interpreted"  # after a kernel's name: Pallas' interpreter, right on any device and slow, for tests
 
@@ -84,9 +79,16 @@ def segment_attention(
         UserError: an unknown back end, or row lengths that it does not take.
     """
     check_backend(backend)
+    L = q_BLHD.shape[1]
     name, interpret = backend.removesuffix(INTERPRETED), backend.endswith(INTERPRETED)
     if name == "xla":
-        return _plain(q_BLHD, k_BLKD, v_BLKD, segments_BL, causal)
+        if L > SHORT:
+            plain = functools.partial(blockwise_attention, causal=causal)
+            return each_device(plain)(q_BLHD, k_BLKD, v_BLKD, segments_BL)
+        mask_BLL = segment_mask(segments_BL, segments_BL)
+        if causal:
+            mask_BLL &= jnp.tri(L, dtype=bool)
+        return attention(q_BLHD, k_BLKD, v_BLKD, mask_BLL)
     kernel = {"splash": _splash, "triton": _triton}[name]
     return each_device(functools.partial(kernel, causal=causal, interpret=interpret))(
         q_BLHD, k_BLKD, v_BLKD, segments_BL
@@ -102,22 +104,6 @@ def check_backend(backend: str) -> None:
     if backend not in BACKENDS and backend not in [name + INTERPRETED for name in BACKENDS[1:]]:
         hint = did_you_mean(backend, BACKENDS)
         raise UserError(f"attention {backend!r} is unknown{hint}; one of: {', '.join(BACKENDS)}")
-
-
-def _plain(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, causal: bool) -> Array:
-    """Attend block by block of queries: scores stay small, and causal blocks never touch the keys after them."""
-    L = q_BLHD.shape[1]
-    count = min(MOST_BLOCKS, -(-L // QUERY_BLOCK))
-    block = -(-L // count)
-    parts = []
-    for start in range(0, L, block):
-        stop = min(start + block, L)
-        seen = stop if causal else L
-        mask = segment_mask(segments_BL[:, start:stop], segments_BL[:, :seen])
-        if causal:
-            mask &= jnp.arange(start, stop)[:, None] >= jnp.arange(seen)[None, :]
-        parts.append(attention(q_BLHD[:, start:stop], k_BLKD[:, :seen], v_BLKD[:, :seen], mask))
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
 
 
 def _splash(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, *, causal: bool, interpret: bool) -> Array:
