@@ -14,7 +14,7 @@ from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.load import load_parameters, tensor_files
 from octomed_jax.inputs.examples import Example, image_patches
 from octomed_jax.inputs.positions import mrope_positions
-from octomed_jax.inputs.render import example_builder
+from octomed_jax.inputs.render import example_builder, read_patch_spec
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.template import encode_chat
 from octomed_jax.models.qwen2_5_vl.model import split_model

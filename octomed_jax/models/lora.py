@@ -63,5 +63,5 @@ def merge_lora(parameters: Mapping[str, Any], lora: LoRA) -> dict[str, Any]:
     if "lora" in parameters:
         adapter, kernel = parameters["lora"], parameters["kernel"]
         change = jnp.matmul(adapter["a"], adapter["b"], preferred_element_type=jnp.float32) * lora.scale
-        merged["kernel"] = (kernel.astype(jnp.float32) + change).astype(kernel.dtype)
+        merged["kernel"] = kernel.astype(jnp.float32) + change
     return merged
