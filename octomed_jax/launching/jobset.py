@@ -73,7 +73,8 @@ def validated(manifest: dict[str, Any]) -> dict[str, Any]:
     try:
         model = JobsetV1alpha2JobSet.from_dict(manifest)
     except ValueError as error:  # pydantic's ValidationError is one
-        first = getattr(error, "errors", lambda: [{"loc": (), "msg": str(error)}])()[0]
+        errors = getattr(error, "errors", None)
+        first = errors()[0] if errors else {"loc": (), "msg": str(error)}
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"the JobSet manifest is not valid at {where or 'its top'}: {first['msg']}") from error
     assert model is not None
