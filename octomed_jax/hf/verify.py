@@ -51,8 +51,9 @@ def verify_transformers(folder: Path) -> dict[str, Any] | None:
     import torch
     import transformers
 
+    # In float64, so that what is measured is our float32 rounding and not also the reference's own, which is as large.
     model, loading = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True, local_files_only=True
+        folder, dtype=torch.float64, output_loading_info=True, local_files_only=True
     )
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if loading[kind]:
@@ -69,7 +70,7 @@ def verify_transformers(folder: Path) -> dict[str, Any] | None:
             model.eval()(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
-                pixel_values=torch.from_numpy(np.concatenate([image.patches for image in example.images])),
+                pixel_values=torch.from_numpy(np.concatenate([image.patches for image in example.images])).double(),
                 image_grid_thw=torch.tensor(grids),
                 **extra,
             )
