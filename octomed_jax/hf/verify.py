@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from PIL import Image
@@ -17,6 +18,7 @@ from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.render import example_builder, read_patch_spec
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.template import encode_chat
+from octomed_jax.models.compute import Compute
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trees import flatten_names
 
@@ -51,7 +53,7 @@ def verify_transformers(folder: Path) -> dict[str, Any] | None:
     import torch
     import transformers
 
-    # In float64, so that what is measured is our float32 rounding and not also the reference's own, which is as large.
+    # Both in float64: the rounding of float32, as large as the bound of 1e-4 on a trained student, hides a mistake.
     model, loading = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
         folder, dtype=torch.float64, output_loading_info=True, local_files_only=True
     )
@@ -108,13 +110,14 @@ def probe_example(folder: Path) -> Example:
 
 
 def our_logits(folder: Path, example: Example) -> np.ndarray:
-    """Return this project's float32 logits of one example. [L, V]"""
+    """Return this project's logits of one example, computed in float64. [L, V]"""
     config, parameters = load_parameters(folder)
     graph, _ = split_model(config)
     builder = example_builder(folder, "boxed")
     slot_cells = builder.spec.slot_cells
     bucket = Bucket("probe", len(example.token_ids), -(-example.cells // slot_cells) * slot_cells)
     batch = assemble([[example]], 1, bucket, builder.spec)
-    with jax.default_matmul_precision("highest"):
-        compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows))
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        compute = Compute(dtype=jnp.float64)
+        compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, compute))
         return np.asarray(compiled(parameters, batch)[0])

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from octomed_jax.models.compute import HIDDEN, named
 from octomed_jax.models.lora import LoRA
+from octomed_jax.models.ops.precision import wide
 
 
 class Adapter(nnx.Module):
@@ -56,9 +57,9 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        wide = x.astype(jnp.float32)
-        variance = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-        return (wide * jax.lax.rsqrt(variance + self.eps)).astype(x.dtype) * self.scale[...].astype(x.dtype)
+        exact = x.astype(wide(x))
+        variance = jnp.mean(jnp.square(exact), axis=-1, keepdims=True)
+        return (exact * jax.lax.rsqrt(variance + self.eps)).astype(x.dtype) * self.scale[...].astype(x.dtype)
 
 
 class SwiGLU(nnx.Module):

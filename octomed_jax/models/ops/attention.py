@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.models.ops.blockwise import ATTENTION_RESIDUALS, MASKED, blockwise_attention
+from octomed_jax.models.ops.precision import wide
 from octomed_jax.models.ops.sharding import each_device
 
 SHORT = 256  # places whose scores the plain back end holds at once
@@ -42,13 +43,13 @@ def attention(
     G = H // K
     q_BKMD = (q_BTHD * D**-0.5).reshape(B, T, K, G, D).transpose(0, 2, 3, 1, 4).reshape(B, K, G * T, D)
     k_BKUD, v_BKUD = k_BUKD.transpose(0, 2, 1, 3), v_BUKD.transpose(0, 2, 1, 3)
-    scores_BKMU = jnp.einsum("BKMD,BKUD->BKMU", q_BKMD, k_BKUD, preferred_element_type=jnp.float32)
+    scores_BKMU = jnp.einsum("BKMD,BKUD->BKMU", q_BKMD, k_BKUD, preferred_element_type=wide(k_BKUD))
     scores_BKGTU = scores_BKMU.reshape(B, K, G, T, -1) + jnp.where(mask_BTU, 0.0, MASKED)[:, None, None]
     highest_BKGT1 = jax.lax.stop_gradient(scores_BKGTU.max(axis=-1, keepdims=True))
     weights_BKGTU = jnp.exp(scores_BKGTU - highest_BKGT1)
     sums_BKGT1 = weights_BKGTU.sum(axis=-1, keepdims=True)
     weights_BKMU = weights_BKGTU.astype(v_BUKD.dtype).reshape(B, K, G * T, -1)
-    mixed_BKMD = jnp.einsum("BKMU,BKUD->BKMD", weights_BKMU, v_BKUD, preferred_element_type=jnp.float32)
+    mixed_BKMD = jnp.einsum("BKMU,BKUD->BKMD", weights_BKMU, v_BKUD, preferred_element_type=wide(v_BKUD))
     heads_BKGTD = (mixed_BKMD.reshape(B, K, G, T, D) / sums_BKGT1).astype(v_BUKD.dtype)
     return heads_BKGTD.transpose(0, 3, 1, 2, 4).reshape(B, T, H, D)
 

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
+from octomed_jax.models.ops.precision import wide
+
 # Name under which the kernels' residuals may be kept by a policy (models/compute.py).
 ATTENTION_RESIDUALS = "attention_residuals"
 
@@ -70,7 +72,7 @@ def _scores(
         place_S = jnp.arange(size)
         mask_BSS &= (at * size + place_S)[:, None] >= (to * size + place_S)[None]
     mask_B1MS = jnp.tile(mask_BSS, (1, q_BKMD.shape[2] // size, 1))[:, None]
-    scores_BKMS = jnp.einsum("BKMD,BKSD->BKMS", q_BKMD, k_BKSD, preferred_element_type=jnp.float32)
+    scores_BKMS = jnp.einsum("BKMD,BKSD->BKMS", q_BKMD, k_BKSD, preferred_element_type=wide(k_BKSD))
     return jnp.where(mask_B1MS, scores_BKMS, MASKED), mask_B1MS
 
 
@@ -90,13 +92,13 @@ def _forward(q_NBKMD: Array, k_NBKSD: Array, v_NBKSD: Array, segments_NBS: Array
                 "BKMS,BKSD->BKMD",
                 weights_BKMS.astype(v_NBKSD.dtype),
                 v_NBKSD[to],
-                preferred_element_type=jnp.float32,
+                preferred_element_type=wide(v_NBKSD),
             )
             total_BKM = total_BKM * shrink_BKM + weights_BKMS.sum(axis=3)
             return now_highest_BKM, total_BKM, mixed_BKMD * shrink_BKM[..., None] + part
 
-        shape = q_BKMD.shape[:3]
-        start = jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros(q_BKMD.shape, jnp.float32)
+        zeros_BKMD = jnp.zeros(q_BKMD.shape, wide(q_BKMD))
+        start = jnp.full_like(zeros_BKMD[..., 0], MASKED), zeros_BKMD[..., 0], zeros_BKMD
         highest_BKM, total_BKM, mixed_BKMD = jax.lax.fori_loop(first, end, key_block, start)
         total_BKM = jnp.where(total_BKM > 0, total_BKM, 1.0)  # padding: zeros, finite
         return (mixed_BKMD / total_BKM[..., None]).astype(q_BKMD.dtype), highest_BKM + jnp.log(total_BKM)
@@ -120,7 +122,7 @@ def _attend_backward(
     causal: bool, residuals: tuple[Array, ...], upstream_NBKMD: Array
 ) -> tuple[Array, Array, Array, None]:
     q_NBKMD, k_NBKSD, v_NBKSD, segments_NBS, heads_NBKMD, logs_NBKM = residuals
-    dots_NBKM = jnp.sum(upstream_NBKMD.astype(jnp.float32) * heads_NBKMD, axis=-1)
+    dots_NBKM = jnp.sum(upstream_NBKMD.astype(wide(upstream_NBKMD)) * heads_NBKMD, axis=-1)
     dtype = k_NBKSD.dtype
 
     def query_block(carry: tuple[Array, Array], piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
@@ -131,21 +133,21 @@ def _attend_backward(
             k_BKSD, v_BKSD = k_NBKSD[to], v_NBKSD[to]
             scores, mask = _scores(q_BKMD, k_BKSD, segments_BS, segments_NBS[to], at, to, causal)
             weights_BKMS = jnp.where(mask, jnp.exp(scores - logs_BKM[..., None]), 0.0)
-            wide = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
-            mixed_BKMS = wide("BKMD,BKSD->BKMS", upstream_BKMD, v_BKSD)
+            summed = functools.partial(jnp.einsum, preferred_element_type=wide(q_BKMD))
+            mixed_BKMS = summed("BKMD,BKSD->BKMS", upstream_BKMD, v_BKSD)
             change_BKMS = (weights_BKMS * (mixed_BKMS - dots_BKM[..., None])).astype(dtype)
-            dk_NBKSD = dk_NBKSD.at[to].add(wide("BKMS,BKMD->BKSD", change_BKMS, q_BKMD))
-            dv_NBKSD = dv_NBKSD.at[to].add(wide("BKMS,BKMD->BKSD", weights_BKMS.astype(dtype), upstream_BKMD))
-            return dq_BKMD + wide("BKMS,BKSD->BKMD", change_BKMS, k_BKSD), dk_NBKSD, dv_NBKSD
+            dk_NBKSD = dk_NBKSD.at[to].add(summed("BKMS,BKMD->BKSD", change_BKMS, q_BKMD))
+            dv_NBKSD = dv_NBKSD.at[to].add(summed("BKMS,BKMD->BKSD", weights_BKMS.astype(dtype), upstream_BKMD))
+            return dq_BKMD + summed("BKMS,BKSD->BKMD", change_BKMS, k_BKSD), dk_NBKSD, dv_NBKSD
 
-        start = jnp.zeros(q_BKMD.shape, jnp.float32), *carry
+        start = jnp.zeros(q_BKMD.shape, wide(q_BKMD)), *carry
         dq_BKMD, *sums = jax.lax.fori_loop(first, end, key_block, start)
         return tuple(sums), dq_BKMD.astype(q_BKMD.dtype)
 
     first_N, end_N = _ranges(segments_NBS, causal)
     numbers_N = jnp.arange(len(q_NBKMD))
     pieces = q_NBKMD, segments_NBS, upstream_NBKMD, logs_NBKM, dots_NBKM, numbers_N, first_N, end_N
-    zeros = jnp.zeros(k_NBKSD.shape, jnp.float32), jnp.zeros(v_NBKSD.shape, jnp.float32)
+    zeros = jnp.zeros(k_NBKSD.shape, wide(k_NBKSD)), jnp.zeros(v_NBKSD.shape, wide(v_NBKSD))
     (dk, dv), dq = jax.lax.scan(query_block, zeros, pieces)
     return dq, dk.astype(dtype), dv.astype(dtype), None
 

@@ -15,6 +15,7 @@ from octomed_jax.models.compute import Compute
 from octomed_jax.models.layers import Linear
 from octomed_jax.models.lora import LoRA
 from octomed_jax.models.ops.cross_entropy import chunked_cross_entropy
+from octomed_jax.models.ops.precision import wide
 from octomed_jax.models.ops.sharding import gathered
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.text import Cache, LanguageModel
@@ -56,10 +57,10 @@ class Qwen25VL(nnx.Module):
         return self.text(x_BLD, batch["position_ids"], batch["segment_ids"], compute)
 
     def logits(self, batch: Mapping[str, Array], compute: Compute = DEFAULT) -> Float[Array, "B L V"]:
-        """Return all logits in float32. For checks and short inputs; training never holds them all."""
+        """Return all logits, in float32 at least. For checks and short inputs; training never holds them all."""
         hidden_BLD, _ = self.hidden(batch, compute)
         head_DV = self.head_kernel(compute.dtype)
-        return jnp.einsum("BLD,DV->BLV", hidden_BLD, head_DV, preferred_element_type=jnp.float32)
+        return jnp.einsum("BLD,DV->BLV", hidden_BLD, head_DV, preferred_element_type=wide(hidden_BLD))
 
     def loss_sum(self, batch: Mapping[str, Array], compute: Compute = DEFAULT) -> Float[Array, ""]:
         """Return the sum of token losses over the batch, weighted by ``loss_weights``."""

@@ -11,13 +11,13 @@ H heads, E values of a head.
 import itertools
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from octomed_jax.models.compute import HEADS, HIDDEN, ROTATED, STREAM, Compute, named
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
 from octomed_jax.models.ops.attention import segment_attention
+from octomed_jax.models.ops.precision import wide
 from octomed_jax.models.ops.rope import cos_sin, rotate, vision_angles
 from octomed_jax.models.ops.sharding import by_row, gathered
 from octomed_jax.models.qwen2_5_vl.config import VisionConfig
@@ -43,8 +43,8 @@ class VisionBlock(nnx.Module):
         qkv = self.qkv(self.attention_norm(x_NTD)).reshape(N, T, 3, self.heads, D // self.heads)
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         # Rotated in float32 and rounded back, as the reference does.
-        q = rotate(q.astype(jnp.float32), cos_NTE, sin_NTE).astype(x_NTD.dtype)
-        k = rotate(k.astype(jnp.float32), cos_NTE, sin_NTE).astype(x_NTD.dtype)
+        q = rotate(q.astype(wide(q)), cos_NTE, sin_NTE).astype(x_NTD.dtype)
+        k = rotate(k.astype(wide(k)), cos_NTE, sin_NTE).astype(x_NTD.dtype)
         q, k, v = [named(x, ROTATED) for x in (q, k, v)]
         heads_NTHE = named(segment_attention(q, k, v, segments_NT, causal=False, backend=backend), HEADS)
         x_NTD = named(x_NTD + self.out(heads_NTHE.reshape(N, T, D)), HIDDEN)
