@@ -15,7 +15,6 @@ second / the device's peak of dense bfloat16.
 
 import argparse
 import importlib.metadata
-import importlib.util
 import json
 import platform
 import resource
@@ -23,116 +22,20 @@ import subprocess
 import sys
 import tempfile
 import time
-import types
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-if importlib.util.find_spec("jaxtyping") is None:  # only annotations are made of it; a GPU image may lack it
+import numpy as np
+from bare_package import ROOT  # first: it makes the project importable
+from student_examples import IMAGE_ID, SIZES, prepare, weights
 
-    class _Anything:
-        def __class_getitem__(cls, _: object) -> type:
-            return cls
-
-    stand_in = types.ModuleType("jaxtyping")
-    stand_in.__getattr__ = lambda _: _Anything  # type: ignore[method-assign]
-    sys.modules["jaxtyping"] = stand_in
-
-import numpy as np  # noqa: E402
-
-from octomed_jax.images.patches import PatchSpec  # noqa: E402
-from octomed_jax.inputs.examples import Example, image_patches  # noqa: E402
-from octomed_jax.inputs.positions import mrope_positions  # noqa: E402
-from octomed_jax.models.lora import LoRA  # noqa: E402
-from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig, to_fields  # noqa: E402
-from octomed_jax.models.trained import Trained  # noqa: E402
+from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.examples import Example
+from octomed_jax.models.lora import LoRA
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, to_fields
+from octomed_jax.models.trained import Trained
 
 # Dense bfloat16 peaks, operations a second, of the vendor's data sheets.
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-IMAGE_ID, START_ID, END_ID = 3, 4, 5
-# text (vocabulary, hidden, inner, layers, heads, kv heads, sections, tied); vision (depth, hidden, inner, heads, full)
-SIZES = {
-    "small": ((1024, 512, 1536, 6, 8, 2, (8, 12, 12), True), (6, 384, 1024, 6, (2, 5))),
-    "3b": ((151936, 2048, 11008, 36, 16, 2, (16, 24, 24), True), (32, 1280, 3420, 16, (7, 15, 23, 31))),
-    "7b": ((152064, 3584, 18944, 28, 28, 4, (16, 24, 24), False), (32, 1280, 3420, 16, (7, 15, 23, 31))),
-}
-PIXELS = ((512, 512), (448, 560), (336, 448), (224, 224))  # as the paper's cap of 262,144 pixels leaves common images
-
-
-def model_config(size: str, window: int) -> Qwen25VLConfig:
-    (vocabulary, hidden, inner, layers, heads, kv_heads, sections, tied), tower = SIZES[size]
-    depth, width, tower_inner, tower_heads, full = tower
-    return Qwen25VLConfig(
-        text=TextConfig(vocabulary, hidden, inner, layers, heads, kv_heads, 1e-6, 1e6, sections, tied),
-        vision=VisionConfig(depth, width, tower_inner, tower_heads, hidden, 14, 2, 2, window, full),
-        image_token_id=IMAGE_ID,
-        vision_start_token_id=START_ID,
-        vision_end_token_id=END_ID,
-        video_token_id=6,
-        eos_token_id=7,
-        pad_token_id=8,
-    )
-
-
-def made_examples(arguments: argparse.Namespace) -> tuple[list[Example], PatchSpec]:
-    """Return examples of the paper's lengths (71 tokens asked, 840 answered on average), some with an image."""
-    from PIL import Image
-
-    rng, spec = np.random.default_rng(0), PatchSpec()
-    vocabulary = SIZES[arguments.size][0][0]
-    examples, tokens = [], 0
-    while tokens < arguments.rows * arguments.tokens:
-        asked, answered = int(rng.lognormal(np.log(71) - 0.08, 0.4)), int(rng.lognormal(np.log(840) - 0.125, 0.5))
-        ids = [*rng.integers(9, vocabulary, asked)]
-        images = ()
-        if rng.random() < arguments.images:
-            height, width = PIXELS[rng.integers(len(PIXELS))]
-            pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
-            images = (image_patches(Image.fromarray(pixels), spec),)
-            ids = [START_ID, *[IMAGE_ID] * len(images[0].layout.window), END_ID, *ids]
-        prompt = len(ids)
-        ids = np.array([*ids, *rng.integers(9, vocabulary, answered)], np.int32)
-        if len(ids) > arguments.tokens:
-            continue
-        weights = (np.arange(len(ids)) >= prompt).astype(np.float32)
-        positions = mrope_positions(ids, IMAGE_ID, [image.layout.grid for image in images])
-        examples.append(Example(ids, weights, positions, images, IMAGE_ID))
-        tokens += len(ids)
-    return examples[:-1], spec
-
-
-def real_examples(arguments: argparse.Namespace) -> tuple[list[Example], PatchSpec]:
-    """Return accepted traces of a folder of shards, in a random order, with the image tokens' id changed to ours."""
-    from octomed_jax.inputs.render import example_builder, read_index
-    from octomed_jax.traces.shards import ShardReader
-
-    shards = Path(arguments.shards)
-    index, reader = read_index(shards, shards / "student", "boxed"), ShardReader(shards)
-    builder = example_builder(shards / "student", "boxed")
-    examples, tokens = [], 0
-    for number in np.random.default_rng(0).permutation(len(index)):
-        record = reader[int(index.record[number])]
-        item = builder.build(record.question, record.responses[int(index.response[number])])
-        tokens += len(item.token_ids)
-        if tokens > arguments.rows * arguments.tokens:
-            break
-        swapped = np.where(item.token_ids == item.image_token_id, IMAGE_ID, np.maximum(item.token_ids, 9))
-        examples.append(Example(swapped, item.loss_weights, item.position_ids, item.images, IMAGE_ID))
-    return examples, builder.spec
-
-
-def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return one tensor's weights, a function of its name: uniform, of the variance that random students have."""
-    rng = np.random.default_rng(list(name.encode()))
-    if len(shape) == 1:
-        return np.full(shape, 1.0 if name.endswith("weight") else 0.0, np.float32)
-    bound = (3 / np.prod(shape[1:])) ** 0.5 if "embed" not in name else 0.035
-    return (2 * rng.random(shape, np.float32) - 1) * np.float32(bound)
-
-
-def prepare(arguments: argparse.Namespace) -> tuple[Qwen25VLConfig, list[Example], PatchSpec]:
-    examples, spec = real_examples(arguments) if arguments.shards else made_examples(arguments)
-    return model_config(arguments.size, spec.window_cells * spec.factor), examples, spec
 
 
 def timed(step, steps: int) -> dict:
@@ -147,13 +50,43 @@ def timed(step, steps: int) -> dict:
     return {"first_loss": first, "seconds": sorted(seconds)[len(seconds) // 2]}
 
 
+def packed(arguments: argparse.Namespace, examples: list[Example], spec: PatchSpec) -> tuple[dict, dict]:
+    """Return the rows and the batches of a step: text alone, and with room for images, as in training.
+
+    A step's rows are computed in micro-batches of one shape for each bucket, one after the other.
+    """
+    from octomed_jax.inputs.plan import best_fit, fit_evenly
+    from octomed_jax.inputs.rows import Bucket, assemble
+
+    buckets, rows_of, batches = {}, {}, {}
+    for name, with_images in (("text", False), ("image", True)):
+        members = np.array([number for number, item in enumerate(examples) if bool(item.images) == with_images])
+        if not len(members):
+            continue
+        tokens = np.array([len(examples[number].token_ids) for number in members])
+        if not with_images:
+            buckets[name] = Bucket(name, arguments.tokens, 0)
+            rows = best_fit(members, tokens, arguments.tokens)
+        else:
+            cells = np.array([examples[number].cells for number in members])
+            room = int(max(cells.max(), arguments.tokens * cells.sum() / tokens.sum() * 1.03))
+            unit = 128 // spec.merge_size**2 if arguments.tokens >= 1024 else 1  # so that kernels divide the places
+            unit = max(unit, spec.slot_cells)
+            buckets[name] = Bucket(name, arguments.tokens, -(-room // unit) * unit)
+            rows = fit_evenly(members, tokens, cells, buckets[name])
+        rows_of[name] = [[examples[number] for number in row] for row in rows]
+    for name, rows in rows_of.items():
+        count = -(-len(rows) // -(-len(rows) // arguments.micro_rows))
+        for start in range(0, len(rows), count):
+            batches[f"{name}{start}"] = assemble(rows[start : start + count], count, buckets[name], spec)
+    return rows_of, batches
+
+
 def ours(arguments: argparse.Namespace) -> dict:
     import jax
     import optax
 
     from octomed_jax.hf.names import hub_tensors, parameters_from_hub
-    from octomed_jax.inputs.plan import best_fit, fit_evenly
-    from octomed_jax.inputs.rows import Bucket, assemble
     from octomed_jax.models.options import compute_of
     from octomed_jax.models.qwen2_5_vl.model import split_model
     from octomed_jax.training.mesh import make_mesh, to_devices
@@ -171,36 +104,9 @@ def ours(arguments: argparse.Namespace) -> dict:
     state = initial_state(student, optimizer, mesh, 0, parameters)
     del parameters
 
-    # Rows in two buckets, as in training: text alone, and with room for images.
-    buckets, batches, rows_of = {}, {}, {}
-    for name, members in (
-        ("text", [number for number, item in enumerate(examples) if not item.images]),
-        ("image", [number for number, item in enumerate(examples) if item.images]),
-    ):
-        if not members:
-            continue
-        tokens = np.array([len(examples[number].token_ids) for number in members])
-        if name == "text":
-            buckets[name] = Bucket(name, arguments.tokens, 0)
-            rows = best_fit(np.array(members), tokens, arguments.tokens)
-        else:
-            cells = np.array([examples[number].cells for number in members])
-            room = int(max(cells.max(), arguments.tokens * cells.sum() / tokens.sum() * 1.03))
-            unit = 128 // spec.merge_size**2 if arguments.tokens >= 1024 else 1  # so that kernels divide the places
-            unit = max(unit, spec.slot_cells)
-            buckets[name] = Bucket(name, arguments.tokens, -(-room // unit) * unit)
-            rows = fit_evenly(np.array(members), tokens, cells, buckets[name])
-        rows_of[name] = [[examples[number] for number in row] for row in rows]
-    # A step's rows are computed in micro-batches of one shape for each bucket, one after the other.
-    names = []
-    for name, rows in rows_of.items():
-        count = -(-len(rows) // -(-len(rows) // arguments.micro_rows))
-        for start in range(0, len(rows), count):
-            part = f"{name}{start}"
-            names.append(part)
-            batch = assemble(rows[start : start + count], count, buckets[name], spec)
-            batches[part] = to_devices(mesh, batch)
-    step_function = make_step(student, optimizer, mesh, names)
+    rows_of, batches = packed(arguments, examples, spec)
+    batches = {name: to_devices(mesh, batch) for name, batch in batches.items()}
+    step_function = make_step(student, optimizer, mesh, list(batches))
 
     def step() -> float:
         nonlocal state

@@ -64,6 +64,8 @@ def start(project: Path, spec: JobSpec = SPEC, **codes: str) -> subprocess.Popen
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # A shell cannot trap what was ignored when it started, and tests may run under nohup.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     STARTED.append(process.pid)
     return process
