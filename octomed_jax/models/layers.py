@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from octomed_jax.models.compute import HIDDEN, named
 from octomed_jax.models.lora import LoRA
-from octomed_jax.models.ops.precision import wide
+from octomed_jax.models.ops.rms_norm import rms_norm
 
 
 class Adapter(nnx.Module):
@@ -57,9 +57,7 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        exact = x.astype(wide(x))
-        variance = jnp.mean(jnp.square(exact), axis=-1, keepdims=True)
-        return (exact * jax.lax.rsqrt(variance + self.eps)).astype(x.dtype) * self.scale[...].astype(x.dtype)
+        return rms_norm(x, self.scale[...], self.eps)
 
 
 class SwiGLU(nnx.Module):

@@ -36,7 +36,9 @@ def products(jaxpr) -> int:
             left, right = [variable.aval.shape for variable in equation.invars]
             inner = np.prod([left[axis] for axis in contracted], dtype=np.int64)
             shared = np.prod([left[axis] for axis in batched], dtype=np.int64)
-            total += 2 * int(np.prod(left, dtype=np.int64) * (np.prod(right, dtype=np.int64) // inner // shared))
+            rows, columns = [int(np.prod(shape, dtype=np.int64) // inner // shared) for shape in (left, right)]
+            # A product with a vector is a sum of a norm's gradient: the count leaves norms out.
+            total += 2 * int(inner * shared) * rows * columns if min(rows, columns) > 1 else 0
         times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
         for value in equation.params.values():
             for inner_jaxpr in value if isinstance(value, (tuple, list)) else (value,):

@@ -122,7 +122,9 @@ def _attend_backward(
     causal: bool, residuals: tuple[Array, ...], upstream_NBKMD: Array
 ) -> tuple[Array, Array, Array, None]:
     q_NBKMD, k_NBKSD, v_NBKSD, segments_NBS, heads_NBKMD, logs_NBKM = residuals
-    dots_NBKM = jnp.sum(upstream_NBKMD.astype(wide(upstream_NBKMD)) * heads_NBKMD, axis=-1)
+    dots_NBKM = jnp.einsum(
+        "NBKMD,NBKMD->NBKM", upstream_NBKMD, heads_NBKMD, preferred_element_type=wide(upstream_NBKMD)
+    )
     dtype = k_NBKSD.dtype
 
     def query_block(carry: tuple[Array, Array], piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:

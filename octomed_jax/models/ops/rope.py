@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 
-def rotary_frequencies(size: int, theta: float) -> Float[np.ndarray, " F"]:
+def rotary_frequencies(size: int, theta: float) -> Float[np.ndarray, "F"]:
     """Return ``1 / theta ** (i / size)`` for even ``i`` below ``size``, each step rounded to float32 once.
 
     On the host, because the last bit counts: XLA's float32 power is one unit off in a third of the places, and at
