@@ -16,7 +16,9 @@ class _Anything:
 class _StandIn(types.ModuleType):
     """In place of jaxtyping, of which only annotations are made: any name is a type of any shape."""
 
-    def __getattr__(self, _: str) -> type:
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):  # what a module may lack, such as a file
+            raise AttributeError(name)
         return _Anything
 
 

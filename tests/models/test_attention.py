@@ -107,6 +107,24 @@ def test_each_device_computes_its_own_rows(backend):
         assert np.array_equal(row[SEGMENTS[0] > 0], np.asarray(alone)[0, SEGMENTS[0] > 0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("heads", "kv_heads", "width", "causal"), [(28, 4, 128, True), (16, 16, 80, False)])
+@pytest.mark.parametrize(("backend", "platform"), [("splash", "tpu"), ("triton", "cuda")])
+def test_kernels_lower_for_their_own_device(backend, platform, heads, kv_heads, width, causal, dtype):
+    """Forward and backward, at the widths of 7B's text and vision tower; the device itself is not needed for that."""
+    shapes = [jax.ShapeDtypeStruct((2, 512, count, width), dtype) for count in (heads, kv_heads, kv_heads)]
+    segments = jax.ShapeDtypeStruct((2, 512), jnp.int32)
+
+    def total(q, k, v, segments):
+        out = segment_attention(q, k, v, segments, causal=causal, backend=backend)
+        return jnp.sum(out.astype(jnp.float32) ** 2)
+
+    step = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)))
+    program = step.trace(*shapes, segments).lower(lowering_platforms=(platform,)).as_text()
+    kernel = {"splash": "tpu_custom_call", "triton": "__gpu$xla.gpu.triton"}[backend]
+    assert program.count(kernel) >= 2
+
+
 def test_what_a_back_end_cannot_do_it_refuses():
     arrays = [part[:, :100] for part in inputs(4, 2, 32)]
     for backend, unit in (("splash", 128), ("triton", 64)):

@@ -1,0 +1,45 @@
+"""The benchmark that others run on a bare GPU image."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Every package of ours that jax, flax, optax, numpy, pillow, torch and transformers do not bring along themselves.
+ABSENT = ("jaxtyping", "ml_collections", "grain", "pyarrow", "jinja2", "pydicom", "nibabel", "array_record", "aiohttp")
+
+
+@pytest.mark.integration
+def test_student_steps_need_only_the_numeric_packages(tmp_path):
+    """Both sides make their own examples, start from the same loss, and the figures are written."""
+    pytest.importorskip("torch", reason="the other side of the benchmark")
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({ABSENT}))\n")
+    for name in ABSENT:
+        absent = subprocess.run(
+            [sys.executable, "-c", f"import {name}"],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+        )
+        assert b"ModuleNotFoundError" in absent.stderr
+    command = [
+        sys.executable,
+        "benchmarks/student_step.py",
+        "--tokens=1024",
+        "--rows=2",
+        "--images=1",
+        "--steps=1",
+        "--remat=full",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    ran = subprocess.run(
+        [*command, f"--output={tmp_path / 'out.json'}"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())
+    ours, theirs = figures["ours"], figures["transformers"]
+    assert ours["first_loss"] == pytest.approx(theirs["first_loss"], rel=1e-4)
+    assert min(ours["images_per_second"], ours["useful_tokens_per_second"], theirs["seconds"], figures["ratio"]) > 0
