@@ -1,5 +1,6 @@
 """The train step against torch: twenty AdamW steps on packed rows equal torch's on the same examples."""
 
+import dataclasses
 import functools
 
 import jax
@@ -120,6 +121,17 @@ def test_the_loss_is_that_of_the_whole_batch_however_it_is_laid_out():
         results.append([float(metrics[name]) for name in ("loss", "grad_norm", "target_tokens")])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
     np.testing.assert_allclose(results[2], results[0], rtol=1e-5)
+
+
+def test_a_batch_without_a_target_gives_zero_and_nothing_else():
+    mesh = make_mesh(train_config().mesh)
+    student, optimizer = Student(small_config(), Trained(), Compute()), make_optimizer(train_config())
+    state = initial_state(student, optimizer, mesh, 0)
+    silent = [[dataclasses.replace(item, loss_weights=0 * item.loss_weights) for item in row] for row in EXAMPLES]
+    rows = {"image": to_devices(mesh, assemble(silent, 8, BUCKET, SPEC))}
+    state, metrics = make_step(student, optimizer, mesh, ["image"])(state, rows)
+    assert [float(metrics[name]) for name in ("loss", "grad_norm", "target_tokens")] == [0, 0, 0]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state["parameters"])))
 
 
 def test_adapters_are_the_only_addition_to_the_tree():
