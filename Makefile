@@ -26,7 +26,7 @@ demo: $(VENV)/.core
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed demo --config=configs/demo.py $(ARGS)
 
 test: $(VENV)/.dev chromium lint
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
 
 test-integration: $(VENV)/.dev chromium
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)

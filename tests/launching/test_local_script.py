@@ -57,6 +57,8 @@ def start(project: Path, spec: JobSpec = SPEC, **codes: str) -> subprocess.Popen
     (project / "rendered").mkdir(exist_ok=True)
     script = render(spec, "local", project / "rendered")
     environment = {**os.environ, **{f"CODE_{rank[1:]}": code for rank, code in codes.items()}}
+    # A shell cannot trap what was ignored when it started, and tests may run under nohup.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process = subprocess.Popen(
         ["sh", str(script)],
         env=environment,
@@ -64,9 +66,8 @@ def start(project: Path, spec: JobSpec = SPEC, **codes: str) -> subprocess.Popen
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # A shell cannot trap what was ignored when it started, and tests may run under nohup.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
+    signal.signal(signal.SIGHUP, before)
     STARTED.append(process.pid)
     return process
 
