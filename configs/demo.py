@@ -105,7 +105,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "batch": 100,
         }
     )
-    config.export = ConfigDict({"dtype": "float32", "verify": ("structure", "transformers")})
+    config.export = ConfigDict(
+        {"dtype": "float32", "max_shard_gb": 5.0, "verify": ("structure", "transformers")}  # the size that others use
+    )
     if arg == "tiny":
         config.questions.brain.update({"plane": 24, "side": 8, "lobe": 12, "test_each": 6})
         config.questions.medcalc.update({"train_each": 6, "score_train_each": 6, "test_each": 3})

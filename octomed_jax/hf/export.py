@@ -1,19 +1,19 @@
 """From an Orbax checkpoint to an ordinary Hugging Face folder in the hub's layout."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
-from safetensors.numpy import save_file
 
 from octomed_jax import progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.card import model_card
-from octomed_jax.hf.load import SINGLE_NAME
 from octomed_jax.hf.names import hub_tensors
+from octomed_jax.hf.shards import DTYPES, plan_shards, write_shards
 from octomed_jax.hf.student import copy_side_files
 from octomed_jax.hf.verify import verify_structure, verify_transformers
 from octomed_jax.models.lora import merge_lora
@@ -22,7 +22,6 @@ from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.models.trees import flatten_names
 
-DTYPES = {"float32": np.float32}
 LEVELS = ("structure", "transformers")
 
 
@@ -46,7 +45,11 @@ def export(
     if unknown:
         raise UserError(f"export.verify knows no level {unknown[0]!r}; one of: {', '.join(LEVELS)}")
     trained = storage.read_manifest(workdir, "train")
-    request = {"dtype": config.export.dtype, "verify": list(config.export.verify)}
+    request = {
+        "dtype": config.export.dtype,
+        "max_shard_gb": config.export.max_shard_gb,
+        "verify": list(config.export.verify),
+    }
     inputs = {"train": trained.identity}
     if done := storage.finished(output, "export", request, inputs):
         return done
@@ -58,13 +61,11 @@ def export(
     with storage.staged_folder(output) as folder:
         target = Path(folder)
         copy_side_files(student, target)
-        # Orbax restores to jax arrays; one tensor at a time goes to the host and into the file's table.
-        tensors = {
-            tensor.name: tensor.from_ours(flatten_names(parameters)[tensor.ours]).astype(DTYPES[config.export.dtype])
-            for tensor in hub_tensors(model_config, parameters)
-        }
-        save_file(tensors, target / SINGLE_NAME, metadata={"format": "pt"})
-        figures = _verify(config.export.verify, target, parameters)
+        state_dtype(target / "config.json", config.export.dtype)
+        flat, dtype = flatten_names(parameters), DTYPES[config.export.dtype]
+        shards = plan_shards(hub_tensors(model_config, parameters), dtype, int(config.export.max_shard_gb * 1e9))
+        counts = write_shards(target, shards, dtype, lambda tensor: tensor.from_ours(flat[tensor.ours]))
+        figures = _verify(config.export.verify, target, parameters, dtype)
         storage.write_text(target / "README.md", model_card(trained, figures))
         storage.write_json(
             target / "provenance.json",
@@ -79,7 +80,7 @@ def export(
             stage="export",
             config=request,
             inputs=inputs,
-            counts={"tensors": len(tensors), "parameters": int(sum(array.size for array in tensors.values()))},
+            counts=counts,
             files=storage.hash_files(target),
             extra=figures,
         )
@@ -105,11 +106,23 @@ def newest_parameters(workdir: Path, trained: storage.Manifest) -> dict[str, Any
     return merge_lora(parameters, lora) if lora else parameters
 
 
-def _verify(levels: tuple[str, ...], folder: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def state_dtype(path: Path, dtype: str) -> None:
+    """Say in ``config.json`` which dtype the weights have, wherever it says one; unchanged, the file stays as it is."""
+    fields = storage.read_json(path)
+    before = storage.canonical_json(fields)
+    if not {"torch_dtype", "dtype"} & fields.keys():
+        fields["torch_dtype"] = dtype
+    for part in (fields, fields.get("text_config", {}), fields.get("vision_config", {})):
+        part.update(dict.fromkeys({"torch_dtype", "dtype"} & part.keys(), dtype))
+    if storage.canonical_json(fields) != before:
+        storage.write_text(path, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
+
+
+def _verify(levels: tuple[str, ...], folder: Path, parameters: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
     """Run the verification levels asked for and return their figures."""
     figures: dict[str, Any] = {"max_logit_diff": None}
     if "structure" in levels:
-        figures |= verify_structure(folder, parameters)
+        figures |= verify_structure(folder, parameters, dtype)
         progress.say(f"export: structure verified, {figures['tensors']} tensors as written")
     if "transformers" in levels:
         result = verify_transformers(folder)

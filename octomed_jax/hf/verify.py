@@ -25,15 +25,15 @@ from octomed_jax.models.trees import flatten_names
 PROMPT_TOKENS = 500  # short prompts do not show mistakes of rotary positions
 
 
-def verify_structure(folder: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the folder back and compare every parameter bit for bit.
+def verify_structure(folder: Path, parameters: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
+    """Read the folder back and compare every parameter, rounded to the folder's dtype, bit for bit.
 
     Raises:
         StopAndLook: something differs.
     """
     _, restored = load_parameters(folder)
     ours, back = flatten_names(parameters), flatten_names(restored)
-    wrong = [name for name in ours if not np.array_equal(np.asarray(ours[name]), back[name])]
+    wrong = [name for name in ours if not np.array_equal(np.asarray(ours[name]).astype(dtype), back[name])]
     if wrong:
         raise StopAndLook(f"read back from {folder}, {wrong[0]} differs ({len(wrong)} parameters in all)")
     return {"tensors": len(tensor_files(folder))}

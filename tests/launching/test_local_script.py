@@ -19,6 +19,7 @@ SPEC = JobSpec(
     name="test", command=Command("train", "c.py:arg", ("a='b c'",)), workdir="out dir", processes=3, devices=2
 )
 
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STARTED: list[int] = []
 
 # Stands for octomed: notes what it got, then does as CODE_<rank> says (an exit code, or `wait`).
@@ -57,8 +58,8 @@ def start(project: Path, spec: JobSpec = SPEC, **codes: str) -> subprocess.Popen
     (project / "rendered").mkdir(exist_ok=True)
     script = render(spec, "local", project / "rendered")
     environment = {**os.environ, **{f"CODE_{rank[1:]}": code for rank, code in codes.items()}}
-    # A shell cannot trap what was ignored when it started, and tests may run under nohup.
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # A shell cannot trap what was ignored when it started, and tests may run under nohup or in the background.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in PASSED_ON}
     process = subprocess.Popen(
         ["sh", str(script)],
         env=environment,
@@ -67,7 +68,8 @@ def start(project: Path, spec: JobSpec = SPEC, **codes: str) -> subprocess.Popen
         text=True,
         start_new_session=True,
     )
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     STARTED.append(process.pid)
     return process
 
@@ -159,7 +161,7 @@ def test_a_rank_that_does_not_stop_is_killed_after_the_grace(project):
     assert not is_running(stubborn)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", PASSED_ON)
 def test_a_signal_is_passed_on(project, number):
     process = start(project, _0="saves", _1="saves", _2="saves")
     pids = [pid_of(project, rank) for rank in range(3)]
