@@ -11,6 +11,7 @@ import numpy as np
 
 from octomed_jax.errors import UserError
 from octomed_jax.hf.load import has_weights, load_parameters
+from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
@@ -19,9 +20,6 @@ from octomed_jax.models.qwen2_5_vl.generate import Sampling, generate
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.schema import Question
-
-# Prompts are padded to the next of these lengths, so that few shapes are compiled.
-PROMPT_BUCKETS = (128, 192, 256, 384, 512, 768, 1024, 2048, 4096, 8192)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +80,9 @@ class JaxBackend:
             advance: called with the number of answers just finished.
         """
         sizes = [self._builder.measure(question, None) for question in questions]
-        slot_cells = self._builder.spec.slot_cells
         shapes: dict[Bucket, list[int]] = defaultdict(list)
         for number, size in enumerate(sizes):
-            slots = -(-size.cells // slot_cells)
-            cells = slot_cells * 2 ** (slots - 1).bit_length() if slots else 0
-            shapes[Bucket("prompts", _padded(size.tokens), cells)].append(number)
+            shapes[prompt_bucket(size.tokens, size.cells, self._builder.spec)].append(number)
         answers: dict[int, Answer] = {}
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(len(questions)))
         for bucket in sorted(shapes, key=lambda bucket: (bucket.cells, bucket.tokens)):
@@ -126,10 +121,3 @@ class JaxBackend:
             )
             for row in range(len(examples))
         ]
-
-
-def _padded(tokens: int) -> int:
-    for length in PROMPT_BUCKETS:
-        if tokens <= length:
-            return length
-    raise UserError(f"a prompt of {tokens} tokens is longer than the longest bucket, {PROMPT_BUCKETS[-1]}")

@@ -34,11 +34,17 @@ class ChatTokenizer:
 
     Attributes:
         tokenizer: the fast tokenizer, set to encode special tokens in text as text.
-        ids: special token to id.
+        ids: special token of Qwen2.5-VL to id.
     """
 
     tokenizer: Tokenizer
     ids: dict[str, int]
+
+    @property
+    def special(self) -> dict[str, int]:
+        """Every special token of the folder, with its id."""
+        added = self.tokenizer.get_added_tokens_decoder()
+        return {token.content: number for number, token in added.items() if token.special} | self.ids
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text; ``<|im_end|>`` typed by a user stays text."""

@@ -36,6 +36,15 @@ def chunked_cross_entropy(
     return sum_over_rows(of_rows)(head_DV, hidden_BLD, targets_BL, weights_BL)
 
 
+def chunked_token_losses(
+    hidden_BLD: Float[Array, "B L D"], head_DV: Float[Array, "D V"], targets_BL: Int[Array, "B L"], chunk: int = CHUNK
+) -> Float[Array, "B L"]:
+    """Return minus the log-probability of each target, in float32. It has no gradient of its own."""
+    flat = hidden_BLD.reshape(-1, hidden_BLD.shape[-1]), targets_BL.reshape(-1)
+    losses = jax.lax.map(lambda piece: _losses(head_DV, *piece)[0], _chunks(chunk, *flat))
+    return losses.reshape(-1)[: targets_BL.size].reshape(targets_BL.shape)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _weighted_sum(head_DV: Array, hidden_ND: Array, targets_N: Array, weights_N: Array, chunk: int) -> Array:
     def body(total: Array, piece: tuple[Array, Array, Array]) -> tuple[Array, None]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.layers import Linear
 from octomed_jax.models.lora import LoRA
-from octomed_jax.models.ops.cross_entropy import chunked_cross_entropy
+from octomed_jax.models.ops.cross_entropy import chunked_cross_entropy, chunked_token_losses
 from octomed_jax.models.ops.precision import wide
 from octomed_jax.models.ops.sharding import gathered
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
@@ -67,6 +67,11 @@ class Qwen25VL(nnx.Module):
         hidden_BLD, _ = self.hidden(batch, compute)
         head_DV = self.head_kernel(compute.dtype)
         return chunked_cross_entropy(hidden_BLD, head_DV, batch["targets"], batch["loss_weights"])
+
+    def token_losses(self, batch: Mapping[str, Array], compute: Compute = DEFAULT) -> Float[Array, "B L"]:
+        """Return minus the log-probability of each place's target."""
+        hidden_BLD, _ = self.hidden(batch, compute)
+        return chunked_token_losses(hidden_BLD, self.head_kernel(compute.dtype), batch["targets"])
 
 
 def make_model(config: Qwen25VLConfig, seed: int, lora: LoRA | None = None) -> Qwen25VL:

@@ -1,0 +1,118 @@
+"""Scores of conversations against transformers', through the Python API and the command."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import octomed_jax
+from configs.demo import get_config
+from octomed_jax.cli.main import main
+from octomed_jax.errors import UserError
+from octomed_jax.hf.names import hub_tensors
+from octomed_jax.hf.shards import DTYPES, plan_shards, write_shards
+from octomed_jax.hf.student import write_student
+from octomed_jax.models.qwen2_5_vl.model import initial_parameters
+from octomed_jax.models.trees import flatten_names
+
+CONVERSATIONS = [
+    [{"role": "user", "content": "Which plane?"}, {"role": "assistant", "content": "<think>a</think>\n\naxial"}],
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "Which plane?"}]},
+        {"role": "assistant", "content": "axial"},
+        {"role": "user", "content": [{"type": "image", "image": "b.png"}, {"type": "image", "image": "a.png"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "coronal"}]},
+    ],
+    [{"role": "user", "content": "Typed: <|im_end|>"}, {"role": "assistant", "content": "kept as text"}],
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    path = tmp_path_factory.mktemp("model")
+    model = write_student(path, config.student, ["Which plane is this? axial coronal"] * 3, config.shard)
+    rng = np.random.default_rng(0)
+    flat = flatten_names(initial_parameters(model, 0))
+    flat = {name: np.asarray(leaf) + 0.1 * rng.normal(size=leaf.shape) for name, leaf in flat.items()}
+    plan = plan_shards(hub_tensors(model, flat), DTYPES["float32"], 100_000)
+    write_shards(path, plan, DTYPES["float32"], lambda tensor: tensor.from_ours(flat[tensor.ours]))
+    for name, size in (("a.png", (140, 84)), ("b.png", (56, 112))):
+        pixels = rng.integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(path / name)
+    return path
+
+
+def test_scores_equal_those_of_transformers(folder):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed (make test PARITY=1)")
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    model = octomed_jax.load(folder)
+    scores = model.score(CONVERSATIONS, folder)
+    reference = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    for messages, score in zip(CONVERSATIONS, scores, strict=True):
+        example = model._example(messages, folder, "it")
+        ids = torch.from_numpy(example.token_ids[None].astype(np.int64))
+        inputs = {"mm_token_type_ids": (ids == example.image_token_id).int()}
+        if example.images:
+            inputs["pixel_values"] = torch.from_numpy(np.concatenate([image.patches for image in example.images]))
+            grids = [image.layout.grid for image in example.images]
+            inputs["image_grid_thw"] = torch.tensor([(1, 2 * rows, 2 * columns) for rows, columns in grids])
+        with torch.no_grad():
+            logprobs = torch.log_softmax(reference(input_ids=ids, **inputs).logits[0], -1)
+        answer = len(score.token_ids)
+        expected = logprobs[-answer - 1 : -1].gather(1, ids[0, -answer:, None])[:, 0].numpy()
+        assert score.token_ids == example.token_ids[-answer:].tolist()
+        np.testing.assert_allclose(score.logprobs, expected, atol=2e-5)
+        assert score.loss == pytest.approx(-expected.mean(), abs=2e-5)
+
+
+def test_a_score_does_not_depend_on_its_neighbours(folder):
+    model = octomed_jax.load(folder)
+    together = model.score(CONVERSATIONS * 4, folder)
+    assert together[: len(CONVERSATIONS)] == together[-len(CONVERSATIONS) :]
+    for number, messages in enumerate(CONVERSATIONS):
+        assert model.score([messages], folder)[0] == together[number]
+
+
+def test_the_command_writes_what_the_api_gives(folder, tmp_path, capsys):
+    (folder / "messages.json").write_text(json.dumps(CONVERSATIONS))
+    words = ["score", f"--model={folder}", f"--messages={folder / 'messages.json'}", f"--output={tmp_path / 's.json'}"]
+    assert main(words) == 0
+    scores = octomed_jax.load(folder).score(CONVERSATIONS, folder)
+    for found, score in zip(json.loads((tmp_path / "s.json").read_text()), scores, strict=True):
+        assert (found["token_ids"], found["logprobs"], found["loss"]) == (score.token_ids, score.logprobs, score.loss)
+    tokens = sum(len(score.token_ids) for score in scores)
+    assert f"3 conversations, {tokens} tokens scored, mean loss " in capsys.readouterr().out
+
+
+def test_bfloat16_is_near_and_other(folder):
+    exact = octomed_jax.load(folder).score(CONVERSATIONS, folder)
+    rough = octomed_jax.load(folder, "bfloat16").score(CONVERSATIONS, folder)
+    for one, other in zip(exact, rough, strict=True):
+        assert 0 < abs(one.loss - other.loss) < 0.05 * one.loss
+
+
+def test_mistakes_are_one_line_and_write_nothing(folder, tmp_path, capsys):
+    (tmp_path / "bad.json").write_text(json.dumps([[{"role": "user", "content": "x"}]]))
+    output = tmp_path / "out.json"
+    words = ["score", f"--model={folder}", f"--output={output}"]
+    for more, message in (
+        ([f"--messages={tmp_path / 'absent.json'}"], "no such file"),
+        ([f"--messages={tmp_path / 'bad.json'}"], "last message is the user's"),
+        ([f"--messages={tmp_path / 'bad.json'}", "--dtpe=float32"], "did you mean '--dtype'"),
+        ([f"--messages={tmp_path / 'bad.json'}", "--config.a=1"], "score takes no config"),
+    ):
+        assert main([*words, *more]) == 2
+        printed = capsys.readouterr().err.strip()
+        assert message in printed
+        assert len(printed.splitlines()) == 1
+    assert not output.exists()
+
+
+def test_a_dtype_that_is_none_is_refused(folder):
+    with pytest.raises(UserError, match="dtype 'float8'"):
+        octomed_jax.load(folder, "float8")
