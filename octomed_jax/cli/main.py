@@ -20,6 +20,7 @@ VERBS = {
     "train": "train the student",
     "eval": "measure a checkpoint on held-out benchmarks",
     "export": "write a checkpoint as a Hugging Face folder",
+    "generate": "let a model answer conversations",
     "score": "give log-probabilities of the assistant's messages",
     "report": "draw the report of a run",
     "launch": "render a job for a cluster or for this machine",

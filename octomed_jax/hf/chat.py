@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -14,13 +15,14 @@ from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.hf.load import load_parameters
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.conversation import Messages, answer_text, chat_template, encode_messages, images_of
-from octomed_jax.inputs.examples import Example, image_patches
+from octomed_jax.inputs.examples import Example, ImagePatches, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.options import DTYPES
+from octomed_jax.models.qwen2_5_vl.generate import Generated, Sampling, generate
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.runtime import start_jax
 
@@ -42,6 +44,25 @@ class Score:
     loss: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What the model answers.
+
+    Attributes:
+        text: without special tokens.
+        token_ids: the new tokens, the stop token included.
+        finish_reason: ``stop``, or ``length`` where the budget ran out first.
+        prompt_tokens: of the conversation, image tokens included.
+        logprobs: for each new token the most likely ones, best first, before temperature and top-p.
+    """
+
+    text: str
+    token_ids: list[int]
+    finish_reason: str
+    prompt_tokens: int
+    logprobs: list[list[dict[str, float]]]
+
+
 class ChatModel:
     """A folder's weights, tokenizer, chat template and pixel limits, ready for conversations."""
 
@@ -61,8 +82,8 @@ class ChatModel:
         start_jax()
         self._tokenizer, self._template = load_tokenizer(folder), chat_template(folder)
         self._spec = read_patch_spec(folder)
-        config, parameters = load_parameters(Path(folder))
-        self._graph, _ = split_model(config)
+        self._config, parameters = load_parameters(Path(folder))
+        self._graph, _ = split_model(self._config)
         self._parameters = jax.device_put(parameters)
         self._compute = Compute(DTYPES[dtype])
 
@@ -83,35 +104,125 @@ class ChatModel:
             UserError: a conversation is none, does not end with the assistant, or is too long.
         """
         examples = [
-            self._example(messages, folder, f"conversation {number}") for number, messages in enumerate(conversations)
+            self._scored(messages, folder, f"conversation {number}") for number, messages in enumerate(conversations)
         ]
+        scores: dict[int, Score] = {}
+        for chosen, rows in self._batches(examples):
+            losses_BL = np.asarray(_token_losses(self._graph, self._parameters, rows, self._compute))
+            for row, number in enumerate(chosen):
+                scored = rows["loss_weights"][row] > 0
+                scores[number] = _score(rows["targets"][row][scored], losses_BL[row][scored])
+            advance(len(chosen))
+        return [scores[number] for number in range(len(conversations))]
+
+    def generate(
+        self,
+        conversations: Sequence[Messages],
+        folder: str | Path = ".",
+        *,
+        max_new_tokens: int = 512,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        top_logprobs: int = 0,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> list[Reply]:
+        """Return the assistant's next message of each conversation.
+
+        Args:
+            conversations: lists of messages (inputs/conversation.py).
+            folder: where image paths begin.
+            max_new_tokens: the budget of each.
+            temperature: 0 takes the most likely token.
+            top_p: sample from the smallest set of tokens whose probability reaches this.
+            seed: with it and a conversation's place in the list, a sample is drawn.
+            top_logprobs: how many tokens are listed at each place.
+            advance: called with the number of conversations just finished.
+
+        Raises:
+            UserError: a conversation is none or too long, or a setting makes no sense.
+        """
+        _check(self._config.text.vocab_size, max_new_tokens, temperature, top_p, top_logprobs)
+        examples = [
+            self._prompt(messages, folder, f"conversation {number}") for number, messages in enumerate(conversations)
+        ]
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(len(examples)))
+        replies: dict[int, Reply] = {}
+        for chosen, rows in self._batches(examples):
+            result = jax.device_get(
+                generate(
+                    self._graph,
+                    self._parameters,
+                    rows,
+                    keys[np.resize(chosen, BATCH)],
+                    max_new_tokens=max_new_tokens,
+                    stop_ids=self._tokenizer.stop_ids,
+                    sampling=Sampling(temperature, top_p),
+                    compute=self._compute,
+                    top_logprobs=top_logprobs,
+                )
+            )
+            for row, number in enumerate(chosen):
+                replies[number] = self._reply(result, row, len(examples[number].token_ids))
+            advance(len(chosen))
+        return [replies[number] for number in range(len(conversations))]
+
+    def _reply(self, result: Generated, row: int, prompt_tokens: int) -> Reply:
+        tokens = np.asarray(result.tokens)[row, : result.lengths[row]]
+        best = [np.asarray(part)[row, : len(tokens)].tolist() for part in result.best]
+        return Reply(
+            text=self._tokenizer.decode(tokens),
+            token_ids=tokens.tolist(),
+            finish_reason="stop" if result.stopped[row] else "length",
+            prompt_tokens=prompt_tokens,
+            logprobs=[
+                [{"id": number, "logprob": logprob} for number, logprob in zip(*place, strict=True)]
+                for place in zip(*best, strict=True)
+            ],
+        )
+
+    def _batches(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+        """Yield (numbers of examples, their rows) of one shape after the other, filled up with empty rows."""
         groups: dict[Bucket, list[int]] = defaultdict(list)
         for number, example in enumerate(examples):
             groups[prompt_bucket(len(example.token_ids), example.cells, self._spec)].append(number)
-        scores: dict[int, Score] = {}
         for bucket, numbers in groups.items():
             for start in range(0, len(numbers), BATCH):
                 chosen = numbers[start : start + BATCH]
-                rows = assemble([[examples[number]] for number in chosen], BATCH, bucket, self._spec)
-                losses_BL = np.asarray(_token_losses(self._graph, self._parameters, rows, self._compute))
-                for row, number in enumerate(chosen):
-                    scored = rows["loss_weights"][row] > 0
-                    scores[number] = _score(rows["targets"][row][scored], losses_BL[row][scored])
-                advance(len(chosen))
-        return [scores[number] for number in range(len(conversations))]
+                yield chosen, assemble([[examples[number]] for number in chosen], BATCH, bucket, self._spec)
 
-    def _example(self, messages: Messages, folder: str | Path, name: str) -> Example:
-        images = tuple(image_patches(image, self._spec) for image in images_of(messages, folder, name))
+    def _scored(self, messages: Messages, folder: str | Path, name: str) -> Example:
+        """Return a conversation whose last message is the target."""
+        images = self._images(messages, folder, name)
+        target = [*self._tokenizer.encode(answer_text(messages[-1])), self._tokenizer.ids["<|im_end|>"]]
+        return self._example(messages[:-1], images, target)
+
+    def _prompt(self, messages: Messages, folder: str | Path, name: str) -> Example:
+        """Return a conversation to go on with."""
+        return self._example(messages, self._images(messages, folder, name), [])
+
+    def _images(self, messages: Messages, folder: str | Path, name: str) -> tuple[ImagePatches, ...]:
+        return tuple(image_patches(image, self._spec) for image in images_of(messages, folder, name))
+
+    def _example(self, messages: Messages, images: tuple[ImagePatches, ...], target: list[int]) -> Example:
         grids = [image.layout.grid for image in images]
-        answer = answer_text(messages[-1])
-        prompt = encode_messages(
-            self._tokenizer, self._template, messages[:-1], [rows * columns for rows, columns in grids]
-        )
-        target = [*self._tokenizer.encode(answer), self._tokenizer.ids["<|im_end|>"]]
+        cells = [rows * columns for rows, columns in grids]
+        prompt = encode_messages(self._tokenizer, self._template, messages, cells)
         ids = np.asarray([*prompt, *target], np.int32)
         weights = (np.arange(len(ids)) >= len(prompt)).astype(np.float32)
         image_token_id = self._tokenizer.ids["<|image_pad|>"]
         return Example(ids, weights, mrope_positions(ids, image_token_id, grids), images, image_token_id)
+
+
+def _check(vocabulary: int, max_new_tokens: int, temperature: float, top_p: float, top_logprobs: int) -> None:
+    for name, value, good, rule in (
+        ("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "at least 1"),
+        ("temperature", temperature, 0 <= temperature < float("inf"), "0 or more"),
+        ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
+        ("top_logprobs", top_logprobs, 0 <= top_logprobs <= vocabulary, f"from 0 to the vocabulary's {vocabulary}"),
+    ):
+        if not good:
+            raise UserError(f"{name}={value} must be {rule}")
 
 
 def _score(token_ids: np.ndarray, losses: np.ndarray) -> Score:

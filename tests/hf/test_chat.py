@@ -1,5 +1,6 @@
 """Scores of conversations against transformers', through the Python API and the command."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_scores_equal_those_of_transformers(folder):
     scores = model.score(CONVERSATIONS, folder)
     reference = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     for messages, score in zip(CONVERSATIONS, scores, strict=True):
-        example = model._example(messages, folder, "it")
+        example = model._scored(messages, folder, "it")
         ids = torch.from_numpy(example.token_ids[None].astype(np.int64))
         inputs = {"mm_token_type_ids": (ids == example.image_token_id).int()}
         if example.images:
@@ -68,6 +69,55 @@ def test_scores_equal_those_of_transformers(folder):
         assert score.token_ids == example.token_ids[-answer:].tolist()
         np.testing.assert_allclose(score.logprobs, expected, atol=2e-5)
         assert score.loss == pytest.approx(-expected.mean(), abs=2e-5)
+
+
+def test_greedy_answers_and_logprobs_equal_those_of_transformers(folder):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed (make test PARITY=1)")
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    model, prompts = octomed_jax.load(folder), [messages[:-1] for messages in CONVERSATIONS]
+    replies = model.generate(prompts, folder, max_new_tokens=12, top_logprobs=4)
+    reference = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    for messages, reply in zip(prompts, replies, strict=True):
+        example = model._prompt(messages, folder, "it")
+        ids = torch.from_numpy(example.token_ids[None].astype(np.int64))
+        inputs = {"input_ids": ids, "mm_token_type_ids": (ids == example.image_token_id).int()}
+        if example.images:
+            inputs["pixel_values"] = torch.from_numpy(np.concatenate([image.patches for image in example.images]))
+            grids = [image.layout.grid for image in example.images]
+            inputs["image_grid_thw"] = torch.tensor([(1, 2 * rows, 2 * columns) for rows, columns in grids])
+        out = reference.generate(
+            **inputs, max_new_tokens=12, do_sample=False, return_dict_in_generate=True, output_logits=True
+        )
+        new = out.sequences[0, ids.shape[1] :].tolist()
+        assert reply.token_ids == new
+        assert reply.prompt_tokens == ids.shape[1]
+        assert reply.finish_reason == ("stop" if new[-1] in model._tokenizer.stop_ids else "length")
+        assert len(reply.logprobs) == len(new)
+        for place, logits in zip(reply.logprobs, out.logits, strict=True):
+            best = torch.log_softmax(logits[0], -1).topk(4)
+            assert [entry["id"] for entry in place] == best.indices.tolist()
+            np.testing.assert_allclose([entry["logprob"] for entry in place], best.values.numpy(), atol=2e-5)
+
+
+def test_samples_follow_the_seed(folder):
+    model, prompts = octomed_jax.load(folder), [messages[:-1] for messages in CONVERSATIONS]
+    settings = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 0.95}
+    first, again = [model.generate(prompts, folder, seed=1, **settings) for _ in range(2)]
+    assert first == again != model.generate(prompts, folder, seed=2, **settings)
+    assert all(place == [] for reply in first for place in reply.logprobs)
+
+
+def test_settings_that_make_no_sense_are_refused(folder):
+    model = octomed_jax.load(folder)
+    for settings, message in (
+        ({"max_new_tokens": 0}, "max_new_tokens=0 must be at least 1"),
+        ({"temperature": -1.0}, "temperature=-1.0 must be 0 or more"),
+        ({"top_p": 0.0}, "top_p=0.0 must be above 0"),
+        ({"top_logprobs": 301}, "top_logprobs=301 must be from 0 to the vocabulary's"),
+    ):
+        with pytest.raises(UserError, match=message):
+            model.generate([CONVERSATIONS[0][:-1]], folder, **settings)
 
 
 def test_a_score_does_not_depend_on_its_neighbours(folder):
@@ -87,6 +137,20 @@ def test_the_command_writes_what_the_api_gives(folder, tmp_path, capsys):
         assert (found["token_ids"], found["logprobs"], found["loss"]) == (score.token_ids, score.logprobs, score.loss)
     tokens = sum(len(score.token_ids) for score in scores)
     assert f"3 conversations, {tokens} tokens scored, mean loss " in capsys.readouterr().out
+
+
+def test_generate_writes_what_the_api_gives(folder, tmp_path, capsys):
+    prompts = [messages[:-1] for messages in CONVERSATIONS]
+    (folder / "prompts.json").write_text(json.dumps(prompts))
+    words = ["generate", f"--model={folder}", f"--messages={folder / 'prompts.json'}", "--max-new-tokens=6"]
+    assert main([*words, f"--output={tmp_path / 'a.json'}", "--top-logprobs=2", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    replies = octomed_jax.load(folder).generate(prompts, folder, max_new_tokens=6, top_logprobs=2)
+    assert json.loads((tmp_path / "a.json").read_text()) == [dataclasses.asdict(reply) for reply in replies]
+    assert printed["tokens"] == sum(len(reply.token_ids) for reply in replies)
+    assert main([*words, f"--output={tmp_path / 'b.json'}", "--top-p=2"]) == 2
+    assert "top_p=2.0 must be above 0 and at most 1" in capsys.readouterr().err
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_bfloat16_is_near_and_other(folder):

@@ -1,6 +1,7 @@
 """Batched generation with a key/value cache: one compiled prefill and decode loop for each (prompts, tokens) shape.
 
-Legend: B prompts, L prompt tokens (right padded), N new tokens at most, M = L + N cache places, D model, V vocabulary.
+Legend: B prompts, L prompt tokens (right padded), N new tokens at most, M = L + N cache places, D model, V vocabulary,
+K best tokens that are listed.
 """
 
 import dataclasses
@@ -33,24 +34,36 @@ class Generated(NamedTuple):
         tokens: new tokens, the stop token included; 0 after it. [B, N]
         lengths: number of new tokens. [B]
         stopped: False where the budget ran out first. [B]
+        best: the most likely tokens at each place, and their log-probabilities before temperature and top-p. [B, N, K]
     """
 
     tokens: Int[Array, "B N"]
     lengths: Int[Array, "B"]
     stopped: Bool[Array, "B"]
+    best: tuple[Int[Array, "B N K"], Float[Array, "B N K"]]
+
+
+class _Chosen(NamedTuple):
+    """A token of each prompt, beside the best ones."""
+
+    token_B: Array
+    ids_BK: Array
+    logprobs_BK: Array
 
 
 class _Loop(NamedTuple):
     """What one decoding step hands to the next."""
 
     step: Array
-    token_B: Array
+    chosen: _Chosen
     stopped_B: Array
-    tokens_BN: Array
+    written: _Chosen  # the same arrays with an axis of N new tokens after the first
     cache: Cache
 
 
-@functools.partial(jax.jit, static_argnames=("graph", "max_new_tokens", "stop_ids", "sampling", "compute"))
+@functools.partial(
+    jax.jit, static_argnames=("graph", "max_new_tokens", "stop_ids", "sampling", "compute", "top_logprobs")
+)
 def generate(
     graph: nnx.GraphDef,
     parameters: dict,
@@ -61,6 +74,7 @@ def generate(
     stop_ids: tuple[int, ...],
     sampling: Sampling,
     compute: Compute = DEFAULT,
+    top_logprobs: int = 0,
 ) -> Generated:
     """Continue every prompt of a batch.
 
@@ -72,6 +86,7 @@ def generate(
         stop_ids: generation of a prompt ends with one of these.
         sampling: how tokens are chosen.
         compute: precision and attention back end.
+        top_logprobs: K, how many of the best tokens are listed at each place.
     """
     model: Qwen25VL = nnx.merge(graph, parameters)
     valid_BL = batch["segment_ids"] > 0
@@ -81,7 +96,7 @@ def generate(
     last_B = jnp.maximum(lengths_B - 1, 0)
     head_DV = model.head_kernel(compute.dtype)
     first_B1D = jnp.take_along_axis(hidden_BLD, last_B[:, None, None], axis=1)
-    token_B = _choose(_logits(first_B1D, head_DV), keys_B, 0, sampling)
+    chosen = _choose(_logits(first_B1D, head_DV), keys_B, 0, sampling, top_logprobs)
     # Positions go on after the largest of the three axes, which images push ahead unequally.
     next_position_B = jnp.take_along_axis(batch["position_ids"].max(axis=1), last_B[:, None], axis=1)[:, 0] + 1
     cache = Cache(*[jnp.pad(part, ((0, 0), (0, 0), (0, max_new_tokens), (0, 0), (0, 0))) for part in prompt_cache])
@@ -91,35 +106,41 @@ def generate(
         return (loop.step < max_new_tokens) & ~jnp.all(loop.stopped_B)
 
     def body(loop: _Loop) -> _Loop:
-        tokens_BN = loop.tokens_BN.at[:, loop.step].set(jnp.where(loop.stopped_B, 0, loop.token_B))
-        stopped_B = loop.stopped_B | jnp.isin(loop.token_B, jnp.array(stop_ids))
+        now = loop.chosen._replace(token_B=jnp.where(loop.stopped_B, 0, loop.chosen.token_B))
+        written = jax.tree.map(lambda whole, part: whole.at[:, loop.step].set(part), loop.written, now)
+        stopped_B = loop.stopped_B | jnp.isin(loop.chosen.token_B, jnp.array(stop_ids))
         at = L + loop.step
         places_M = jnp.arange(L + max_new_tokens)
         mask_B1M = (prompt_places_BM | ((places_M >= L) & (places_M <= at)))[:, None, :]
         position_B31 = jnp.broadcast_to((next_position_B + loop.step)[:, None, None], (B, 3, 1))
-        x_B1D = model.text.embed(loop.token_B[:, None], compute.dtype)
+        x_B1D = model.text.embed(loop.chosen.token_B[:, None], compute.dtype)
         hidden_B1D, cache = model.text.decode(x_B1D, position_B31, mask_B1M, loop.cache, at)
-        token_B = _choose(_logits(hidden_B1D, head_DV), keys_B, loop.step + 1, sampling)
-        return _Loop(loop.step + 1, token_B, stopped_B, tokens_BN, cache)
+        chosen = _choose(_logits(hidden_B1D, head_DV), keys_B, loop.step + 1, sampling, top_logprobs)
+        return _Loop(loop.step + 1, chosen, stopped_B, written, cache)
 
-    start = _Loop(jnp.zeros((), jnp.int32), token_B, lengths_B == 0, jnp.zeros((B, max_new_tokens), jnp.int32), cache)
+    empty = jax.tree.map(lambda part: jnp.zeros((B, max_new_tokens, *part.shape[1:]), part.dtype), chosen)
+    start = _Loop(jnp.zeros((), jnp.int32), chosen, lengths_B == 0, empty, cache)
     end = jax.lax.while_loop(unfinished, body, start)
-    is_stop_BN = jnp.isin(end.tokens_BN, jnp.array(stop_ids))
+    tokens_BN, *best = end.written
+    is_stop_BN = jnp.isin(tokens_BN, jnp.array(stop_ids))
     stopped_B = is_stop_BN.any(axis=1)
     new_B = jnp.where(stopped_B, jnp.argmax(is_stop_BN, axis=1) + 1, jnp.where(lengths_B == 0, 0, max_new_tokens))
-    return Generated(end.tokens_BN, new_B, stopped_B)
+    return Generated(tokens_BN, new_B, stopped_B, (best[0], best[1]))
 
 
 def _logits(hidden_B1D: Float[Array, "B 1 D"], head_DV: Float[Array, "D V"]) -> Float[Array, "B V"]:
     return jnp.einsum("BD,DV->BV", hidden_B1D[:, 0], head_DV, preferred_element_type=jnp.float32)
 
 
-def _choose(logits_BV: Array, keys_B: Array, step: int | Array, sampling: Sampling) -> Int[Array, "B"]:
+def _choose(logits_BV: Array, keys_B: Array, step: int | Array, sampling: Sampling, top_logprobs: int) -> _Chosen:
+    best = jax.lax.top_k(jax.nn.log_softmax(logits_BV), top_logprobs)
     if sampling.temperature == 0:
-        return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
-    scaled_BV = _keep_top_p(logits_BV / sampling.temperature, sampling.top_p)
-    step_keys_B = jax.vmap(lambda key: jax.random.fold_in(key, step))(keys_B)
-    return jax.vmap(jax.random.categorical)(step_keys_B, scaled_BV).astype(jnp.int32)
+        token_B = jnp.argmax(logits_BV, axis=-1)
+    else:
+        scaled_BV = _keep_top_p(logits_BV / sampling.temperature, sampling.top_p)
+        step_keys_B = jax.vmap(lambda key: jax.random.fold_in(key, step))(keys_B)
+        token_B = jax.vmap(jax.random.categorical)(step_keys_B, scaled_BV)
+    return _Chosen(token_B.astype(jnp.int32), best[1], best[0])
 
 
 def _keep_top_p(logits_BV: Array, top_p: float) -> Array:

@@ -1,0 +1,57 @@
+"""``octomed generate``: a model's answers to conversations."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from octomed_jax import progress, storage
+from octomed_jax.cli.options import Parser, finish
+from octomed_jax.inputs.conversation import read_conversations
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse the options and generate."""
+    parser = Parser(
+        "generate",
+        "Let a model write the assistant's next message of each conversation.\n\n"
+        'FILE is a list of conversations, each a list of {"role", "content"}; content is a string or a list of\n'
+        '{"type": "text", "text"} and {"type": "image", "image": a path beside FILE or a data URL}.',
+        "octomed generate --model=runs/demo/export --messages=messages.json --output=answers.json --top-logprobs=5",
+    )
+    parser.add_argument("--model", metavar="DIR", required=True, help="a Hugging Face folder of Qwen2.5-VL")
+    parser.add_argument("--messages", metavar="FILE", required=True, help="the conversations, JSON")
+    parser.add_argument("--output", metavar="FILE", required=True, help="the answers, JSON; replaced if it exists")
+    parser.add_argument("--max-new-tokens", metavar="N", type=int, default=512, help="budget of each (default 512)")
+    parser.add_argument(
+        "--temperature", metavar="T", type=float, default=0.0, help="0: the most likely token (default)"
+    )
+    parser.add_argument("--top-p", metavar="P", type=float, default=1.0, help="sample from this share (default 1)")
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the samples (default 0)")
+    parser.add_argument(
+        "--top-logprobs", metavar="K", type=int, default=0, help="tokens listed at each place (default 0)"
+    )
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the computation")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    options, overrides = parser.read(arguments)
+    if overrides:
+        parser.error("generate takes no config")
+    conversations = read_conversations(options.messages)
+    from octomed_jax.hf.chat import ChatModel
+
+    model = ChatModel(options.model, options.dtype)
+    with progress.bar("generate", len(conversations), "conversations") as bar:
+        replies = model.generate(
+            conversations,
+            Path(options.messages).parent,
+            max_new_tokens=options.max_new_tokens,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            seed=options.seed,
+            top_logprobs=options.top_logprobs,
+            advance=bar.advance,
+        )
+    storage.write_json(options.output, [dataclasses.asdict(reply) for reply in replies])
+    tokens = sum(len(reply.token_ids) for reply in replies)
+    cut = sum(reply.finish_reason == "length" for reply in replies)
+    summary = f"{len(replies)} answers, {tokens:,} new tokens, {cut} cut by the budget: {options.output}"
+    return finish(summary, {"output": options.output, "tokens": tokens, "cut": cut}, options.json)
