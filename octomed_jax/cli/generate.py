@@ -5,22 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from octomed_jax import progress, storage
-from octomed_jax.cli.options import Parser, finish
-from octomed_jax.inputs.conversation import read_conversations
+from octomed_jax.cli.conversations import ConversationParser
+from octomed_jax.cli.options import finish
 
 
 def run(arguments: Sequence[str]) -> int:
     """Parse the options and generate."""
-    parser = Parser(
+    parser = ConversationParser(
         "generate",
-        "Let a model write the assistant's next message of each conversation.\n\n"
-        'FILE is a list of conversations, each a list of {"role", "content"}; content is a string or a list of\n'
-        '{"type": "text", "text"} and {"type": "image", "image": a path beside FILE or a data URL}.',
+        "Let a model write the assistant's next message of each conversation.",
         "octomed generate --model=runs/demo/export --messages=messages.json --output=answers.json --top-logprobs=5",
     )
-    parser.add_argument("--model", metavar="DIR", required=True, help="a Hugging Face folder of Qwen2.5-VL")
-    parser.add_argument("--messages", metavar="FILE", required=True, help="the conversations, JSON")
-    parser.add_argument("--output", metavar="FILE", required=True, help="the answers, JSON; replaced if it exists")
     parser.add_argument("--max-new-tokens", metavar="N", type=int, default=512, help="budget of each (default 512)")
     parser.add_argument(
         "--temperature", metavar="T", type=float, default=0.0, help="0: the most likely token (default)"
@@ -30,12 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--top-logprobs", metavar="K", type=int, default=0, help="tokens listed at each place (default 0)"
     )
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the computation")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    options, overrides = parser.read(arguments)
-    if overrides:
-        parser.error("generate takes no config")
-    conversations = read_conversations(options.messages)
+    options, conversations = parser.read_conversations(arguments)
     from octomed_jax.hf.chat import ChatModel
 
     model = ChatModel(options.model, options.dtype)

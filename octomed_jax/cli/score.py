@@ -5,28 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from octomed_jax import progress, storage
-from octomed_jax.cli.options import Parser, finish
-from octomed_jax.inputs.conversation import read_conversations
+from octomed_jax.cli.conversations import ConversationParser
+from octomed_jax.cli.options import finish
 
 
 def run(arguments: Sequence[str]) -> int:
     """Parse the options and score."""
-    parser = Parser(
+    parser = ConversationParser(
         "score",
-        "Give the log-probabilities of the last, the assistant's, message of each conversation.\n\n"
-        'FILE is a list of conversations, each a list of {"role", "content"}; content is a string or a list of\n'
-        '{"type": "text", "text"} and {"type": "image", "image": a path beside FILE or a data URL}.',
+        "Give the log-probabilities of the last, the assistant's, message of each conversation.",
         "octomed score --model=runs/demo/export --messages=messages.json --output=scores.json",
     )
-    parser.add_argument("--model", metavar="DIR", required=True, help="a Hugging Face folder of Qwen2.5-VL")
-    parser.add_argument("--messages", metavar="FILE", required=True, help="the conversations, JSON")
-    parser.add_argument("--output", metavar="FILE", required=True, help="the scores, JSON; replaced if it exists")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the computation")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    options, overrides = parser.read(arguments)
-    if overrides:
-        parser.error("score takes no config")
-    conversations = read_conversations(options.messages)
+    options, conversations = parser.read_conversations(arguments)
     from octomed_jax.hf.chat import ChatModel
 
     model = ChatModel(options.model, options.dtype)
