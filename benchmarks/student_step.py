@@ -87,9 +87,9 @@ def ours(arguments: argparse.Namespace) -> dict:
     import optax
 
     from octomed_jax.hf.names import hub_tensors, parameters_from_hub
+    from octomed_jax.models.mesh import make_mesh, to_devices
     from octomed_jax.models.options import compute_of
     from octomed_jax.models.qwen2_5_vl.model import split_model
-    from octomed_jax.training.mesh import make_mesh, to_devices
     from octomed_jax.training.step import Student, initial_state, make_step
 
     config, examples, spec = prepare(arguments)

@@ -23,10 +23,10 @@ from octomed_jax.inputs.loader import Share, StepSource, batches
 from octomed_jax.inputs.plan import RowPlan, image_bucket
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
+from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import check_compute, compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
-from octomed_jax.training import mesh as meshes
 from octomed_jax.training.metrics import MetricsLog, read_metrics
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.step import Student, abstract_state, initial_state, make_step

@@ -16,11 +16,11 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from octomed_jax.models.compute import Compute
+from octomed_jax.models.mesh import parameter_shardings
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
 from octomed_jax.models.trained import Trained, joined
 from octomed_jax.models.trees import flatten_names, unflatten_names
-from octomed_jax.training.mesh import parameter_shardings
 
 # {"parameters": tree, "optimizer": Optax state of the trained ones, "step": int32}
 State = dict[str, Any]

@@ -9,10 +9,10 @@ from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.hf.export import newest_parameters
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.lora import LoRA, merge_lora
+from octomed_jax.models.mesh import make_mesh
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trained import Trained
 from octomed_jax.models.trees import flatten_names
-from octomed_jax.training.mesh import make_mesh
 from octomed_jax.training.step import Student, initial_state
 from tests.models.student import small_config
 

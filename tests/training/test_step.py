@@ -12,10 +12,10 @@ from octomed_jax.hf.names import hub_tensors, modern_name
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.lora import LoRA
+from octomed_jax.models.mesh import make_mesh, to_devices
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trained import Trained
 from octomed_jax.models.trees import flatten_names
-from octomed_jax.training.mesh import make_mesh, to_devices
 from octomed_jax.training.optimizer import make_optimizer
 from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
 from tests.models.student import SPEC, example, small_config

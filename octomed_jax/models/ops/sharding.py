@@ -1,6 +1,6 @@
 """Where activations and weights lie while they are used: rows spread over devices, weights of one layer gathered.
 
-Parameters rest in pieces (training/mesh.py). Said here once a layer, the compiler gathers one layer's weights at a
+Parameters rest in pieces (models/mesh.py). Said here once a layer, the compiler gathers one layer's weights at a
 time and scatters their gradients, and never moves activations instead. Without a mesh these are the identity.
 """
 
