@@ -86,7 +86,7 @@ def ours(arguments: argparse.Namespace) -> dict:
     import jax
     import optax
 
-    from octomed_jax.hf.names import hub_tensors, parameters_from_hub
+    from octomed_jax.hf.names import hub_tensors
     from octomed_jax.models.mesh import make_mesh, to_devices
     from octomed_jax.models.options import compute_of
     from octomed_jax.models.qwen2_5_vl.model import split_model
@@ -99,10 +99,16 @@ def ours(arguments: argparse.Namespace) -> dict:
     optimizer = optax.adamw(1e-5, mu_dtype=arguments.moments)
     mesh = make_mesh({"data": 1, "fsdp": -1})
     _, abstract = split_model(config)
-    shapes = {tensor.name: tensor.shape for tensor in hub_tensors(config, abstract)}
-    parameters = parameters_from_hub(config, abstract, lambda name: weights(name, shapes[name]))
-    state = initial_state(student, optimizer, mesh, 0, parameters)
-    del parameters
+    tensors = {(tensor.ours, tensor.layer): tensor for tensor in hub_tensors(config, abstract)}
+
+    class Made:
+        """Weights that are made when they are read."""
+
+        def read(self, name, layer=None, index=...):
+            tensor = tensors[name, layer]
+            return tensor.to_ours(weights(tensor.name, tensor.shape))[index]
+
+    state = initial_state(student, optimizer, mesh, 0, Made())
 
     rows_of, batches = packed(arguments, examples, spec)
     batches = {name: to_devices(mesh, batch) for name, batch in batches.items()}

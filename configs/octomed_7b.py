@@ -39,5 +39,5 @@ def get_config() -> ConfigDict:
     )
     config.checkpoint.every = 500
     config.eval.update({"temperature": 0.6, "top_p": 0.95, "seeds": 5, "max_new_tokens": 8192})
-    config.export.dtype = "bfloat16"
+    config.export.update({"dtype": "bfloat16", "verify": ("structure", "roundtrip")})
     return config

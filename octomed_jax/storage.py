@@ -238,8 +238,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def staged_folder(folder: PathLike) -> Iterator[epath.Path]:
+def staged_folder(folder: PathLike, request: str | None = None) -> Iterator[epath.Path]:
     """Yield an empty folder beside ``folder`` that takes its place when the block ends without an error.
+
+    Args:
+        folder: the final place.
+        request: name of the work. With it, what was done before a kill, or before an error that another try may not
+            meet, is kept, and the next block of the same request finds it in its folder.
 
     Raises:
         UserError: ``folder`` exists and is not empty (nothing is overwritten).
@@ -248,18 +253,23 @@ def staged_folder(folder: PathLike) -> Iterator[epath.Path]:
     if final.exists() and any(final.iterdir()):
         raise UserError(f"{final} already exists and is not empty; remove it or choose another folder")
     staging = final.parent / f".{final.name}.partial"
+    mark = staging / ".request"
     try:
-        if staging.exists():
+        if staging.exists() and not (request and mark.exists() and mark.read_text() == request):
             staging.rmtree()
-        staging.mkdir(parents=True)
+        staging.mkdir(parents=True, exist_ok=True)
+        if request:
+            mark.write_text(request)
         yield staging
+        mark.unlink(missing_ok=True)
         if final.exists():
             final.rmdir()
         staging.rename(final)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            if staging.exists():
-                staging.rmtree()
+        if not request or isinstance(error, (UserError, StopAndLook)):
+            with contextlib.suppress(OSError):
+                if staging.exists():
+                    staging.rmtree()
         if isinstance(error, OSError):
             raise explain_os_error(error, final) from error
         raise

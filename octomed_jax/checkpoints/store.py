@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
+from octomed_jax.checkpoints.parameters import save_arguments
 from octomed_jax.errors import UserError
 
 
@@ -27,7 +26,8 @@ class CheckpointStore:
 
     def save(self, step: int, state: Any, plan: str) -> None:
         """Begin to save; returns before the bytes are on disk."""
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), plan=ocp.args.JsonSave({"plan": plan}))
+        arrays = ocp.args.StandardSave(state, save_args=save_arguments(state))
+        items = ocp.args.Composite(state=arrays, plan=ocp.args.JsonSave({"plan": plan}))
         self._manager.save(step, args=items)
 
     def restore(self, step: int, abstract: Any, plan: str | None) -> Any:
@@ -45,18 +45,6 @@ class CheckpointStore:
                 "choose another --workdir"
             )
         return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))).state
-
-    def restore_parameters(self, step: int) -> dict[str, Any]:
-        """Return the parameters saved at ``step`` as host arrays, whatever mesh they were saved from."""
-        path = self.folder.resolve() / str(step) / "state"
-        with ocp.StandardCheckpointer() as checkpointer:
-            shapes = checkpointer.metadata(path).item_metadata
-            cpu = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            abstract = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cpu), dict(shapes)
-            )
-            state = checkpointer.restore(path, abstract)
-        return jax.tree.map(np.asarray, state["parameters"])
 
     def close(self) -> None:
         """Wait until everything is on disk."""

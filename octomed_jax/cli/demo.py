@@ -82,9 +82,11 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         return train(config, folder / "shards", folder / "train")
 
     def export() -> object:
-        from octomed_jax.hf.export import export
+        from octomed_jax.hf.export import Settings, export
 
-        return export(config, folder / "train", folder / "shards" / "student", folder / "export")
+        if "transformers" not in config.export.verify:
+            say("export: torch is not installed, so the logits are not compared with transformers")
+        return export(folder / "train", folder / "export", Settings(**plain(config.export)))
 
     def evaluate(name: str) -> Callable[[], object]:
         def work() -> object:
@@ -145,8 +147,10 @@ def run_stages(config: ConfigDict, folder: Path) -> None:
         if left:
             _add_timing(folder / "timing" / f"{name}.json", time.perf_counter() - start, memory.peak_mb)
     from octomed_jax.evaluation.report import write_report
+    from octomed_jax.hf.export import Settings, export
 
     say(f"[{len(plan) + 1}/{len(plan) + 1}] report")
+    export(folder / "train", folder / "export", Settings(**plain(config.export)), metrics=folder / "eval" / "after")
     write_report(folder)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ VERBS = {
     "shard": "write training shards and their index",
     "train": "train the student",
     "eval": "measure a checkpoint on held-out benchmarks",
+    "import": "read a published model into a checkpoint",
     "export": "write a checkpoint as a Hugging Face folder",
     "generate": "let a model answer conversations",
     "score": "give log-probabilities of the assistant's messages",
@@ -54,7 +56,8 @@ def main(argv: Sequence[str]) -> int:
         verb = arguments[0]
         if verb not in VERBS:
             raise UserError(f"unknown verb {verb!r}{did_you_mean(verb, list(VERBS))}; `octomed --help` lists them")
-        return importlib.import_module(f"octomed_jax.cli.{verb}").run(arguments[1:]) or 0
+        module = f"{verb}_" if keyword.iskeyword(verb) else verb
+        return importlib.import_module(f"octomed_jax.cli.{module}").run(arguments[1:]) or 0
     except (UserError, TryAgain, StopAndLook) as error:
         if debug:
             raise

@@ -1,5 +1,6 @@
 """``octomed shard``: accepted traces become training shards with their index."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from octomed_jax import prompts, schema, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
-from octomed_jax.hf.student import student_identity, write_student
+from octomed_jax.hf.base import student_identity
+from octomed_jax.hf.student import write_student
 from octomed_jax.inputs.render import INDEX, render_index, write_index
 from octomed_jax.inputs.template import SYSTEM_LINE
 from octomed_jax.progress import bar, say
@@ -82,6 +84,7 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
             files=storage.hash_files(folder),
             licences=given.licences,
             access=given.access,
+            extra={"sources": _sources(chosen)},
         )
         storage.write_manifest(folder, manifest)
     say(f"shard: mean {counts['tokens'] / counts['examples']:.0f} tokens an example, longest {counts['longest']}")
@@ -92,6 +95,13 @@ def _chosen(path: Path, per_question: int) -> Iterator[schema.Record]:
     """Yield records with at most ``per_question`` of their accepted responses, the first ones."""
     for record in iterate_records(path):
         yield schema.Record(record.question, record.responses[:per_question])
+
+
+def _sources(records: Sequence[schema.Record]) -> dict[str, dict[str, int]]:
+    """Return how many questions and accepted responses came of each source."""
+    questions = Counter(record.question.source for record in records)
+    responses = Counter(record.question.source for record in records for _ in record.responses)
+    return {source: {"questions": questions[source], "responses": responses[source]} for source in sorted(questions)}
 
 
 def _texts(records: Sequence[schema.Record], answer_format: str) -> Iterator[str]:

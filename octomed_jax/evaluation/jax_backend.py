@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from octomed_jax.errors import UserError
-from octomed_jax.hf.load import has_weights, load_parameters
+from octomed_jax.hf.weights import has_weights, load_parameters
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.models.mesh import one_device
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.generate import Sampling, generate
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
@@ -53,7 +54,7 @@ class JaxBackend:
         config = read_config(folder)
         self._graph, _ = split_model(config)
         if random_seed is None:
-            self._parameters = jax.device_put(load_parameters(weights)[1])
+            self._parameters = load_parameters(weights, one_device())[1]
         else:
             self._parameters = jax.jit(lambda: initial_parameters(config, random_seed))()
         self._builder = example_builder(folder, answer_format)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,7 +106,7 @@ def read_run(folder: PathLike) -> Run:
         sources=dict(sorted(zip(*(heldout[name].to_pylist() for name in ("benchmark", "source")), strict=True))),
         timing=_timing(run / "timing"),
         card=_text(run / "questions" / "card.md"),
-        max_logit_diff=_max_logit_diff(run / "export", manifests["export"]),
+        max_logit_diff=_max_logit_diff(run / "export" / "provenance.json"),
     )
 
 
@@ -200,8 +199,6 @@ def _text(path: epath.Path) -> str:
         raise _damaged(path) from error
 
 
-def _max_logit_diff(folder: epath.Path, manifest: Manifest) -> float | None:
-    value = manifest.extra.get("max_logit_diff")
-    if value is None and (folder / "provenance.json").exists():
-        value = read_json(folder / "provenance.json").get("max_logit_diff")
-    return float(value) if value is not None and math.isfinite(value) else None
+def _max_logit_diff(provenance: epath.Path) -> float | None:
+    figures = read_json(provenance)["figures"]
+    return float(figures["transformers"]["max_logit_diff"]) if "transformers" in figures else None

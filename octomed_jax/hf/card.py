@@ -1,29 +1,149 @@
-"""The model card of an export."""
+"""The model card of an export: where it comes from, what it was trained on, what was measured, what it is not for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from octomed_jax.storage import Manifest
+import yaml
+
+from octomed_jax.hf.checkpoint import Checkpoint
+from octomed_jax.storage import Manifest, fingerprint
+
+LIMITS = """## Limits
+
+**Not for clinical use.** It is a research model: it states wrong things fluently, with a confident chain of thought.
+Its training answers were checked in their final line only, so the reasoning above it may be wrong where the answer is
+right. It knows the image kinds, languages and question forms of its training data; elsewhere nothing was measured.
+Benchmark accuracy says nothing of safety on patients."""
 
 
-def model_card(trained: Manifest, figures: Mapping[str, Any]) -> str:
-    """Return README.md of an exported folder."""
-    train = trained.config["train"]
-    difference = figures.get("max_logit_diff")
-    checked = "not compared with transformers" if difference is None else f"equal to transformers to {difference:.1e}"
-    return f"""---
-license: apache-2.0
-library_name: transformers
-pipeline_tag: image-text-to-text
-tags: [medical, qwen2_5_vl, octomed_jax]
----
+def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics: Mapping | None) -> str:
+    """Return README.md of an exported folder.
 
-# A student of the OctoMed recipe
+    Args:
+        source: what was exported.
+        manifest: of the export.
+        figures: of its verification, by level.
+        metrics: results of ``octomed eval run``, None where nothing was measured.
+    """
+    parts = [
+        f"---\n{yaml.safe_dump(_front_matter(source, manifest), sort_keys=False)}---",
+        f"# {_title(source)}",
+        _origin(source, manifest),
+        _recipe(source),
+        _data(source),
+        _measured(metrics),
+        _checks(figures),
+        LIMITS,
+        "`provenance.json` names every file by SHA-256, the settings of the run, its data and the code's commit.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
-Trained with octomed_jax for {trained.counts["steps"]} steps on {trained.counts.get("examples", "?")} accepted traces
-(batch of {train["examples_per_step"]} examples, peak learning rate {train["peak_learning_rate"]}, {train["schedule"]}).
-Exported in the published layout of Qwen2.5-VL; logits {checked}.
 
-**Not for clinical use.** It was trained on answers that were checked only in their final line. Its data, their
-licences and access classes are named by the manifest hashes in `provenance.json`.
-"""
+def _front_matter(source: Checkpoint, manifest: Manifest) -> dict[str, Any]:
+    licence = source.base.get("licence") or {"license": "other" if source.base else "apache-2.0"}
+    fields = {
+        **licence,
+        "library_name": "peft" if manifest.config["adapter"] else "transformers",
+        "pipeline_tag": "image-text-to-text",
+        "tags": ["medical", "qwen2_5_vl", "octomed_jax"],
+        "language": ["en"],
+    }
+    if source.base and "/" in source.base["model"]:
+        fields["base_model"] = source.base["model"]
+    return fields
+
+
+def _title(source: Checkpoint) -> str:
+    if not source.run:
+        return source.base["model"]
+    return (
+        f"{source.base['model']}, trained by the OctoMed recipe" if source.base else "A student of the OctoMed recipe"
+    )
+
+
+def _origin(source: Checkpoint, manifest: Manifest) -> str:
+    counts = manifest.counts
+    base = f"`{source.base['model']}`" if source.base else "random weights"
+    if source.base.get("revision"):
+        base += f" (revision `{source.base['revision']}`)"
+    what = "LoRA adapters for PEFT, beside" if manifest.config["adapter"] else "Weights in the published layout of"
+    licence = ", ".join(source.base.get("licence", {}).values()) or "not stated by its folder"
+    return (
+        f"{what} Qwen2.5-VL: {counts['parameters']:,} parameters in {manifest.config['dtype']}, {counts['files']} "
+        f"file(s). Written by octomed_jax {manifest.code_version} (commit `{manifest.code_commit}`).\n\n"
+        f"Base model: {base}." + (f" Its licence: {licence}." if source.base else "")
+    )
+
+
+def _recipe(source: Checkpoint) -> str:
+    if not source.run:
+        return "## Recipe\n\nNone: imported and written again, not trained."
+    train = source.run["train"]
+    trained = ", ".join(train["trained"]) or "adapters only"
+    lines = [
+        f"Supervised fine-tuning, step {source.request['step']:,} of {train['steps']:,}; "
+        f"{train['examples_per_step']} examples a step.",
+        f"AdamW, {train['schedule']} schedule, peak learning rate {train['peak_learning_rate']}, "
+        f"{train['warmup_steps']} warm-up steps, weight decay {train['weight_decay']}, "
+        f"gradients clipped at {train['clip_norm']}.",
+        f"Computed in {train['dtype']}; trained: {trained}"
+        + (f"; LoRA rank {source.lora.rank}, alpha {source.lora.alpha}." if source.lora else "."),
+        f"Rows of {train['tokens_per_row']} tokens; answers in the `{source.run['answer_format']}` format; seed "
+        f"{source.run['seed']}.",
+    ]
+    return "## Recipe\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _data(source: Checkpoint) -> str:
+    if not source.data:
+        return ""
+    counts, sources = source.data["counts"], source.data["extra"].get("sources", {})
+    lines = [
+        f"{counts['examples']:,} accepted responses to {counts['records']:,} questions, {counts['images']:,} images. "
+        f"Data manifest: `{_identity(source.data)}`. Access class: **{source.data['access']}**. Licences of "
+        f"the sources: {', '.join(source.data['licences']) or 'not stated'}."
+    ]
+    if source.data["access"] != "open":
+        lines.append("It was trained on credentialed data, whose terms of use bind whoever uses or shares the model.")
+    if sources:
+        rows = [f"| {name} | {one['questions']:,} | {one['responses']:,} |" for name, one in sources.items()]
+        lines.append("\n".join(["| source | questions | responses |", "| --- | ---: | ---: |", *rows]))
+    return "## Data\n\n" + "\n\n".join(lines)
+
+
+def _identity(manifest: Mapping[str, Any]) -> str:
+    return fingerprint({name: value for name, value in manifest.items() if name != "code_commit"})
+
+
+def _measured(metrics: Mapping | None) -> str:
+    if not metrics:
+        return "## Measured\n\nNothing was measured when this card was written."
+    rows = []
+    for name, one in sorted(metrics["benchmarks"].items()):
+        low, high = one["wilson"]
+        rows.append(
+            f"| {name} | {one['n']} | {one['accuracy']:.1%} | {low:.1%} to {high:.1%} | {one['baseline']:.1%} | "
+            f"{one['unparsed']} |"
+        )
+    head = ["| benchmark | questions | accuracy | 95 % interval (Wilson) | best constant answer | unparsed |"]
+    return "\n".join(["## Measured", "", *head, "| --- | ---: | ---: | ---: | ---: | ---: |", *rows])
+
+
+def _checks(figures: Mapping) -> str:
+    lines = list(_check_lines(figures))
+    return "## Checked\n\n" + ("\n".join(f"- {line}" for line in lines) if lines else "Not checked.")
+
+
+def _check_lines(figures: Mapping) -> Iterator[str]:
+    if one := figures.get("structure"):
+        yield f"structure: {one['tensors']} tensors, names, shapes and dtypes as the base's"
+    if one := figures.get("roundtrip"):
+        yield f"roundtrip: {one['parameters']:,} parameters read back as they were, bit for bit"
+    if one := figures.get("transformers"):
+        yield (
+            f"transformers {one['transformers']}: logits equal to {one['max_logit_diff']:.1e} in {one['dtype']}, on "
+            f"{one['prompts']} prompts of up to {one['prompt_tokens']} tokens"
+        )
+    if one := figures.get("vllm"):
+        difference = f"{one['max_logprob_diff']:.1e}"
+        yield f"vLLM {one['vllm']}: log-probabilities equal to {difference} on {one['prompts']} prompts"

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.hf.load import load_parameters
+from octomed_jax.hf.weights import load_parameters
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.conversation import Messages, answer_text, chat_template, encode_messages, images_of
 from octomed_jax.inputs.examples import Example, ImagePatches, image_patches
@@ -21,6 +21,7 @@ from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.compute import Compute
+from octomed_jax.models.mesh import one_device
 from octomed_jax.models.options import DTYPES
 from octomed_jax.models.qwen2_5_vl.generate import Generated, Sampling, generate
 from octomed_jax.models.qwen2_5_vl.model import split_model
@@ -82,9 +83,8 @@ class ChatModel:
         start_jax()
         self._tokenizer, self._template = load_tokenizer(folder), chat_template(folder)
         self._spec = read_patch_spec(folder)
-        self._config, parameters = load_parameters(Path(folder))
+        self._config, self._parameters = load_parameters(Path(folder), one_device(), DTYPES[dtype])
         self._graph, _ = split_model(self._config)
-        self._parameters = jax.device_put(parameters)
         self._compute = Compute(DTYPES[dtype])
 
     def score(

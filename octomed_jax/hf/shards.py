@@ -1,8 +1,10 @@
 """Weights as safetensors files of a bounded size, planned from the names and shapes before a weight is read."""
 
 import dataclasses
+import hashlib
 import math
-import shutil
+import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,9 +13,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from octomed_jax import progress, storage
-from octomed_jax.errors import UserError
-from octomed_jax.hf.load import INDEX_NAME, SINGLE_NAME
 from octomed_jax.hf.names import HubTensor
+from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(jnp.bfloat16)}
 
@@ -50,10 +51,28 @@ def plan_shards(tensors: Iterable[HubTensor], dtype: np.dtype, most: int) -> lis
     ]
 
 
+def shards_of_index(path: Path, tensors: Iterable[HubTensor], dtype: np.dtype) -> list[Shard] | None:
+    """Return the files of an index, None where there is none, or where it names other tensors or odd files."""
+    if not path.is_file():
+        return None
+    weight_map, wanted = storage.read_json(path)["weight_map"], list(tensors)
+    if weight_map.keys() != {tensor.name for tensor in wanted}:
+        return None
+    if not all(re.fullmatch(r"[\w-]+(\.[\w-]+)*\.safetensors", name) for name in weight_map.values()):
+        return None
+    groups: dict[str, list[HubTensor]] = {name: [] for name in sorted(set(weight_map.values()))}
+    for tensor in wanted:
+        groups[weight_map[tensor.name]].append(tensor)
+    return [Shard(name, tuple(group), sum(_bytes(tensor, dtype) for tensor in group)) for name, group in groups.items()]
+
+
 def write_shards(
     folder: Path, shards: list[Shard], dtype: np.dtype, read: Callable[[HubTensor], np.ndarray]
-) -> dict[str, int]:
+) -> dict[str, str]:
     """Write the files one after the other, and the index where there are several.
+
+    A file gets its name when its bytes are on disk, and its hash beside it: one that is there from an earlier,
+    interrupted call is not written again. At most one file's tensors and one tensor more are held.
 
     Args:
         folder: exists.
@@ -62,28 +81,37 @@ def write_shards(
         read: returns a tensor in the published shape; called once for each, when its file is written.
 
     Returns:
-        the numbers of tensors, parameters, files and bytes.
-
-    Raises:
-        UserError: the disk has no room for all of them; nothing is written.
+        the SHA-256 of each file.
     """
-    total = sum(shard.size for shard in shards)
-    if (free := shutil.disk_usage(folder).free) < total:
-        raise UserError(f"the weights take {total / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free")
+    hashes: dict[str, str] = {}
     with progress.bar("export", sum(len(shard.tensors) for shard in shards), "tensors") as bar:
         for shard in shards:
-            arrays = {tensor.name: np.ascontiguousarray(read(tensor).astype(dtype)) for tensor in shard.tensors}
-            save_file(arrays, folder / shard.name, metadata={"format": "pt"})
+            mark = folder / f".{shard.name}.sha256"
+            if not ((folder / shard.name).is_file() and mark.is_file()):
+                storage.write_text(mark, _write(folder / shard.name, shard, dtype, read))
+            hashes[shard.name] = mark.read_text()
             bar.advance(len(shard.tensors))
+    for shard in shards:
+        (folder / f".{shard.name}.sha256").unlink()
     if len(shards) > 1:
+        total = sum(shard.size for shard in shards)
         weight_map = {tensor.name: shard.name for shard in shards for tensor in shard.tensors}
         storage.write_json(folder / INDEX_NAME, {"metadata": {"total_size": total}, "weight_map": weight_map})
-    return {
-        "tensors": sum(len(shard.tensors) for shard in shards),
-        "parameters": total // dtype.itemsize,
-        "files": len(shards),
-        "bytes": total,
-    }
+        hashes[INDEX_NAME] = storage.sha256_file(folder / INDEX_NAME)
+    return hashes
+
+
+def _write(path: Path, shard: Shard, dtype: np.dtype, read: Callable[[HubTensor], np.ndarray]) -> str:
+    """Write one file whole or not at all; return its SHA-256."""
+    partial = path.with_name(f".{path.name}.partial")
+    arrays = {tensor.name: np.ascontiguousarray(read(tensor).astype(dtype, copy=False)) for tensor in shard.tensors}
+    save_file(arrays, partial, metadata={"format": "pt"})
+    del arrays
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    partial.rename(path)
+    return digest
 
 
 def _bytes(tensor: HubTensor, dtype: np.dtype) -> int:

@@ -4,7 +4,6 @@ A run from random weights starts from such a folder; a run from a published chec
 """
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,38 +11,12 @@ from typing import Any
 from ml_collections import ConfigDict
 from tokenizers import Tokenizer
 
-from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
+from octomed_jax.hf.base import base_folder, copy_base, side_folder
 from octomed_jax.images.patches import IMAGE_MEAN, IMAGE_STD
 from octomed_jax.inputs.template import CHAT_TEMPLATE
 from octomed_jax.inputs.tokenizer import SPECIAL_TOKENS, chat_tokenizer, train_tokenizer
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig, read_config, to_fields
-from octomed_jax.storage import fingerprint, sha256_file
-
-# What travels with a model from import to export, where the folder has it; weights apart.
-SIDE_FILES = (
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.json",
-    "chat_template.jinja",
-)
-
-
-def copy_side_files(source: Path, target: Path) -> list[str]:
-    """Copy tokenizer, processor and config files byte for byte; return their names."""
-    target.mkdir(parents=True, exist_ok=True)
-    names = [name for name in SIDE_FILES if (source / name).is_file()]
-    for name in names:
-        shutil.copyfile(source / name, target / name)
-    return names
 
 
 def write_student(folder: Path, config: ConfigDict, texts: Iterable[str], pixels: ConfigDict) -> Qwen25VLConfig:
@@ -56,7 +29,7 @@ def write_student(folder: Path, config: ConfigDict, texts: Iterable[str], pixels
         pixels: ``min_pixels`` and ``max_pixels``.
     """
     if config.base:
-        copy_side_files(base_folder(config), folder)
+        copy_base(side_folder(base_folder(config)), folder)
         _limit_pixels(folder / "preprocessor_config.json", pixels)
         return read_config(folder)
     tokenizer = train_tokenizer(texts, config.vocab_size)
@@ -81,29 +54,6 @@ def write_student(folder: Path, config: ConfigDict, texts: Iterable[str], pixels
         (folder / name).write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     return model_config
-
-
-def base_folder(config: ConfigDict) -> Path:
-    """Return the folder of ``student.base``, where the weights lie.
-
-    Raises:
-        UserError: there is no such folder.
-    """
-    base = Path(config.base)
-    if not base.is_dir():
-        raise UserError(f"student.base={config.base!r} is no folder; give a downloaded Hugging Face folder")
-    return base
-
-
-def student_identity(config: ConfigDict) -> dict[str, Any]:
-    """Return what a student depends on: its sizes, or the files of its base (by name, size and, but weights, hash)."""
-    if not config.base:
-        return plain(config)
-    files = sorted(path for path in base_folder(config).iterdir() if path.is_file() and not path.name.startswith("."))
-    described = [
-        [path.name, path.stat().st_size, "" if path.suffix == ".safetensors" else sha256_file(path)] for path in files
-    ]
-    return {"base": fingerprint(described)}
 
 
 def _limit_pixels(path: Path, pixels: ConfigDict) -> None:

@@ -1,123 +1,167 @@
-"""Checks of an exported folder: is it what was meant, and does transformers read the same model out of it?"""
+"""Checks of an exported folder, each a level: is it what was meant, and do others read the same model out of it?"""
 
 import importlib.util
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from PIL import Image
+import psutil
+from safetensors import safe_open
 
-from octomed_jax.errors import StopAndLook
-from octomed_jax.hf.load import load_parameters, tensor_files
-from octomed_jax.inputs.examples import Example, image_patches
-from octomed_jax.inputs.positions import mrope_positions
-from octomed_jax.inputs.render import example_builder, read_patch_spec
-from octomed_jax.inputs.rows import Bucket, assemble
-from octomed_jax.inputs.template import encode_chat
-from octomed_jax.models.compute import Compute
-from octomed_jax.models.qwen2_5_vl.model import split_model
-from octomed_jax.models.trees import flatten_names
+from octomed_jax import progress, storage
+from octomed_jax.errors import StopAndLook, UserError, did_you_mean
+from octomed_jax.hf.adapter import CONFIG, WEIGHTS, adapter_tensors
+from octomed_jax.hf.base import SIDE_FILES
+from octomed_jax.hf.checkpoint import Checkpoint
+from octomed_jax.hf.shards import DTYPES
+from octomed_jax.hf.weights import INDEX_NAME, HubWeights, tensor_files
 
-PROMPT_TOKENS = 500  # short prompts do not show mistakes of rotary positions
-
-
-def verify_structure(folder: Path, parameters: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
-    """Read the folder back and compare every parameter, rounded to the folder's dtype, bit for bit.
-
-    Raises:
-        StopAndLook: something differs.
-    """
-    _, restored = load_parameters(folder)
-    ours, back = flatten_names(parameters), flatten_names(restored)
-    wrong = [name for name in ours if not np.array_equal(np.asarray(ours[name]).astype(dtype), back[name])]
-    if wrong:
-        raise StopAndLook(f"read back from {folder}, {wrong[0]} differs ({len(wrong)} parameters in all)")
-    return {"tensors": len(tensor_files(folder))}
+LEVELS = ("structure", "roundtrip", "transformers", "vllm")
+DTYPE_FIELDS = {"dtype", "torch_dtype"}
+ROOM = 1.15  # memory that a model takes while it is loaded, for each byte of its weights
 
 
-def verify_transformers(folder: Path) -> dict[str, Any] | None:
-    """Load the folder with transformers and compare logits on a long prompt with two images.
-
-    Returns:
-        transformers' version, the largest difference of a logit and the prompt's length; None without torch.
+def check_levels(settings: Any, source: Checkpoint) -> None:
+    """Refuse levels that cannot be run, before anything is written.
 
     Raises:
-        StopAndLook: transformers finds missing or unexpected keys.
+        UserError: an unknown level, or one that lacks its package, its command or the memory for it.
     """
-    if importlib.util.find_spec("torch") is None:
-        return None
-    import torch
-    import transformers
-
-    # Both in float64: the rounding of float32, as large as the bound of 1e-4 on a trained student, hides a mistake.
-    model, loading = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float64, output_loading_info=True, local_files_only=True
-    )
-    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if loading[kind]:
-            raise StopAndLook(f"transformers finds {kind.replace('_', ' ')} in {folder}: {sorted(loading[kind])[:3]}")
-    example = probe_example(folder)
-    ids = torch.from_numpy(example.token_ids[None].astype(np.int64))
-    merge = read_patch_spec(folder).merge_size
-    grids = [(1, rows * merge, columns * merge) for rows, columns in (image.layout.grid for image in example.images)]
-    extra = {}
-    if "mm_token_type_ids" in model.forward.__code__.co_varnames or transformers.__version__ >= "5":
-        extra["mm_token_type_ids"] = (ids == example.image_token_id).int()
-    with torch.no_grad():
-        theirs = (
-            model.eval()(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                pixel_values=torch.from_numpy(np.concatenate([image.patches for image in example.images])).double(),
-                image_grid_thw=torch.tensor(grids),
-                **extra,
+    for level in settings.verify:
+        if level not in LEVELS:
+            raise UserError(
+                f"verify knows no level {level!r}{did_you_mean(level, LEVELS)}; one of: {', '.join(LEVELS)}"
             )
-            .logits[0]
-            .numpy()
-        )
-    ours = our_logits(folder, example)
-    return {
-        "transformers": transformers.__version__,
-        "max_logit_diff": float(np.abs(theirs - ours).max()),
-        "prompt_tokens": len(example.token_ids),
-    }
+    if settings.adapter and (beyond := [level for level in settings.verify if level in LEVELS[2:]]):
+        raise UserError(f"adapters are not verified at level {beyond[0]!r}; export once without --adapter for that")
+    if "transformers" in settings.verify:
+        if importlib.util.find_spec("torch") is None:
+            raise UserError("verify level 'transformers' needs torch: pip install octomed-jax[parity], or leave it out")
+        verification_dtype(source)
+    if "vllm" in settings.verify and shutil.which(settings.vllm) is None:
+        raise UserError(f"verify level 'vllm' needs the vLLM command {settings.vllm!r}; give its path with --vllm")
 
 
-def probe_example(folder: Path) -> Example:
-    """Return a prompt of at least 500 tokens with two images of different sizes, the same for every folder."""
-    builder = example_builder(folder, "boxed")
-    rng = np.random.default_rng(0)
-    images = []
-    for height, width in ((140, 196), (112, 84)):
-        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
-        images.append(image_patches(Image.fromarray(pixels), builder.spec))
-    grids = [image.layout.grid for image in images]
-    cells = [rows * columns for rows, columns in grids]
-    text, words = "", 0
-    while True:
-        chat = encode_chat(builder.tokenizer, text, cells)
-        if len(chat.token_ids) >= PROMPT_TOKENS:
-            break
-        words += 20
-        text = " ".join(f"finding {number} of the study" for number in range(words))
-    image_token_id = builder.tokenizer.ids["<|image_pad|>"]
-    positions = mrope_positions(chat.token_ids, image_token_id, grids)
-    return Example(chat.token_ids, chat.loss_weights, positions, tuple(images), image_token_id)
+def verify(levels: tuple[str, ...], folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any]:
+    """Run levels, say their figures and return them.
+
+    Raises:
+        StopAndLook: one failed.
+    """
+    figures: dict[str, Any] = {}
+    for level in levels:
+        figures[level] = result = _RUN[level](folder, source, settings)
+        progress.say(f"export: {level} verified: " + ", ".join(f"{name} {_short(one)}" for name, one in result.items()))
+    return figures
 
 
-def our_logits(folder: Path, example: Example) -> np.ndarray:
-    """Return this project's logits of one example, computed in float64. [L, V]"""
-    config, parameters = load_parameters(folder)
-    graph, _ = split_model(config)
-    builder = example_builder(folder, "boxed")
-    slot_cells = builder.spec.slot_cells
-    bucket = Bucket("probe", len(example.token_ids), -(-example.cells // slot_cells) * slot_cells)
-    batch = assemble([[example]], 1, bucket, builder.spec)
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        compute = Compute(dtype=jnp.float64)
-        compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, compute))
-        return np.asarray(compiled(parameters, batch)[0])
+def verification_dtype(source: Checkpoint) -> str:
+    """Return the precision of the comparison with transformers: float64 where the model fits the memory, or float32.
+
+    In float64 the rounding of a trained student, as large as the bound, hides no mistake.
+
+    Raises:
+        UserError: it fits in neither.
+    """
+    parameters = sum(int(np.prod(tensor.shape)) for tensor in source.tensors())
+    free = psutil.virtual_memory().available
+    for dtype, size in (("float64", 8), ("float32", 4)):
+        if parameters * size * ROOM < free:
+            return dtype
+    raise UserError(
+        f"verify level 'transformers' needs {parameters * 4 * ROOM / 1e9:.0f} GB of memory, {free / 1e9:.0f} GB are "
+        "free; leave it out here and run the same export with it on a larger machine"
+    )
+
+
+def _structure(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any]:
+    """Names, shapes, dtypes, index, side files and config are those of the student."""
+    if settings.adapter:
+        with safe_open(folder / WEIGHTS, framework="numpy", backend="pread") as file:
+            _expect(set(file.keys()) == {name for name, _ in adapter_tensors(source)}, folder, "holds other adapters")
+        _expect((folder / CONFIG).is_file(), folder, f"lacks {CONFIG}")
+        return {"tensors": sum(1 for _ in adapter_tensors(source))}
+    try:
+        weights = HubWeights(folder)
+    except UserError as error:
+        raise StopAndLook(str(error)) from error
+    files = tensor_files(folder)
+    wanted = [tensor.name for tensor in source.tensors()]
+    _expect(set(files) == set(wanted), folder, "has other tensors than the published layout")
+    _expect(set(weights.dtypes.values()) == {DTYPES[settings.dtype]}, folder, f"is not {settings.dtype} throughout")
+    for path in sorted(set(files.values())):
+        with safe_open(path, framework="numpy", backend="pread") as file:
+            _expect(file.metadata() == {"format": "pt"}, folder, f"lacks 'format: pt' in {path.name}")
+    if (folder / INDEX_NAME).is_file():
+        total = sum(leaf.size for leaf in weights.shapes.values()) * DTYPES[settings.dtype].itemsize
+        stated = storage.read_json(folder / INDEX_NAME)["metadata"].get("total_size")
+        _expect(stated == total, folder, f"has an index with total_size {stated}, not {total}")
+    sides = [name for name in SIDE_FILES if name != "config.json" and (source.student / name).is_file()]
+    for name in {"chat_template.jinja", "chat_template.json", *sides}:
+        _expect((folder / name).is_file(), folder, f"lacks {name}")
+    for name in sides:
+        _expect((folder / name).read_bytes() == (source.student / name).read_bytes(), folder, f"changed {name}")
+    _same_config(storage.read_json(folder / "config.json"), storage.read_json(source.student / "config.json"), folder)
+    return {"tensors": len(files), "files": len(set(files.values())), "side_files": len(sides)}
+
+
+def _roundtrip(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any]:
+    """Every tensor, read as an import reads it, has the bits of the checkpoint's in the folder's dtype."""
+    dtype, compared = DTYPES[settings.dtype], 0
+    if settings.adapter:
+        with safe_open(folder / WEIGHTS, framework="numpy", backend="pread") as file:
+            for name, part in adapter_tensors(source):
+                _expect(_same_bits(file.get_tensor(name), part.astype(dtype)), folder, f"differs in {name}")
+                compared += part.size
+        return {"parameters": compared}
+    weights = HubWeights(folder)
+    with progress.bar("verify roundtrip", len(weights.tensors), "tensors") as bar:
+        for tensor in weights.tensors:
+            ours = source.read(tensor).astype(dtype, copy=False)
+            back = tensor.from_ours(weights.read(tensor.ours, tensor.layer))
+            _expect(_same_bits(back, ours), folder, f"differs from the checkpoint in {tensor.name}")
+            compared += ours.size
+            bar.advance()
+    return {"parameters": compared}
+
+
+def _transformers(folder: Path, source: Checkpoint, _: Any) -> dict[str, Any]:
+    from octomed_jax.hf.verify_transformers import verify_transformers
+
+    return verify_transformers(folder, verification_dtype(source))
+
+
+def _vllm(folder: Path, _: Checkpoint, settings: Any) -> dict[str, Any]:
+    from octomed_jax.hf.verify_vllm import verify_vllm
+
+    return verify_vllm(folder, settings.vllm)
+
+
+_RUN = {"structure": _structure, "roundtrip": _roundtrip, "transformers": _transformers, "vllm": _vllm}
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+
+
+def _same_config(ours: Mapping[str, Any], base: Mapping[str, Any], folder: Path) -> None:
+    """Compare two configs but for what they say of the dtype."""
+    one, other = [
+        {name: value for name, value in storage.flatten(fields).items() if name.split(".")[-1] not in DTYPE_FIELDS}
+        for fields in (ours, base)
+    ]
+    changed = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    _expect(not changed, folder, f"changed {', '.join(changed[:3])} in config.json")
+
+
+def _expect(good: bool, folder: Path, what: str) -> None:
+    if not good:
+        raise StopAndLook(f"{folder} {what}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1e}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

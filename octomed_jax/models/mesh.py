@@ -41,6 +41,11 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
+def one_device() -> Mesh:
+    """Return the mesh of this process's first device alone."""
+    return jax.make_mesh((1,) * len(AXES), AXES, (AxisType.Auto,) * len(AXES), devices=jax.local_devices()[:1])
+
+
 def parameter_shardings(mesh: Mesh, abstract: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sharding of every parameter, as a tree like ``abstract``."""
     flat = flatten_names(abstract)

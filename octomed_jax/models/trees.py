@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+STACKS = ("text.layers.", "vision.blocks.")
+
 
 def flatten_names(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a nested tree as dotted names to leaves."""
@@ -22,3 +24,8 @@ def unflatten_names(flat: Mapping[str, Any]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[last] = leaf
     return tree
+
+
+def is_stack(name: str) -> bool:
+    """Return whether the parameter of a dotted name holds all layers of a tower along its first axis."""
+    return name.startswith(STACKS)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ from octomed_jax import progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import plain
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.hf.load import load_parameters
-from octomed_jax.hf.student import base_folder
+from octomed_jax.hf.base import IMPORTED, base_folder
+from octomed_jax.hf.checkpoint import DATA
+from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.loader import Share, StepSource, batches
 from octomed_jax.inputs.plan import RowPlan, image_bucket
@@ -53,7 +55,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     if done := storage.finished(workdir, "train", request, inputs):
         return done
     start_jax()
-    _claim(workdir, request, inputs)
+    _claim(workdir, shards, request, inputs)
 
     student = shards / "student"
     model_config = read_config(student)
@@ -68,14 +70,14 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
         state = store.restore(first, abstract_state(learner, optimizer, mesh), plan.hash)
         progress.say(f"train: going on after step {first}")
     else:
-        weights = load_parameters(base_folder(config.student))[1] if config.student.base else None
-        state = initial_state(learner, optimizer, mesh, config.seed, weights)
+        source = open_source(base_folder(config.student)) if config.student.base else None
+        state = initial_state(learner, optimizer, mesh, config.seed, source)
     names = [bucket.name for bucket in plan.buckets]
     step_function = make_step(learner, optimizer, mesh, names)
 
     steps = config.train.steps
     share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh))
-    source = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share)
+    reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share)
     schedule = make_schedule(config.train)
     lead = jax.process_index() == 0
     log = MetricsLog(workdir, first) if lead else None
@@ -84,7 +86,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     with progress.bar("train", steps, "steps", first) as line, StopRequest() as stop:
         pending: tuple[dict[str, Any], dict[str, jax.Array]] | None = None
         last = time.perf_counter()
-        for step, batch in enumerate(_read(batches(source, config.train.loader_workers)), first + 1):
+        for step, batch in enumerate(_read(batches(reader, config.train.loader_workers)), first + 1):
             counts = count(batch)
             state, metrics = step_function(state, meshes.to_devices(mesh, batch))
             # Metrics are read one step late, so that the loop never waits for the step it has just sent off.
@@ -170,8 +172,8 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
     return plan
 
 
-def _claim(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
-    """Write ``config.json`` into a new workdir; refuse one that another run has begun."""
+def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    """Write the student, its data's manifest and ``config.json`` into a new workdir; refuse one of another run."""
     path = workdir / "config.json"
     claim = {"request": storage.request_of("train", request, inputs), "config": request, "inputs": dict(inputs)}
     if path.exists():
@@ -182,6 +184,9 @@ def _claim(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str])
             what = ", ".join(changed[:2]) or "other shards"
             raise UserError(f"{workdir} holds a run with other settings ({what}); choose another --workdir")
     elif jax.process_index() == 0:
+        # What an export needs, so that this folder is enough for one.
+        shutil.copytree(shards / "student", workdir / IMPORTED, dirs_exist_ok=True)
+        storage.write_json(workdir / DATA, storage.read_json(shards / storage.MANIFEST))
         storage.write_json(path, claim)
 
 

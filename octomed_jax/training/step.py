@@ -10,13 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.mesh import parameter_shardings
+from octomed_jax.models.place import Source, place_parameters
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
 from octomed_jax.models.trained import Trained, joined
@@ -71,7 +71,7 @@ def _dtype(student: Student, name: str, dtype: Any) -> Any:
 
 
 def initial_state(
-    student: Student, optimizer: optax.GradientTransformation, mesh: Mesh, seed: int, parameters: Any = None
+    student: Student, optimizer: optax.GradientTransformation, mesh: Mesh, seed: int, source: Source | None = None
 ) -> State:
     """Return the state at step 0.
 
@@ -80,19 +80,19 @@ def initial_state(
         optimizer: of ``make_optimizer``.
         mesh: where the state lies.
         seed: of random weights, which are made where they belong.
-        parameters: a tree of host arrays to start from; what it lacks (adapters) is random.
+        source: where parameters are read; adapters are random all the same.
     """
     abstract = abstract_state(student, optimizer, mesh)
-    wanted, given = flatten_names(abstract["parameters"]), flatten_names(parameters or {})
-    random = {name: leaf for name, leaf in wanted.items() if name not in given}
+    wanted = flatten_names(abstract["parameters"])
+    random = {name: leaf for name, leaf in wanted.items() if source is None or ".lora." in name}
 
     def make() -> dict[str, jax.Array]:
         made = flatten_names(initial_parameters(student.config, seed, student.trained.lora))
         return {name: made[name].astype(leaf.dtype) for name, leaf in random.items()}
 
     flat = jax.jit(make, out_shardings={name: leaf.sharding for name, leaf in random.items()})() if random else {}
-    for name, array in given.items():
-        flat[name] = jax.device_put(np.asarray(array).astype(wanted[name].dtype), wanted[name].sharding)
+    if source is not None:
+        flat |= place_parameters(source, {name: leaf for name, leaf in wanted.items() if name not in random})
     whole = unflatten_names({name: flat[name] for name in wanted})
     moments_at = jax.tree.map(lambda leaf: leaf.sharding, abstract["optimizer"])
     moments = jax.jit(optimizer.init, out_shardings=moments_at)(student.trained.split(whole)[0])

@@ -38,7 +38,7 @@ def mistake(capsys, *words: str) -> str:
         (["train", TINY, "--shards=/nonexistent"], "/nonexistent does not exist; make it first with `octomed shard`"),
         (["verify", TINY, "--attempts=/nonexistent"], "make it first with `octomed distill`"),
         (["distill", TINY, "--questions=/nonexistent"], "make it first with `octomed questions build`"),
-        (["export", TINY, "--workdir=/nonexistent"], "make it first with `octomed train`"),
+        (["export", TINY, "--checkpoint=/nonexistent"], "give the folder of `octomed train` or `octomed import`"),
         (["report", "--run=/nonexistent"], "/nonexistent"),
         (["demo", TINY, "--config.train.schedule=cosin"], "train.schedule='cosin' is unknown (did you mean 'cosine'?)"),
         (["demo", TINY, "--config.train.dtype=float16"], "train.dtype='float16' is unknown"),

@@ -6,7 +6,8 @@ import pytest
 
 from configs.demo import get_config
 from octomed_jax.errors import UserError
-from octomed_jax.hf.student import student_identity, write_student
+from octomed_jax.hf.base import student_identity
+from octomed_jax.hf.student import write_student
 from octomed_jax.inputs.render import example_builder, read_patch_spec, render_key
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.qwen2_5_vl.config import parse_config, read_config, to_fields

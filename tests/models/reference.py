@@ -5,10 +5,10 @@ import functools
 import numpy as np
 import pytest
 
-from octomed_jax.hf.names import modern_name, parameters_from_hub
+from octomed_jax.hf.names import modern_name
 from octomed_jax.inputs.examples import Example
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, to_fields
-from octomed_jax.models.qwen2_5_vl.model import split_model
+from tests.models.student import tree_of_hub
 
 torch = pytest.importorskip("torch", reason="the parity extra is not installed (make test PARITY=1)")
 
@@ -30,7 +30,7 @@ def reference(config: Qwen25VLConfig):
 def our_parameters(config: Qwen25VLConfig, model) -> dict:
     """Return the weights of transformers' model as our tree."""
     tensors = {key: value.detach().float().numpy().copy() for key, value in model.state_dict().items()}
-    return parameters_from_hub(config, split_model(config)[1], lambda hub: tensors[modern_name(hub)])
+    return tree_of_hub(config, lambda hub: tensors[modern_name(hub)])
 
 
 def inputs_of(example: Example, pad_left: int = 0, pad_right: int = 0, pad_id: int = 0) -> dict:

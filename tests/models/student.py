@@ -1,16 +1,20 @@
 """A tiny student for tests: its config, tokenizer, random weights, and examples of every kind. No torch here."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
+from octomed_jax.hf.names import HubTensor, hub_tensors
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.examples import Example, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.template import encode_chat
 from octomed_jax.inputs.tokenizer import ChatTokenizer, chat_tokenizer, train_tokenizer
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig
+from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.models.trees import flatten_names, is_stack, unflatten_names
 
 SPEC = PatchSpec(window_cells=4, min_pixels=784, max_pixels=262144)
 
@@ -41,6 +45,36 @@ def config(
 def small_config() -> Qwen25VLConfig:
     """Return a student of one windowed and one full vision block, which compiles fast."""
     return config(depth=2, fullatt=(1,))
+
+
+def tree_of_hub(config: Qwen25VLConfig, read: Callable[[str], np.ndarray]) -> dict:
+    """Return our parameters, whole in memory, of tensors that are read by their published names."""
+    flat: dict[str, list[np.ndarray]] = {}
+    for tensor in hub_tensors(config, split_model(config)[1]):
+        flat.setdefault(tensor.ours, []).append(tensor.to_ours(np.asarray(read(tensor.name), np.float32)))
+    return unflatten_names({name: np.stack(parts) if is_stack(name) else parts[0] for name, parts in flat.items()})
+
+
+def hub_reader(parameters: dict) -> Callable[[HubTensor], np.ndarray]:
+    """Return what gives the tensors of a tree in the published shapes."""
+    flat = flatten_names(parameters)
+
+    def read(tensor: HubTensor) -> np.ndarray:
+        leaf = np.asarray(flat[tensor.ours])
+        return tensor.from_ours(leaf if tensor.layer is None else leaf[tensor.layer])
+
+    return read
+
+
+class InMemory:
+    """Parameters of a tree in memory, read as those of a file are."""
+
+    def __init__(self, tree: dict):
+        self._flat = flatten_names(tree)
+
+    def read(self, name: str, layer: int | None = None, index=...) -> np.ndarray:
+        leaf = self._flat[name]
+        return np.asarray(leaf if layer is None else leaf[layer])[index]
 
 
 def image(height: int, width: int, seed: int = 0) -> Image.Image:

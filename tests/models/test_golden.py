@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from octomed_jax.hf.names import hub_tensors, parameters_from_hub
+from octomed_jax.hf.names import hub_tensors
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.qwen2_5_vl.model import split_model
-from octomed_jax.models.trees import flatten_names
 from tests.models.golden import CASES, CONFIG, FILE, case, weights
-from tests.models.student import SPEC
+from tests.models.student import SPEC, hub_reader, tree_of_hub
 
 BUCKET = Bucket("image", 192, 160)
 
@@ -28,7 +27,7 @@ def golden():
 def step():
     graph, abstract = split_model(CONFIG)
     shapes = {tensor.name: tensor.shape for tensor in hub_tensors(CONFIG, abstract)}
-    parameters = parameters_from_hub(CONFIG, abstract, lambda name: weights(name, shapes[name]))
+    parameters = tree_of_hub(CONFIG, lambda name: weights(name, shapes[name]))
 
     def loss(tree, rows):
         model = nnx.merge(graph, tree)
@@ -64,9 +63,9 @@ def test_features_logits_loss_and_gradients(name):
     length = len(item.token_ids)
     np.testing.assert_allclose(logits[0, length - 12 : length], theirs, atol=2e-5 * np.abs(theirs).max())
     np.testing.assert_allclose(loss, golden()[f"{name}/loss"], rtol=1e-5)
-    flat = flatten_names(gradients)
+    read = hub_reader(gradients)
     for tensor in hub_tensors(CONFIG, gradients):
-        mine = tensor.from_ours(flat[tensor.ours]).ravel()
+        mine = read(tensor).ravel()
         stored = golden().get(f"{name}/gradients/{tensor.name}")
         if stored is None:
             assert not mine.any(), tensor.name

@@ -122,19 +122,19 @@ def test_training_starts_from_the_weights_of_a_base(whole, config, shards, tmp_p
     """The random weights of the other run, saved as a checkpoint, give its losses again."""
     from safetensors.numpy import save_file
 
-    from octomed_jax.hf.load import SINGLE_NAME
+    from octomed_jax.hf.base import copy_side_files
     from octomed_jax.hf.names import hub_tensors
-    from octomed_jax.hf.student import copy_side_files
+    from octomed_jax.hf.weights import SINGLE_NAME
     from octomed_jax.models.qwen2_5_vl.config import read_config
     from octomed_jax.models.qwen2_5_vl.model import initial_parameters
-    from octomed_jax.models.trees import flatten_names
+    from tests.models.student import hub_reader
 
     base = tmp_path / "base"
     copy_side_files(shards / "student", base)
     model = read_config(base)
     tree = initial_parameters(model, config.seed)
-    flat = flatten_names(tree)
-    save_file({item.name: item.from_ours(flat[item.ours]) for item in hub_tensors(model, tree)}, base / SINGLE_NAME)
+    read = hub_reader(tree)
+    save_file({item.name: read(item) for item in hub_tensors(model, tree)}, base / SINGLE_NAME)
     config.student.base = str(base)
     config.seed = 0
     train(config, shards, tmp_path / "run")

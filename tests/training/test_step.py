@@ -18,7 +18,7 @@ from octomed_jax.models.trained import Trained
 from octomed_jax.models.trees import flatten_names
 from octomed_jax.training.optimizer import make_optimizer
 from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
-from tests.models.student import SPEC, example, small_config
+from tests.models.student import SPEC, InMemory, example, hub_reader, small_config
 
 STEPS = 20
 BUCKET = Bucket("image", 256, 96)
@@ -72,7 +72,7 @@ def test_twenty_steps_equal_torchs():
 
     mesh = make_mesh(train.mesh)
     student, optimizer = Student(config, Trained(), Compute()), make_optimizer(train)
-    state = initial_state(student, optimizer, mesh, 0, start)
+    state = initial_state(student, optimizer, mesh, 0, InMemory(start))
     step = make_step(student, optimizer, mesh, ["image"])
     rows, losses = batch(mesh), []
     for _ in range(STEPS):
@@ -81,9 +81,9 @@ def test_twenty_steps_equal_torchs():
 
     np.testing.assert_allclose(losses, their_losses, rtol=1e-4)
     assert losses[-1] < losses[0] - 1
-    trained = flatten_names(jax.device_get(state["parameters"]))
+    trained = hub_reader(jax.device_get(state["parameters"]))
     for tensor in hub_tensors(config, state["parameters"]):
-        ours = tensor.from_ours(trained[tensor.ours])
+        ours = trained(tensor)
         other = model.state_dict()[modern_name(tensor.name)].numpy()
         # Adam divides small gradients by their own size, so rounding shows most where a step is all there is.
         np.testing.assert_allclose(ours, other, atol=1e-4 * max(1.0, np.abs(other).max()), err_msg=tensor.name)

@@ -1,0 +1,137 @@
+"""The parameters of a checkpoint, a layer at a time: written as they come, read where they are wanted.
+
+Orbax saves and restores whole trees. An import or an export holds one matrix of one layer at a time, so that a model
+larger than the memory passes through; the files are Orbax' own, and TensorStore, which Orbax writes them with, opens
+them array by array.
+"""
+
+import asyncio
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import tensorstore
+
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.models.place import Index
+from octomed_jax.models.trees import flatten_names, unflatten_names
+
+CHUNK_BYTES = 64 * 2**20  # what TensorStore reads and writes at once
+IN_FLIGHT = 2  # parts that are held while they are written
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed:
+    """A parameter that is read, part by part, when it is written.
+
+    Attributes:
+        shape: of the whole; a stack of layers has them first.
+        dtype: of the parts.
+        stacked: whether a part is a layer of it; otherwise there is one part.
+        read: returns the part of a layer, or the whole for None.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    stacked: bool
+    read: Callable[[int | None], np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+class _StreamedHandler(ocp.type_handlers.NumpyHandler):
+    """Lets Orbax write a ``Streamed`` as it writes a host array; only the moment at which values are made differs."""
+
+    def __init__(self) -> None:
+        super().__init__(deepcopy_host_arrays=False)
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+
+    async def _open_and_write(self, value: Streamed, tspec: dict[str, Any], ts_context: tensorstore.Context) -> None:
+        # Orbax' own writes the whole array here.
+        store = await tensorstore.open(tensorstore.Spec(tspec), create=True, open=True, context=ts_context)
+        for layer in range(value.shape[0]) if value.stacked else (None,):
+            async with self._room:
+                part = await asyncio.to_thread(value.read, layer)
+                target = store if layer is None else store[layer]
+                await target.write(part, can_reference_source_data_indefinitely=True)
+
+
+def save_arguments(tree: Any) -> Any:
+    """Return how Orbax lays out each array of a tree: in chunks, first along the layers where it is a stack."""
+
+    def chunks(leaf: Any) -> ocp.SaveArgs:
+        return ocp.SaveArgs(chunk_byte_size=CHUNK_BYTES, shard_axes=(0,) if len(leaf.shape) > 1 else ())
+
+    return jax.tree.map(chunks, tree)
+
+
+def write_parameters(folder: Path, parameters: Mapping[str, Streamed]) -> None:
+    """Write parameters, given by dotted name, as a checkpoint of their nested tree."""
+    tree = unflatten_names(parameters)
+    registry = ocp.type_handlers.create_type_handler_registry(
+        (Streamed, _StreamedHandler()), (jax.Array, ocp.type_handlers.ArrayHandler())
+    )
+    # Weights hardly shrink, and zstd would be slower than the disk.
+    handler = ocp.PyTreeCheckpointHandler(type_handler_registry=registry, use_compression=False)
+    with ocp.Checkpointer(handler) as checkpointer:
+        checkpointer.save(folder.resolve(), ocp.args.PyTreeSave(tree, save_args=save_arguments(tree)))
+
+
+class SavedParameters:
+    """The parameters in a checkpoint's folder, by dotted name."""
+
+    def __init__(self, folder: Path, below: str | None = None):
+        """Open a checkpoint; no value is read.
+
+        Args:
+            folder: what Orbax wrote.
+            below: the part of the tree that holds them, None where it is the whole.
+
+        Raises:
+            UserError: there is no such checkpoint.
+            StopAndLook: it is damaged.
+        """
+        self._folder = folder.resolve()
+        if not (self._folder / "_METADATA").is_file():
+            raise UserError(f"no checkpoint in {folder}")
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                tree = dict(checkpointer.metadata(self._folder).item_metadata)
+            written = json.loads((self._folder / "_METADATA").read_text())
+        except (ValueError, KeyError, TypeError) as error:
+            raise StopAndLook(f"the checkpoint {folder} is damaged ({error})") from error
+        self.shapes: dict[str, jax.ShapeDtypeStruct] = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+            for name, leaf in flatten_names(tree[below] if below else tree).items()
+        }
+        self._prefix = f"{below}." if below else ""
+        self._driver = "zarr3" if written.get("use_zarr3") else "zarr"
+        self._opened: dict[str, tensorstore.TensorStore] = {}
+
+    def read(self, name: str, layer: int | None = None, index: Index = ...) -> np.ndarray:
+        """Return a parameter, or the region ``index`` of it or of one layer of it.
+
+        Raises:
+            StopAndLook: its bytes cannot be read.
+        """
+        try:
+            store = self._open(name)
+            return (store if layer is None else store[layer])[index].read().result()
+        except ValueError as error:
+            raise StopAndLook(f"{name} in the checkpoint {self._folder} is damaged ({error})") from error
+
+    def _open(self, name: str) -> tensorstore.TensorStore:
+        if name not in self._opened:
+            kvstore = {"driver": "ocdbt", "base": f"file://{self._folder}/", "path": f"{self._prefix}{name}/"}
+            spec = {"driver": self._driver, "kvstore": kvstore}
+            self._opened[name] = tensorstore.open(spec, open=True, read=True).result()
+        return self._opened[name]

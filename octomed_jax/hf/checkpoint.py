@@ -1,0 +1,120 @@
+"""What can be exported: a training run's newest checkpoint, one of its others, or what was imported."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from octomed_jax import storage
+from octomed_jax.checkpoints.parameters import SavedParameters
+from octomed_jax.errors import UserError
+from octomed_jax.hf.base import BASE, IMPORTED
+from octomed_jax.hf.names import HubTensor, hub_tensors
+from octomed_jax.models.lora import LoRA
+from octomed_jax.models.options import trained_of
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
+from octomed_jax.models.qwen2_5_vl.model import split_model
+
+PARAMETERS = "parameters"  # of an import: the checkpoint; of a run: the part of the state
+DATA = "data.json"  # in a run's folder: the manifest of the shards that it reads
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Parameters on disk, and what is known of them.
+
+    Attributes:
+        saved: the parameters, read when they are wanted.
+        student: the folder with config, tokenizer and processor files.
+        config: the architecture.
+        lora: how the adapters beside them were made, if there are any.
+        request: what names exactly these parameters, for an export's manifest.
+        run: settings of the run that made them; empty for an import.
+        data: the manifest of its shards, likewise.
+        base: model, revision and licence of where it started; empty for random weights.
+    """
+
+    saved: SavedParameters
+    student: Path
+    config: Qwen25VLConfig
+    lora: LoRA | None
+    request: Mapping[str, Any]
+    run: Mapping[str, Any]
+    data: Mapping[str, Any]
+    base: Mapping[str, Any]
+
+    def tensors(self) -> list[HubTensor]:
+        """Return the tensors of the merged model, in the order of the published index."""
+        return list(hub_tensors(self.config, split_model(self.config)[1]))
+
+    def read(self, tensor: HubTensor) -> np.ndarray:
+        """Return a tensor in the hub's layout, adapters merged (in float32, as ``models.lora.merge_lora``)."""
+        part = self.saved.read(tensor.ours, tensor.layer)
+        a, b = [f"{tensor.ours.removesuffix('kernel')}lora.{side}" for side in "ab"]
+        if self.lora and a in self.saved.shapes:
+            change = self.saved.read(a, tensor.layer) @ self.saved.read(b, tensor.layer)
+            part = part.astype(np.float32) + change * np.float32(self.lora.scale)
+        return tensor.from_ours(part)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Open what ``octomed train`` or ``octomed import`` wrote; of a run also one step, ``WORKDIR/checkpoints/STEP``.
+
+    Raises:
+        UserError: nothing of the kind lies there, or no step is saved yet.
+        StopAndLook: it is damaged.
+    """
+    if (folder / PARAMETERS).is_dir():
+        return _imported(folder)
+    if (folder / "checkpoints").is_dir():
+        return _of_run(folder, _newest(folder))
+    if folder.parent.name == "checkpoints" and folder.is_dir():
+        return _of_run(folder.parent.parent, folder)
+    raise UserError(f"no checkpoint in {folder}; give the folder of `octomed train` or `octomed import`")
+
+
+def _imported(folder: Path) -> Checkpoint:
+    manifest = storage.read_manifest(folder, "import")
+    student = folder / IMPORTED
+    config, base = read_config(student), storage.read_json(student / BASE)
+    saved = SavedParameters(folder / PARAMETERS)
+    return _checked(Checkpoint(saved, student, config, None, {"import": manifest.identity}, {}, {}, base), folder)
+
+
+def _of_run(folder: Path, step: Path) -> Checkpoint:
+    student, claim = folder / IMPORTED, storage.read_json(folder / "config.json")
+    base = storage.read_json(student / BASE) if (student / BASE).is_file() else {}
+    checkpoint = Checkpoint(
+        saved=SavedParameters(step / "state", below=PARAMETERS),
+        student=student,
+        config=read_config(student),
+        lora=trained_of(claim["config"]["train"]).lora,
+        request={"run": claim["request"], "step": int(step.name)},
+        run=claim["config"],
+        data=storage.read_json(folder / DATA),
+        base=base,
+    )
+    return _checked(checkpoint, step)
+
+
+def _newest(folder: Path) -> Path:
+    # Orbax gives a step its name when it is whole.
+    steps = [path for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
+    if not steps:
+        raise UserError(f"no checkpoint in {folder}; train first with `octomed train`")
+    return max(steps, key=lambda path: int(path.name))
+
+
+def _checked(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    """Refuse parameters that are not those of the config.
+
+    Raises:
+        UserError: they are not.
+    """
+    tensors = checkpoint.tensors()
+    lacking = sorted({tensor.ours for tensor in tensors} - checkpoint.saved.shapes.keys())
+    if lacking:
+        raise UserError(f"the checkpoint in {folder} lacks {lacking[0]} ({len(lacking)} parameters in all)")
+    return checkpoint

@@ -1,0 +1,158 @@
+"""Weights of a Hugging Face folder as our parameters: strict, safetensors only, both published layouts."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.hf.names import HubTensor, hub_tensors, modern_name
+from octomed_jax.models.mesh import parameter_shardings
+from octomed_jax.models.place import Index, place_parameters
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
+from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.models.trees import flatten_names, unflatten_names
+from octomed_jax.storage import inside, read_json
+
+INDEX_NAME = "model.safetensors.index.json"
+SINGLE_NAME = "model.safetensors"
+FLOATS = {"F32": np.float32, "BF16": jax.numpy.bfloat16, "F16": np.float16}  # how safetensors calls them
+
+
+def has_weights(folder: Path) -> bool:
+    """Return whether a folder holds safetensors weights."""
+    return (folder / SINGLE_NAME).is_file() or (folder / INDEX_NAME).is_file()
+
+
+def tensor_files(folder: Path) -> dict[str, Path]:
+    """Return the file of every tensor.
+
+    Raises:
+        UserError: no weights, a file of the index is missing, or a name leads out of the folder.
+        StopAndLook: the index or the file is damaged.
+    """
+    if (folder / INDEX_NAME).is_file():
+        index = read_json(folder / INDEX_NAME)
+        weight_map = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+            raise UserError(f"{folder / INDEX_NAME} has no weight_map of tensor names to file names")
+        files = {name: _inside(folder, file) for name, file in weight_map.items()}
+        missing = sorted({path.name for path in files.values() if not path.is_file()})
+        if missing:
+            raise UserError(f"{folder} lacks {', '.join(missing)}, which its index names; download it again")
+        return files
+    path = folder / SINGLE_NAME
+    if not path.is_file():
+        raise UserError(f"no safetensors weights in {folder}; expected {SINGLE_NAME} or {INDEX_NAME}")
+    return dict.fromkeys(_open(path).keys(), path)
+
+
+class HubWeights:
+    """The tensors of a folder, checked against its config before any is read, and read one by one.
+
+    Attributes:
+        config: the architecture.
+        abstract: shapes of our parameters, a nested tree.
+        shapes: our parameters by dotted name, in the dtype of the files.
+        tensors: those of the hub's layout, in the order of the published index.
+        dtypes: of the files, by published name.
+    """
+
+    def __init__(self, folder: Path):
+        """Open a folder.
+
+        Raises:
+            UserError: missing, unexpected or misshapen tensors, which are listed; or a dtype that is none of a weight.
+            StopAndLook: a file is damaged.
+        """
+        self.config = read_config(folder)
+        _, self.abstract = split_model(self.config)
+        self.tensors = list(hub_tensors(self.config, self.abstract))
+        files = tensor_files(folder)
+        modern = any(name.startswith("model.language_model.") for name in files)
+        self._names = {tensor.name: modern_name(tensor.name) if modern else tensor.name for tensor in self.tensors}
+        opened = {path: _open(path) for path in sorted(set(files.values()))}
+        self._opened = {tensor: opened[files[name]] for tensor, name in self._names.items() if name in files}
+        self._check(folder, set(files), {path: set(file.keys()) for path, file in opened.items()}, files)
+        self.dtypes = {tensor.name: np.dtype(FLOATS[self._slice(tensor).get_dtype()]) for tensor in self.tensors}
+        self._places = {(tensor.ours, tensor.layer): tensor for tensor in self.tensors}
+        self.shapes = {
+            name: jax.ShapeDtypeStruct(leaf.shape, self.dtypes[self._first(name).name])
+            for name, leaf in flatten_names(self.abstract).items()
+        }
+        self._lock = threading.Lock()
+
+    def read(self, name: str, layer: int | None = None, index: Index = ...) -> np.ndarray:
+        """Return one of our parameters, or one layer of a stack of them, or a region of it, in the file's dtype."""
+        tensor = self._places[name, layer]
+        if index is ...:
+            return tensor.to_ours(self._region(tensor, ...))
+        if len(tensor.shape) > 2:  # the convolution's: no region of it is one of ours
+            return tensor.to_ours(self._region(tensor, ...))[index]
+        return tensor.to_ours(self._region(tensor, index[::-1] if tensor.transposed else index))
+
+    def _region(self, tensor: HubTensor, index: Index) -> np.ndarray:
+        with self._lock:
+            return self._slice(tensor)[index]
+
+    def _first(self, name: str) -> HubTensor:
+        return self._places.get((name, None)) or self._places[name, 0]
+
+    def _slice(self, tensor: HubTensor) -> Any:
+        return self._opened[tensor.name].get_slice(self._names[tensor.name])
+
+    def _check(self, folder: Path, names: set[str], held: dict[Path, set[str]], files: dict[str, Path]) -> None:
+        problems = [f"missing {name}" for name in self._names.values() if name not in names]
+        # A tied model may still carry its head; anything else that we do not know is refused.
+        extra = names - set(self._names.values())
+        extra -= {"lm_head.weight"} if self.config.text.tie_word_embeddings else set()
+        problems += [f"unexpected {name}" for name in sorted(extra)]
+        problems += [f"{name} is not in {path.name}" for name, path in files.items() if name not in held[path]]
+        for tensor in self.tensors:
+            name = self._names[tensor.name]
+            if name in names and name in held[files[name]]:
+                found = self._slice(tensor)
+                shape, dtype = tuple(found.get_shape()), found.get_dtype()
+                if shape != tensor.shape:
+                    problems.append(f"{name} has shape {shape}, not {tensor.shape}")
+                if dtype not in FLOATS:
+                    problems.append(f"{name} is {dtype}, not one of {', '.join(FLOATS)}")
+        if problems:
+            more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise UserError(f"{folder} does not fit its config.json: {', '.join(problems[:5])}{more}")
+
+
+def load_parameters(folder: Path, mesh: jax.sharding.Mesh, dtype: Any = np.float32) -> tuple[Qwen25VLConfig, dict]:
+    """Return a folder's config and its parameters, each read straight to where it belongs.
+
+    Raises:
+        UserError, StopAndLook: as ``HubWeights``.
+    """
+    weights = HubWeights(folder)
+    shardings = flatten_names(parameter_shardings(mesh, weights.abstract))
+    wanted = {
+        name: jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=shardings[name])
+        for name, leaf in flatten_names(weights.abstract).items()
+    }
+    return weights.config, unflatten_names(place_parameters(weights, wanted))
+
+
+def _open(path: Path) -> Any:
+    try:
+        # Read, not mapped: mapped files count as memory while they are held.
+        return safe_open(path, framework="numpy", backend="pread")
+    except SafetensorError as error:
+        raise StopAndLook(f"{path} is damaged ({error}); download or export it again") from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return a file of the index; in the hub's own cache a snapshot's files are links to blobs beside it."""
+    resolved = folder.resolve()
+    if resolved.parent.name == "snapshots" and Path(name).name == name:
+        blob = (resolved / name).resolve()
+        if blob.is_relative_to(resolved.parent.parent / "blobs"):
+            return resolved / name
+    return inside(folder, name)
