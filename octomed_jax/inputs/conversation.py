@@ -193,5 +193,5 @@ def _render(template: str, messages: Sequence[Mapping[str, Any]]) -> str:
     environment.globals["raise_exception"] = refuse
     try:
         return environment.from_string(template).render(messages=messages, add_generation_prompt=True)
-    except TemplateError as error:
+    except (TemplateError, TypeError) as error:  # TypeError: a text-only template joins strings, and got parts
         raise UserError(f"the chat template fails on the conversation: {error}") from error

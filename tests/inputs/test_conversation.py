@@ -126,6 +126,8 @@ def test_other_mistakes_are_refused(tmp_path):
         encode_messages(TOKENIZER, "{{ raise_exception('only users') }}", [user("x")], [])
     with pytest.raises(UserError, match="template fails"):
         encode_messages(TOKENIZER, "{{ messages.__class__.__mro__ }}", [user("x")], [])
+    with pytest.raises(UserError, match="template fails"):  # a template of a text model
+        encode_messages(TOKENIZER, "{{ 'user: ' + messages[0].content }}", [user(IMAGE, IMAGE)], [4, 4])
     (tmp_path / "m.json").write_text('{"role": "user"}')
     with pytest.raises(UserError, match="is not a list of conversations"):
         read_conversations(tmp_path / "m.json")

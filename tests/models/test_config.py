@@ -103,6 +103,11 @@ def test_a_published_file_that_leaves_fields_out_means_what_transformers_makes_o
             assert (tuple(theirs_value) if isinstance(theirs_value, list) else theirs_value) == value
 
 
+def test_the_padding_token_may_be_number_0():
+    assert parse_config(published("7B") | {"pad_token_id": 0}).pad_token_id == 0
+    assert parse_config(published("7B") | {"pad_token_id": None}).pad_token_id == published("7B")["bos_token_id"]
+
+
 @pytest.mark.parametrize("field", ["rms_norm_eps", "num_key_value_heads", "vocab_size", "image_token_id", "rope_theta"])
 def test_a_missing_field_is_named_and_not_guessed(field, tmp_path):
     fields = published("7B")

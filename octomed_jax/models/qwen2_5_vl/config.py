@@ -193,8 +193,14 @@ def parse_config(fields: Mapping[str, Any]) -> Qwen25VLConfig:
         vision_end_token_id=fields["vision_end_token_id"],
         video_token_id=fields["video_token_id"],
         eos_token_id=text["eos_token_id"],
-        pad_token_id=text.get("pad_token_id") or text.get("bos_token_id") or text["eos_token_id"],
+        pad_token_id=_pad_token_id(text),
     )
+
+
+def _pad_token_id(text: Mapping[str, Any]) -> int:
+    """Return the first id that the file gives; 0 is one too."""
+    given = [text.get(name) for name in ("pad_token_id", "bos_token_id")]
+    return next((number for number in given if number is not None), text["eos_token_id"])
 
 
 def _refuse_what_is_not_done(text: Mapping[str, Any], vision: Mapping[str, Any], rope: Mapping[str, Any]) -> None:
