@@ -39,7 +39,7 @@ def write_student(folder: Path, config: ConfigDict, texts: Iterable[str], pixels
     files: dict[str, Any] = {
         "config.json": to_fields(model_config, "float32"),
         "tokenizer_config.json": _tokenizer_fields(),
-        "preprocessor_config.json": _processor_fields(model_config, pixels),
+        "preprocessor_config.json": processor_fields(model_config, pixels),
         "generation_config.json": {
             "bos_token_id": model_config.pad_token_id,
             "pad_token_id": model_config.pad_token_id,
@@ -110,7 +110,7 @@ def _tokenizer_fields() -> dict[str, Any]:
     }
 
 
-def _processor_fields(config: Qwen25VLConfig, pixels: ConfigDict) -> dict[str, Any]:
+def processor_fields(config: Qwen25VLConfig, pixels: ConfigDict) -> dict[str, Any]:
     return {
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
