@@ -8,9 +8,12 @@ UV_VERSION := 0.13.9
 UV := $(CURDIR)/.tools/bin/uv
 # uv does not read pip's settings: hand it the local wheel folder that pip knows, if there is one.
 FIND_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
-INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --compile-bytecode --constraint requirements.lock $(addprefix --find-links ,$(FIND_LINKS))
+UV_INSTALL := $(UV) pip install --quiet --compile-bytecode $(addprefix --find-links ,$(FIND_LINKS))
+INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV_INSTALL) --constraint requirements.lock
 # torch is needed only to compare with transformers. Where it was not asked for, those tests say that they are skipped.
 PARITY ?= $(if $(filter 3.11,$(PYTHON_VERSION)),1,0)
+# The oldest transformers that an export is held to; the newest is in $(VENV).
+OLDEST := .venv-transformers-4.57
 
 .PHONY: demo test test-integration chromium lint lock clean help
 
@@ -28,7 +31,7 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
 
-test-integration: $(VENV)/.dev chromium
+test-integration: $(VENV)/.dev chromium $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)
 
 # The report is tested in a real browser. Without one, and without the right to install it, those tests say that they
@@ -71,4 +74,10 @@ $(VENV)/.dev: $(VENV)/.core
 	@echo "installing what the tests need into $(VENV)"
 	@$(INSTALL) --editable '.[dev]'
 	@if [ "$(PARITY)" = 1 ]; then echo "installing torch, to compare with transformers (PARITY=0 leaves it out)"; $(INSTALL) --editable '.[parity]'; fi
+	@touch $@
+
+$(OLDEST)/.ready: .tools/bin/uv tests/hf/transformers-4.57.txt
+	@echo "making $(OLDEST), to read exports with transformers 4.57.1"
+	@$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(OLDEST)
+	@VIRTUAL_ENV=$(CURDIR)/$(OLDEST) $(UV_INSTALL) -r tests/hf/transformers-4.57.txt
 	@touch $@
