@@ -12,6 +12,14 @@ FILE is a list of conversations, each a list of {"role", "content"}; content is 
 {"type": "text", "text"} and {"type": "image", "image": a path beside FILE or a data URL}."""
 
 
+def _mesh(text: str) -> dict[str, int]:
+    """Return the sizes of ``data=2,fsdp=4``."""
+    try:
+        return {axis: int(size) for axis, _, size in (part.partition("=") for part in text.split(","))}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form AXIS=SIZE,AXIS=SIZE") from error
+
+
 class ConversationParser(Parser):
     """A parser with the options that both commands have."""
 
@@ -21,6 +29,15 @@ class ConversationParser(Parser):
         self.add_argument("--messages", metavar="FILE", required=True, help="the conversations, JSON")
         self.add_argument("--output", metavar="FILE", required=True, help="what to write, JSON; replaced if it exists")
         self.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the computation")
+        self.add_argument("--batch", metavar="N", type=int, default=8, help="conversations at once (default 8)")
+        self.add_argument(
+            "--mesh",
+            metavar="AXIS=SIZE",
+            type=_mesh,
+            default={},
+            help="devices to use, such as fsdp=-1 for all: weights lie over fsdp, conversations over data and fsdp "
+            "(default: one device)",
+        )
         self.add_argument("--json", action="store_true", help="print the summary as JSON")
 
     def read_conversations(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Messages]]:

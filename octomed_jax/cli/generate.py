@@ -25,10 +25,16 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--top-logprobs", metavar="K", type=int, default=0, help="tokens listed at each place (default 0)"
     )
+    parser.add_argument(
+        "--thinking-tokens",
+        metavar="N",
+        type=int,
+        help="budget of the thought, part of --max-new-tokens: then </think> is put in and the answer begins",
+    )
     options, conversations = parser.read_conversations(arguments)
     from octomed_jax.hf.chat import ChatModel
 
-    model = ChatModel(options.model, options.dtype)
+    model = ChatModel(options.model, options.dtype, options.mesh)
     with progress.bar("generate", len(conversations), "conversations") as bar:
         replies = model.generate(
             conversations,
@@ -38,10 +44,19 @@ def run(arguments: Sequence[str]) -> int:
             top_p=options.top_p,
             seed=options.seed,
             top_logprobs=options.top_logprobs,
+            thinking_tokens=options.thinking_tokens,
+            batch=options.batch,
             advance=bar.advance,
         )
-    storage.write_json(options.output, [dataclasses.asdict(reply) for reply in replies])
+    written = [dataclasses.asdict(reply) for reply in replies]
+    if options.thinking_tokens is None:
+        for fields in written:
+            del fields["thought_cut"]
+    storage.write_json(options.output, written)
     tokens = sum(len(reply.token_ids) for reply in replies)
     cut = sum(reply.finish_reason == "length" for reply in replies)
-    summary = f"{len(replies)} answers, {tokens:,} new tokens, {cut} cut by the budget: {options.output}"
-    return finish(summary, {"output": options.output, "tokens": tokens, "cut": cut}, options.json)
+    closed = sum(reply.thought_cut for reply in replies)
+    thoughts = f", {closed} thoughts closed" if options.thinking_tokens is not None else ""
+    summary = f"{len(replies)} answers, {tokens:,} new tokens, {cut} cut by the budget{thoughts}: {options.output}"
+    result = {"output": options.output, "tokens": tokens, "cut": cut, "thoughts_closed": closed}
+    return finish(summary, result, options.json)

@@ -19,9 +19,9 @@ def run(arguments: Sequence[str]) -> int:
     options, conversations = parser.read_conversations(arguments)
     from octomed_jax.hf.chat import ChatModel
 
-    model = ChatModel(options.model, options.dtype)
+    model = ChatModel(options.model, options.dtype, options.mesh)
     with progress.bar("score", len(conversations), "conversations") as bar:
-        scores = model.score(conversations, Path(options.messages).parent, bar.advance)
+        scores = model.score(conversations, Path(options.messages).parent, options.batch, bar.advance)
     storage.write_json(options.output, [dataclasses.asdict(score) for score in scores])
     tokens = sum(len(score.token_ids) for score in scores)
     mean = -sum(sum(score.logprobs) for score in scores) / max(tokens, 1)

@@ -17,8 +17,9 @@ from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.models.mesh import one_device
 from octomed_jax.models.qwen2_5_vl.config import read_config
-from octomed_jax.models.qwen2_5_vl.generate import Sampling, generate
+from octomed_jax.models.qwen2_5_vl.generate import generate
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
+from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.schema import Question
 
@@ -103,16 +104,14 @@ class JaxBackend:
     ) -> list[Answer]:
         tokenizer = self._builder.tokenizer
         rows = assemble([[example] for example in examples], batch, bucket, self._builder.spec)
-        result = jax.device_get(
-            generate(
-                self._graph,
-                self._parameters,
-                rows,
-                keys,
-                max_new_tokens=budget,
-                stop_ids=tokenizer.stop_ids,
-                sampling=sampling,
-            )
+        result = generate(
+            self._graph,
+            self._parameters,
+            rows,
+            keys,
+            max_new_tokens=budget,
+            stop_ids=tokenizer.stop_ids,
+            sampling=sampling,
         )
         return [
             Answer(

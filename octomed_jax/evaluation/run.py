@@ -13,7 +13,7 @@ from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.jax_backend import Answer, JaxBackend
 from octomed_jax.evaluation.scoring import score_samples
-from octomed_jax.models.qwen2_5_vl.generate import Sampling
+from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.schema import Question
 from octomed_jax.traces.lake import iterate_questions, iterate_rows
 from octomed_jax.verification.check import VERIFIER_VERSION, judge_response

@@ -21,13 +21,16 @@ from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.compute import Compute
-from octomed_jax.models.mesh import one_device
-from octomed_jax.models.options import DTYPES
-from octomed_jax.models.qwen2_5_vl.generate import Generated, Sampling, generate
+from octomed_jax.models.mesh import batch_devices, make_mesh, one_device, to_devices
+from octomed_jax.models.ops.attention import UNITS
+from octomed_jax.models.options import AUTO, DTYPES
+from octomed_jax.models.qwen2_5_vl.generate import Generated, generate
 from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.models.qwen2_5_vl.sampling import CLOSE, Sampling, Thought, close_automaton
 from octomed_jax.models.runtime import start_jax
 
-BATCH = 8  # conversations computed at once
+BATCH = 8  # conversations computed at once, where nothing else is asked for
+CLOSING = f"\n{CLOSE}\n\n"  # what ends a thought whose budget has run out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Reply:
         finish_reason: ``stop``, or ``length`` where the budget ran out first.
         prompt_tokens: of the conversation, image tokens included.
         logprobs: for each new token the most likely ones, best first, before temperature and top-p.
+        thought_cut: whether its thought was closed because the budget for it had run out.
     """
 
     text: str
@@ -62,20 +66,23 @@ class Reply:
     finish_reason: str
     prompt_tokens: int
     logprobs: list[list[dict[str, float]]]
+    thought_cut: bool = False
 
 
 class ChatModel:
     """A folder's weights, tokenizer, chat template and pixel limits, ready for conversations."""
 
-    def __init__(self, folder: str | Path, dtype: str = "float32"):
+    def __init__(self, folder: str | Path, dtype: str = "float32", mesh: Mapping[str, int] | None = None):
         """Load a Hugging Face folder in the hub's or the newer layout.
 
         Args:
             folder: holds config, weights, tokenizer, chat template and preprocessor config.
-            dtype: of the computation, ``float32`` or ``bfloat16``.
+            dtype: of weights and computation, ``float32`` or ``bfloat16``.
+            mesh: sizes of its axes over this process's devices, one of them -1 for what is left: conversations are
+                spread over both, weights over ``fsdp``. By default one device is used.
 
         Raises:
-            UserError: a file is missing or does not fit, or an unknown dtype.
+            UserError: a file is missing or does not fit, or an unknown dtype or mesh.
         """
         if dtype not in DTYPES:
             hint = did_you_mean(dtype, tuple(DTYPES))
@@ -83,14 +90,21 @@ class ChatModel:
         start_jax()
         self._tokenizer, self._template = load_tokenizer(folder), chat_template(folder)
         self._spec = read_patch_spec(folder)
-        self._config, self._parameters = load_parameters(Path(folder), one_device(), DTYPES[dtype])
+        self._mesh = make_mesh(mesh) if mesh else one_device()
+        self._config, self._parameters = load_parameters(Path(folder), self._mesh, DTYPES[dtype])
+        if self._config.image_token_id != self._tokenizer.ids["<|image_pad|>"]:
+            raise UserError(
+                f"{folder}: image_token_id {self._config.image_token_id} in config.json is not the tokenizer's "
+                f"<|image_pad|>, {self._tokenizer.ids['<|image_pad|>']}"
+            )
         self._graph, _ = split_model(self._config)
-        self._compute = Compute(DTYPES[dtype])
+        self._compute = Compute(DTYPES[dtype], AUTO[jax.default_backend()])
 
     def score(
         self,
         conversations: Sequence[Messages],
         folder: str | Path = ".",
+        batch: int = BATCH,
         advance: Callable[[int], None] = lambda _: None,
     ) -> list[Score]:
         """Return the score of the last, the assistant's, message of each conversation.
@@ -98,6 +112,7 @@ class ChatModel:
         Args:
             conversations: lists of messages (inputs/conversation.py).
             folder: where image paths begin.
+            batch: conversations computed at once.
             advance: called with the number of conversations just finished.
 
         Raises:
@@ -107,8 +122,10 @@ class ChatModel:
             self._scored(messages, folder, f"conversation {number}") for number, messages in enumerate(conversations)
         ]
         scores: dict[int, Score] = {}
-        for chosen, rows in self._batches(examples):
-            losses_BL = np.asarray(_token_losses(self._graph, self._parameters, rows, self._compute))
+        for chosen, rows in self._batches(examples, batch):
+            with jax.set_mesh(self._mesh):
+                placed = to_devices(self._mesh, rows)
+                losses_BL = np.asarray(_token_losses(self._graph, self._parameters, placed, self._compute))
             for row, number in enumerate(chosen):
                 scored = rows["loss_weights"][row] > 0
                 scores[number] = _score(rows["targets"][row][scored], losses_BL[row][scored])
@@ -125,6 +142,8 @@ class ChatModel:
         top_p: float = 1.0,
         seed: int = 0,
         top_logprobs: int = 0,
+        thinking_tokens: int | None = None,
+        batch: int = BATCH,
         advance: Callable[[int], None] = lambda _: None,
     ) -> list[Reply]:
         """Return the assistant's next message of each conversation.
@@ -137,39 +156,43 @@ class ChatModel:
             top_p: sample from the smallest set of tokens whose probability reaches this.
             seed: with it and a conversation's place in the list, a sample is drawn.
             top_logprobs: how many tokens are listed at each place.
+            thinking_tokens: the budget of the thought, part of ``max_new_tokens``: where ``</think>`` has not come by
+                then, it is put in and the answer begins.
+            batch: conversations computed at once; another one may change the last bits.
             advance: called with the number of conversations just finished.
 
         Raises:
             UserError: a conversation is none or too long, or a setting makes no sense.
         """
-        _check(self._config.text.vocab_size, max_new_tokens, temperature, top_p, top_logprobs)
+        _check(self._config.text.vocab_size, max_new_tokens, temperature, top_p, top_logprobs, batch)
+        thought = None if thinking_tokens is None else self._thought(thinking_tokens, max_new_tokens)
         examples = [
             self._prompt(messages, folder, f"conversation {number}") for number, messages in enumerate(conversations)
         ]
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(len(examples)))
         replies: dict[int, Reply] = {}
-        for chosen, rows in self._batches(examples):
-            result = jax.device_get(
-                generate(
+        for chosen, rows in self._batches(examples, batch):
+            with jax.set_mesh(self._mesh):
+                result = generate(
                     self._graph,
                     self._parameters,
-                    rows,
-                    keys[np.resize(chosen, BATCH)],
+                    to_devices(self._mesh, rows),
+                    keys[np.resize(chosen, len(rows["input_ids"]))],
                     max_new_tokens=max_new_tokens,
                     stop_ids=self._tokenizer.stop_ids,
                     sampling=Sampling(temperature, top_p),
                     compute=self._compute,
                     top_logprobs=top_logprobs,
+                    thought=thought,
                 )
-            )
             for row, number in enumerate(chosen):
                 replies[number] = self._reply(result, row, len(examples[number].token_ids))
             advance(len(chosen))
         return [replies[number] for number in range(len(conversations))]
 
     def _reply(self, result: Generated, row: int, prompt_tokens: int) -> Reply:
-        tokens = np.asarray(result.tokens)[row, : result.lengths[row]]
-        best = [np.asarray(part)[row, : len(tokens)].tolist() for part in result.best]
+        tokens = result.tokens[row, : result.lengths[row]]
+        best = [part[row, : len(tokens)].tolist() for part in result.best]
         return Reply(
             text=self._tokenizer.decode(tokens),
             token_ids=tokens.tolist(),
@@ -179,17 +202,32 @@ class ChatModel:
                 [{"id": number, "logprob": logprob} for number, logprob in zip(*place, strict=True)]
                 for place in zip(*best, strict=True)
             ],
+            thought_cut=bool(result.cut[row]),
         )
 
-    def _batches(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+    def _thought(self, budget: int, max_new_tokens: int) -> Thought:
+        closing = self._tokenizer.encode(CLOSING)
+        if not 0 <= budget < max_new_tokens - len(closing):
+            raise UserError(
+                f"thinking_tokens={budget} must be from 0 to less than max_new_tokens={max_new_tokens} without the "
+                f"{len(closing)} tokens that close a thought"
+            )
+        automaton = close_automaton(self._tokenizer.vocabulary, self._config.text.vocab_size)
+        return Thought(jnp.int32(budget), jnp.asarray(automaton), jnp.asarray(closing, jnp.int32))
+
+    def _batches(self, examples: Sequence[Example], batch: int) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
         """Yield (numbers of examples, their rows) of one shape after the other, filled up with empty rows."""
+        devices = batch_devices(self._mesh)
+        # Few conversations take fewer rows, a power of two of them on each device.
+        each = min(-(-batch // devices), 1 << (-(-len(examples) // devices) - 1).bit_length())
         groups: dict[Bucket, list[int]] = defaultdict(list)
         for number, example in enumerate(examples):
-            groups[prompt_bucket(len(example.token_ids), example.cells, self._spec)].append(number)
+            unit = UNITS[self._compute.attention]
+            groups[prompt_bucket(len(example.token_ids), example.cells, self._spec, unit)].append(number)
         for bucket, numbers in groups.items():
-            for start in range(0, len(numbers), BATCH):
-                chosen = numbers[start : start + BATCH]
-                yield chosen, assemble([[examples[number]] for number in chosen], BATCH, bucket, self._spec)
+            for start in range(0, len(numbers), each * devices):
+                chosen = numbers[start : start + each * devices]
+                yield chosen, assemble([[examples[number]] for number in chosen], each * devices, bucket, self._spec)
 
     def _scored(self, messages: Messages, folder: str | Path, name: str) -> Example:
         """Return a conversation whose last message is the target."""
@@ -214,12 +252,15 @@ class ChatModel:
         return Example(ids, weights, mrope_positions(ids, image_token_id, grids), images, image_token_id)
 
 
-def _check(vocabulary: int, max_new_tokens: int, temperature: float, top_p: float, top_logprobs: int) -> None:
+def _check(
+    vocabulary: int, max_new_tokens: int, temperature: float, top_p: float, top_logprobs: int, batch: int
+) -> None:
     for name, value, good, rule in (
         ("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "at least 1"),
         ("temperature", temperature, 0 <= temperature < float("inf"), "0 or more"),
         ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
         ("top_logprobs", top_logprobs, 0 <= top_logprobs <= vocabulary, f"from 0 to the vocabulary's {vocabulary}"),
+        ("batch", batch, batch >= 1, "at least 1"),
     ):
         if not good:
             raise UserError(f"{name}={value} must be {rule}")

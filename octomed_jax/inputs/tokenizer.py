@@ -1,6 +1,7 @@
 """The tokenizer of a student folder, and how a small student gets a vocabulary of its own."""
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,16 +36,24 @@ class ChatTokenizer:
     Attributes:
         tokenizer: the fast tokenizer, set to encode special tokens in text as text.
         ids: special token of Qwen2.5-VL to id.
+        more_stops: ids that also end an answer, by the folder's generation config.
     """
 
     tokenizer: Tokenizer
     ids: dict[str, int]
+    more_stops: tuple[int, ...] = ()
 
     @property
     def special(self) -> dict[str, int]:
         """Every special token of the folder, with its id."""
         added = self.tokenizer.get_added_tokens_decoder()
         return {token.content: number for number, token in added.items() if token.special} | self.ids
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """Every token as the tokenizer spells it, by id; empty where an id is not used."""
+        spelled = {number: token for token, number in self.tokenizer.get_vocab(with_added_tokens=True).items()}
+        return [spelled.get(number, "") for number in range(max(spelled) + 1)]
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text; ``<|im_end|>`` typed by a user stays text."""
@@ -55,9 +64,10 @@ class ChatTokenizer:
         return self.tokenizer.decode([int(i) for i in ids], skip_special_tokens=True)
 
     @property
-    def stop_ids(self) -> tuple[int, int]:
-        """Generation ends at ``<|im_end|>`` or ``<|endoftext|>``."""
-        return self.ids["<|im_end|>"], self.ids["<|endoftext|>"]
+    def stop_ids(self) -> tuple[int, ...]:
+        """Generation ends at ``<|im_end|>`` or ``<|endoftext|>``, and where the folder's generation config says so."""
+        named = (self.ids["<|im_end|>"], self.ids["<|endoftext|>"])
+        return (*named, *(token for token in self.more_stops if token not in named))
 
 
 def load_tokenizer(folder: str | Path) -> ChatTokenizer:
@@ -69,7 +79,11 @@ def load_tokenizer(folder: str | Path) -> ChatTokenizer:
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise UserError(f"no tokenizer.json in {folder}; a student folder holds one")
-    return chat_tokenizer(Tokenizer.from_file(str(path)), str(path))
+    tokenizer = chat_tokenizer(Tokenizer.from_file(str(path)), str(path))
+    generation = Path(folder) / "generation_config.json"
+    stops = json.loads(generation.read_text()).get("eos_token_id") if generation.is_file() else None
+    stops = [stops] if isinstance(stops, int) else stops or []
+    return dataclasses.replace(tokenizer, more_stops=tuple(stops))
 
 
 def chat_tokenizer(tokenizer: Tokenizer, name: str = "tokenizer") -> ChatTokenizer:

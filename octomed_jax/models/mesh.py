@@ -30,14 +30,14 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     """
     unknown = set(sizes) - set(AXES)
     if unknown:
-        raise UserError(f"train.mesh has no axis {sorted(unknown)[0]!r}; it has {', '.join(AXES)}")
+        raise UserError(f"the mesh has no axis {sorted(unknown)[0]!r}; it has {', '.join(AXES)}")
     shape = [sizes.get(axis, 1) for axis in AXES]
     devices = jax.device_count()
     known = int(np.prod([size for size in shape if size != -1]))
     if shape.count(-1) == 1 and devices % known == 0:
         shape[shape.index(-1)] = devices // known
     if int(np.prod(shape)) != devices or min(shape) < 1:
-        raise UserError(f"train.mesh {dict(sizes)} does not multiply to the {devices} devices there are")
+        raise UserError(f"mesh {dict(sizes)} does not multiply to the {devices} devices there are")
     return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 

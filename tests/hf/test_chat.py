@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -126,7 +128,86 @@ def test_a_score_does_not_depend_on_its_neighbours(folder):
     together = model.score(CONVERSATIONS * 4, folder)
     assert together[: len(CONVERSATIONS)] == together[-len(CONVERSATIONS) :]
     for number, messages in enumerate(CONVERSATIONS):
-        assert model.score([messages], folder)[0] == together[number]
+        others = [messages, *[CONVERSATIONS[2]] * 11]
+        assert model.score(others, folder)[0] == together[number]  # to the bit: as many at once
+        alone = model.score([messages], folder)[0]
+        np.testing.assert_allclose(alone.logprobs, together[number].logprobs, atol=2e-5)
+
+
+@pytest.mark.parametrize("mesh", [{"data": 1, "fsdp": -1}, {"data": 4, "fsdp": 2}])
+def test_a_mesh_gives_what_one_device_gives(folder, mesh):
+    """Over eight devices: tokens are the same, log-probabilities to rounding; samples too."""
+    one, many = octomed_jax.load(folder), octomed_jax.load(folder, mesh=mesh)
+    prompts = [messages[:-1] for messages in CONVERSATIONS]
+    for settings in ({"top_logprobs": 2}, {"temperature": 1.0, "top_p": 0.9, "seed": 3}):
+        ours, theirs = [model.generate(prompts, folder, max_new_tokens=10, **settings) for model in (one, many)]
+        for a, b in zip(ours, theirs, strict=True):
+            assert (a.token_ids, a.finish_reason) == (b.token_ids, b.finish_reason)
+            for places in zip(a.logprobs, b.logprobs, strict=True):
+                values = [[entry["logprob"] for entry in place] for place in places]
+                np.testing.assert_allclose(*values, atol=2e-5)
+    for a, b in zip(one.score(CONVERSATIONS, folder), many.score(CONVERSATIONS, folder), strict=True):
+        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=2e-5)
+
+
+def test_a_thought_is_closed_when_its_budget_runs_out(folder):
+    model, prompts = octomed_jax.load(folder), [messages[:-1] for messages in CONVERSATIONS]
+    free = model.generate(prompts, folder, max_new_tokens=30)
+    closing = model._tokenizer.encode("\n</think>\n\n")
+    budget = 6
+    for settings in ({}, {"temperature": 0.7}):
+        free = model.generate(prompts, folder, max_new_tokens=40, **settings)
+        cut = model.generate(prompts, folder, max_new_tokens=40, thinking_tokens=budget, **settings)
+        for before, after in zip(free, cut, strict=True):
+            assert after.token_ids[:budget] == before.token_ids[:budget]
+            if len(before.token_ids) > budget:  # none of these students ever closes one
+                assert after.thought_cut
+                assert after.token_ids[budget : budget + len(closing)] == closing
+                assert "\n</think>\n\n" in after.text
+                assert len(after.token_ids) > budget + len(closing)
+        assert any(reply.thought_cut for reply in cut)
+    with pytest.raises(UserError, match=f"thinking_tokens=30 must be .* without the {len(closing)} tokens"):
+        model.generate(prompts, folder, max_new_tokens=30, thinking_tokens=30)
+
+
+def test_settings_do_not_compile_again(folder, caplog):
+    """Budgets, temperatures, seeds, counts and numbers of listed tokens within their buckets share their programs."""
+    model, prompts = octomed_jax.load(folder), [messages[:-1] for messages in CONVERSATIONS]
+    sampled = {"temperature": 0.8, "top_p": 0.9, "thinking_tokens": 4}
+    model.generate(prompts, folder, max_new_tokens=30, top_logprobs=3, **sampled)
+
+    def compiled(budget, listed):
+        caplog.clear()
+        settings = {"temperature": 0.1 * budget, "top_p": 1 / budget, "thinking_tokens": budget // 12, "seed": budget}
+        with jax.log_compiles(), caplog.at_level("WARNING"):
+            replies = model.generate(prompts, folder, max_new_tokens=budget, top_logprobs=listed, **settings)
+        assert {len(place) for reply in replies for place in reply.logprobs} == {listed}
+        return [
+            line for line in caplog.messages if line.startswith("Compiling") and ("_read" in line or "_write" in line)
+        ]
+
+    assert compiled(12, 2) == compiled(25, 5) == compiled(40, 4) == []
+    assert len(compiled(40, 6)) >= 2  # the next bucket of listed tokens: this test can see a compilation
+
+
+def test_an_end_of_the_folders_own_ends_an_answer(folder, tmp_path):
+    first = octomed_jax.load(folder).generate([CONVERSATIONS[0][:-1]], folder, max_new_tokens=8)[0]
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    fields = json.loads((other / "generation_config.json").read_text())
+    (other / "generation_config.json").write_text(json.dumps(fields | {"eos_token_id": first.token_ids[3]}))
+    reply = octomed_jax.load(other).generate([CONVERSATIONS[0][:-1]], folder, max_new_tokens=8)[0]
+    place = first.token_ids.index(first.token_ids[3])
+    assert (reply.token_ids, reply.finish_reason) == (first.token_ids[: place + 1], "stop")
+
+
+def test_an_image_token_that_is_not_the_tokenizers_is_refused(folder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    fields = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(fields | {"image_token_id": 7}))
+    with pytest.raises(UserError, match=r"image_token_id 7 in config\.json is not the tokenizer's"):
+        octomed_jax.load(other)
 
 
 def test_the_command_writes_what_the_api_gives(folder, tmp_path, capsys):
@@ -147,7 +228,9 @@ def test_generate_writes_what_the_api_gives(folder, tmp_path, capsys):
     assert main([*words, f"--output={tmp_path / 'a.json'}", "--top-logprobs=2", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     replies = octomed_jax.load(folder).generate(prompts, folder, max_new_tokens=6, top_logprobs=2)
-    assert json.loads((tmp_path / "a.json").read_text()) == [dataclasses.asdict(reply) for reply in replies]
+    wanted = [dataclasses.asdict(reply) for reply in replies]
+    keys = {"text", "token_ids", "finish_reason", "prompt_tokens", "logprobs"}
+    assert json.loads((tmp_path / "a.json").read_text()) == [{key: one[key] for key in keys} for one in wanted]
     assert printed["tokens"] == sum(len(reply.token_ids) for reply in replies)
     assert main([*words, f"--output={tmp_path / 'b.json'}", "--top-p=2"]) == 2
     assert "top_p=2.0 must be above 0 and at most 1" in capsys.readouterr().err

@@ -4,11 +4,14 @@ import functools
 
 import jax
 import numpy as np
+import pytest
 from flax import nnx
 
 from octomed_jax.inputs.rows import Bucket, assemble
-from octomed_jax.models.qwen2_5_vl.generate import Sampling, generate
+from octomed_jax.models.qwen2_5_vl import generate as module
+from octomed_jax.models.qwen2_5_vl.generate import generate
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
+from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from tests.models.student import SPEC, config, example
 
 NEW = 6
@@ -88,3 +91,42 @@ def test_a_sample_depends_on_its_key_only_and_top_p_narrows_it():
     assert (run(PROMPTS[:1], sampling=sampling).tokens[0] == both.tokens[0]).all()  # neighbours do not matter
     nearly_greedy = run(PROMPTS, sampling=Sampling(temperature=1.0, top_p=1e-6))
     assert (nearly_greedy.tokens == run(PROMPTS).tokens).all()
+
+
+def test_an_answer_longer_than_its_cache_goes_on_in_a_larger_one(monkeypatch):
+    """With a first cache that is full after a few tokens, and with one that is never full: the same tokens."""
+    wide = run(PROMPTS)
+    monkeypatch.setattr(module, "FIRST_PLACES", 1)
+    monkeypatch.setattr(module, "_places", lambda least: -(-least // 3) * 3)  # three places more each time
+    assert module._places(129) == 129
+    grown = run(PROMPTS)
+    assert (grown.tokens == wide.tokens).all()
+    assert (grown.lengths == wide.lengths).all()
+
+
+def test_the_best_tokens_are_those_of_the_whole_distribution():
+    graph, _ = split_model(config())
+    keys = jax.random.split(jax.random.key(0), 4)
+    result = generate(
+        graph,
+        parameters(),
+        batch(PROMPTS, 4),
+        keys,
+        max_new_tokens=2,
+        stop_ids=STOP,
+        sampling=Sampling(),
+        top_logprobs=300,
+    )
+    ids, logprobs = result.best
+    assert ids.shape == (4, 2, 300)
+    assert (np.sort(ids[0, 0]) == np.arange(300)).all()
+    assert np.exp(logprobs[0, 0]).sum() == pytest.approx(1, abs=1e-5)
+    logits = np.asarray(forward()(parameters(), batch(PROMPTS[:1], 1))[0, len(PROMPTS[0].token_ids) - 1])
+    wanted = logits - np.logaddexp.reduce(logits)
+    np.testing.assert_allclose(logprobs[0, 0], np.sort(wanted)[::-1], atol=1e-4)
+
+
+def test_a_stop_token_of_zero_leaves_empty_rows_empty():
+    result = run(PROMPTS, stop=(0,))
+    assert result.lengths.tolist()[3] == 0
+    assert not result.stopped[3]

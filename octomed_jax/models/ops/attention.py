@@ -23,6 +23,7 @@ LANES = 128  # what TPU kernels count in
 TRITON_BLOCK = 64
 # xla: plain, on any device (blockwise.py where rows are long); splash: JAX's TPU kernel; triton: its one for GPUs.
 BACKENDS = ("xla", "splash", "triton")
+UNITS = {"xla": 1, "splash": LANES, "triton": TRITON_BLOCK}  # row lengths that they take are multiples of these
 INTERPRETED = "_interpreted"  # after a kernel's name: Pallas' interpreter, right on any device and slow, for tests
 
 

@@ -1,30 +1,31 @@
-"""Batched generation with a key/value cache: one compiled prefill and decode loop for each (prompts, tokens) shape.
+"""Batched generation with a key/value cache.
 
-Legend: B prompts, L prompt tokens (right padded), N new tokens at most, M = L + N cache places, D model, V vocabulary,
-K best tokens that are listed.
+Two programs: one reads the prompts, one writes tokens until the cache is full or all prompts have ended. Their shapes
+are a few buckets (prompts, prompt lengths, images; cache places): nothing else compiles again, whatever is asked for.
+The cache grows from one bucket to the next, so that short answers do not pay for a long budget.
+
+Legend: B prompts, L prompt tokens (right padded), N new tokens, M cache places, D model, V vocabulary, K best tokens
+that are listed.
 """
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.models.compute import Compute
+from octomed_jax.models.ops.sharding import by_row
 from octomed_jax.models.qwen2_5_vl.model import DEFAULT, Qwen25VL
+from octomed_jax.models.qwen2_5_vl.sampling import Chosen, Sampling, Thought, choose, close_thought
 from octomed_jax.models.qwen2_5_vl.text import Cache
 
-
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen; temperature 0 is greedy and ignores ``top_p``."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
+LISTED = (0, 1, 5, 20, 100)  # K is one of these, or the vocabulary
+FIRST_PLACES = 256  # of the smallest cache
 
 
 class Generated(NamedTuple):
@@ -34,36 +35,40 @@ class Generated(NamedTuple):
         tokens: new tokens, the stop token included; 0 after it. [B, N]
         lengths: number of new tokens. [B]
         stopped: False where the budget ran out first. [B]
+        cut: True where a thought was closed because its budget ran out. [B]
         best: the most likely tokens at each place, and their log-probabilities before temperature and top-p. [B, N, K]
     """
 
-    tokens: Int[Array, "B N"]
-    lengths: Int[Array, "B"]
-    stopped: Bool[Array, "B"]
-    best: tuple[Int[Array, "B N K"], Float[Array, "B N K"]]
+    tokens: Int[np.ndarray, "B N"]
+    lengths: Int[np.ndarray, "B"]
+    stopped: Bool[np.ndarray, "B"]
+    cut: Bool[np.ndarray, "B"]
+    best: tuple[Int[np.ndarray, "B N K"], Float[np.ndarray, "B N K"]]
 
 
-class _Chosen(NamedTuple):
-    """A token of each prompt, beside the best ones."""
+class _State(NamedTuple):
+    """What one token hands to the next."""
 
-    token_B: Array
-    ids_BK: Array
-    logprobs_BK: Array
-
-
-class _Loop(NamedTuple):
-    """What one decoding step hands to the next."""
-
-    step: Array
-    chosen: _Chosen
+    number: Array  # of new tokens so far
+    first: Array  # the cache's place of the first of them
+    position_B: Array  # rotary position of the first of them
+    visible_BM: Array  # places of the cache that hold the prompt
     stopped_B: Array
-    written: _Chosen  # the same arrays with an axis of N new tokens after the first
+    thought_B: Array  # state of the automaton
+    cut_B: Array
+    written: Chosen  # with an axis of M places after the first
     cache: Cache
 
 
-@functools.partial(
-    jax.jit, static_argnames=("graph", "max_new_tokens", "stop_ids", "sampling", "compute", "top_logprobs")
-)
+class _Asked(NamedTuple):
+    """What may change from call to call without compiling again."""
+
+    keys_B: Array
+    settings: Array  # temperature and top-p
+    limit: Array  # new tokens at most
+    thought: Thought | None
+
+
 def generate(
     graph: nnx.GraphDef,
     parameters: dict,
@@ -75,6 +80,7 @@ def generate(
     sampling: Sampling,
     compute: Compute = DEFAULT,
     top_logprobs: int = 0,
+    thought: Thought | None = None,
 ) -> Generated:
     """Continue every prompt of a batch.
 
@@ -87,66 +93,148 @@ def generate(
         sampling: how tokens are chosen.
         compute: precision and attention back end.
         top_logprobs: K, how many of the best tokens are listed at each place.
+        thought: a budget for the thought.
     """
+    vocabulary = parameters["text"]["embedding"].shape[0]
+    listed = next((size for size in (*LISTED, vocabulary) if top_logprobs <= size <= vocabulary), vocabulary)
+    settings = jnp.array([sampling.temperature, sampling.top_p], jnp.float32)
+    asked = _Asked(keys_B, settings, jnp.int32(max_new_tokens), thought)
+    fixed = {"stop_ids": stop_ids, "greedy": sampling.temperature == 0, "listed": listed}
+    length = batch["segment_ids"].shape[1]
+    places = _places(length + 1)
+    state = _read(graph, parameters, batch, asked, places=places, compute=compute, **fixed)
+    while True:
+        state = _write(graph, parameters, state, asked, dtype=jnp.dtype(compute.dtype), **fixed)
+        if state.number >= max_new_tokens or bool(jnp.all(state.stopped_B)):
+            break
+        state = _widened(state, _places(state.visible_BM.shape[1] + 1))
+    return _result(state, length, max_new_tokens, top_logprobs, stop_ids)
+
+
+def _places(least: int) -> int:
+    """Return the smallest cache that holds so many places."""
+    return max(FIRST_PLACES, 1 << (least - 1).bit_length())
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "places", "stop_ids", "greedy", "listed", "compute"))
+def _read(
+    graph: nnx.GraphDef,
+    parameters: dict,
+    batch: Mapping[str, Array],
+    asked: _Asked,
+    *,
+    places: int,
+    stop_ids: tuple[int, ...],
+    greedy: bool,
+    listed: int,
+    compute: Compute,
+) -> _State:
+    """Read the prompts and choose their first new token."""
     model: Qwen25VL = nnx.merge(graph, parameters)
     valid_BL = batch["segment_ids"] > 0
     lengths_B = valid_BL.sum(axis=1)
     B, L = valid_BL.shape
     hidden_BLD, prompt_cache = model.hidden(batch, compute)
     last_B = jnp.maximum(lengths_B - 1, 0)
-    head_DV = model.head_kernel(compute.dtype)
-    first_B1D = jnp.take_along_axis(hidden_BLD, last_B[:, None, None], axis=1)
-    chosen = _choose(_logits(first_B1D, head_DV), keys_B, 0, sampling, top_logprobs)
+    hidden_B1D = jnp.take_along_axis(hidden_BLD, last_B[:, None, None], axis=1)
+    more = places - L
+    cache = Cache(*[jnp.pad(part, ((0, 0), (0, 0), (0, more), (0, 0), (0, 0))) for part in prompt_cache])
     # Positions go on after the largest of the three axes, which images push ahead unequally.
-    next_position_B = jnp.take_along_axis(batch["position_ids"].max(axis=1), last_B[:, None], axis=1)[:, 0] + 1
-    cache = Cache(*[jnp.pad(part, ((0, 0), (0, 0), (0, max_new_tokens), (0, 0), (0, 0))) for part in prompt_cache])
-    prompt_places_BM = jnp.pad(valid_BL, ((0, 0), (0, max_new_tokens)))
+    last_position_B = jnp.take_along_axis(batch["position_ids"].max(axis=1), last_B[:, None], axis=1)[:, 0]
+    state = _State(
+        number=jnp.int32(0),
+        first=jnp.int32(L),
+        position_B=last_position_B + 1,
+        visible_BM=jnp.pad(valid_BL, ((0, 0), (0, more))),
+        stopped_B=lengths_B == 0,
+        thought_B=jnp.zeros(B, jnp.int32),
+        cut_B=jnp.zeros(B, bool),
+        written=Chosen(
+            jnp.zeros((B, places), jnp.int32),
+            jnp.zeros((B, places, listed), jnp.int32),
+            jnp.zeros((B, places, listed), jnp.float32),
+        ),
+        cache=cache,
+    )
+    logits_BV = _logits(hidden_B1D, model.head_kernel(compute.dtype))
+    return _chosen(state, logits_BV, asked, stop_ids, greedy, listed)
 
-    def unfinished(loop: _Loop) -> Array:
-        return (loop.step < max_new_tokens) & ~jnp.all(loop.stopped_B)
 
-    def body(loop: _Loop) -> _Loop:
-        now = loop.chosen._replace(token_B=jnp.where(loop.stopped_B, 0, loop.chosen.token_B))
-        written = jax.tree.map(lambda whole, part: whole.at[:, loop.step].set(part), loop.written, now)
-        stopped_B = loop.stopped_B | jnp.isin(loop.chosen.token_B, jnp.array(stop_ids))
-        at = L + loop.step
-        places_M = jnp.arange(L + max_new_tokens)
-        mask_B1M = (prompt_places_BM | ((places_M >= L) & (places_M <= at)))[:, None, :]
-        position_B31 = jnp.broadcast_to((next_position_B + loop.step)[:, None, None], (B, 3, 1))
-        x_B1D = model.text.embed(loop.chosen.token_B[:, None], compute.dtype)
-        hidden_B1D, cache = model.text.decode(x_B1D, position_B31, mask_B1M, loop.cache, at)
-        chosen = _choose(_logits(hidden_B1D, head_DV), keys_B, loop.step + 1, sampling, top_logprobs)
-        return _Loop(loop.step + 1, chosen, stopped_B, written, cache)
+@functools.partial(jax.jit, static_argnames=("graph", "stop_ids", "greedy", "listed", "dtype"), donate_argnames="state")
+def _write(
+    graph: nnx.GraphDef,
+    parameters: dict,
+    state: _State,
+    asked: _Asked,
+    *,
+    stop_ids: tuple[int, ...],
+    greedy: bool,
+    listed: int,
+    dtype: jnp.dtype,
+) -> _State:
+    """Write tokens until the cache is full, all prompts have ended, or the budget is spent."""
+    model: Qwen25VL = nnx.merge(graph, parameters)
+    head_DV = model.head_kernel(dtype)
+    places = state.visible_BM.shape[1]
 
-    empty = jax.tree.map(lambda part: jnp.zeros((B, max_new_tokens, *part.shape[1:]), part.dtype), chosen)
-    start = _Loop(jnp.zeros((), jnp.int32), chosen, lengths_B == 0, empty, cache)
-    end = jax.lax.while_loop(unfinished, body, start)
-    tokens_BN, *best = end.written
-    is_stop_BN = jnp.isin(tokens_BN, jnp.array(stop_ids))
-    stopped_B = is_stop_BN.any(axis=1)
-    new_B = jnp.where(stopped_B, jnp.argmax(is_stop_BN, axis=1) + 1, jnp.where(lengths_B == 0, 0, max_new_tokens))
-    return Generated(tokens_BN, new_B, stopped_B, (best[0], best[1]))
+    def unfinished(state: _State) -> Array:
+        room = (state.number < asked.limit) & (state.first + state.number < places)
+        return room & ~jnp.all(state.stopped_B)
+
+    def body(state: _State) -> _State:
+        at = state.first + state.number - 1  # of the token that was chosen last
+        token_B = jax.lax.dynamic_index_in_dim(state.written.token_B, at, axis=1, keepdims=False)
+        place_M = jnp.arange(places)
+        mask_B1M = (state.visible_BM | ((place_M >= state.first) & (place_M <= at)))[:, None, :]
+        position_B31 = jnp.broadcast_to((state.position_B + state.number - 1)[:, None, None], (len(token_B), 3, 1))
+        x_B1D = by_row(model.text.embed(token_B[:, None], dtype))
+        hidden_B1D, cache = model.text.decode(x_B1D, position_B31, mask_B1M, state.cache, at)
+        return _chosen(state._replace(cache=cache), _logits(hidden_B1D, head_DV), asked, stop_ids, greedy, listed)
+
+    return jax.lax.while_loop(unfinished, body, state)
+
+
+@functools.partial(jax.jit, static_argnames="places")
+def _widened(state: _State, places: int) -> _State:
+    """Return the state with a cache of so many places."""
+    more = places - state.visible_BM.shape[1]
+    written = [jnp.pad(part, ((0, 0), (0, more)) + ((0, 0),) * (part.ndim - 2)) for part in state.written]
+    cache = [jnp.pad(part, ((0, 0), (0, 0), (0, more), (0, 0), (0, 0))) for part in state.cache]
+    visible_BM = jnp.pad(state.visible_BM, ((0, 0), (0, more)))
+    return state._replace(visible_BM=visible_BM, written=Chosen(*written), cache=Cache(*cache))
+
+
+def _chosen(
+    state: _State, logits_BV: Array, asked: _Asked, stop_ids: tuple[int, ...], greedy: bool, listed: int
+) -> _State:
+    """Choose the next token of every prompt and write it down."""
+    chosen = choose(logits_BV, asked.keys_B, state.number, asked.settings, greedy, listed)
+    token_B, thought_B, cut_B = chosen.token_B, state.thought_B, state.cut_B
+    if asked.thought is not None:
+        token_B, thought_B, cut_B = close_thought(asked.thought, token_B, state.number, thought_B, cut_B)
+        cut_B = jnp.where(state.stopped_B, state.cut_B, cut_B)
+    chosen = chosen._replace(token_B=jnp.where(state.stopped_B, 0, token_B))
+    at = state.first + state.number
+    written = jax.tree.map(lambda whole, part: whole.at[:, at].set(part), state.written, chosen)
+    stopped_B = state.stopped_B | jnp.isin(token_B, jnp.array(stop_ids))
+    return state._replace(
+        number=state.number + 1, stopped_B=stopped_B, thought_B=thought_B, cut_B=cut_B, written=written
+    )
+
+
+def _result(state: _State, first: int, budget: int, listed: int, stop_ids: tuple[int, ...]) -> Generated:
+    """Return the new tokens as host arrays, padded to the budget."""
+    number, visible_BM, cut_B, written = jax.device_get((state.number, state.visible_BM, state.cut_B, state.written))
+    tokens_BN, *best = [part[:, first : first + budget] for part in written]
+    short = budget - tokens_BN.shape[1]
+    tokens_BN, *best = [np.pad(part, [(0, 0), (0, short)] + [(0, 0)] * (part.ndim - 2)) for part in (tokens_BN, *best)]
+    is_stop_BN = np.isin(tokens_BN, stop_ids) & (np.arange(budget) < number)
+    empty_B = ~visible_BM.any(axis=1)
+    ended_B = is_stop_BN.any(axis=1) & ~empty_B
+    lengths_B = np.where(ended_B, is_stop_BN.argmax(axis=1) + 1, np.where(empty_B, 0, budget))
+    ids_BNK, logprobs_BNK = [part[..., :listed] for part in best]
+    return Generated(tokens_BN, lengths_B, ended_B, cut_B, (ids_BNK, logprobs_BNK))
 
 
 def _logits(hidden_B1D: Float[Array, "B 1 D"], head_DV: Float[Array, "D V"]) -> Float[Array, "B V"]:
     return jnp.einsum("BD,DV->BV", hidden_B1D[:, 0], head_DV, preferred_element_type=jnp.float32)
-
-
-def _choose(logits_BV: Array, keys_B: Array, step: int | Array, sampling: Sampling, top_logprobs: int) -> _Chosen:
-    best = jax.lax.top_k(jax.nn.log_softmax(logits_BV), top_logprobs)
-    if sampling.temperature == 0:
-        token_B = jnp.argmax(logits_BV, axis=-1)
-    else:
-        scaled_BV = _keep_top_p(logits_BV / sampling.temperature, sampling.top_p)
-        step_keys_B = jax.vmap(lambda key: jax.random.fold_in(key, step))(keys_B)
-        token_B = jax.vmap(jax.random.categorical)(step_keys_B, scaled_BV)
-    return _Chosen(token_B.astype(jnp.int32), best[1], best[0])
-
-
-def _keep_top_p(logits_BV: Array, top_p: float) -> Array:
-    """Drop the tokens outside the smallest set whose probability reaches ``top_p``; the best one always stays."""
-    sorted_BV = jnp.sort(logits_BV, axis=-1)[:, ::-1]
-    before_BV = jnp.cumsum(jax.nn.softmax(sorted_BV, axis=-1), axis=-1) - jax.nn.softmax(sorted_BV, axis=-1)
-    kept_BV = before_BV < top_p
-    threshold_B = jnp.min(jnp.where(kept_BV, sorted_BV, jnp.inf), axis=-1)
-    return jnp.where(logits_BV >= threshold_B[:, None], logits_BV, -jnp.inf)
