@@ -10,29 +10,12 @@ from flax import nnx
 from octomed_jax.hf.names import hub_tensors, modern_name
 from octomed_jax.images.patches import IMAGE_MEAN, IMAGE_STD
 from octomed_jax.inputs.positions import mrope_positions
-from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.inputs.rows import assemble
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.qwen2_5_vl.model import split_model
+from tests.models.cases import BUCKET, CASES, MODELS, SIZES
 from tests.models.reference import inputs_of, loss_of, our_parameters, reference, torch
-from tests.models.student import SPEC, config, example, hub_reader, image
-
-BUCKET = Bucket("image", 640, 256)
-SIZES = {
-    "one image, sides divisible by the window": [(112, 224)],
-    "sides not divisible": [(308, 196)],
-    "one row of cells": [(30, 500)],
-    "extreme aspect": [(28, 1568)],
-    "four images": [(56, 84), (112, 112), (140, 56), (28, 28)],
-}
-CASES = {name: example("Which plane?", sizes, "axial") for name, sizes in SIZES.items()} | {
-    "600 tokens": example("finding of the study " * 42, [(84, 56)], "axial"),
-    "text only": example("no image here", [], "coronal"),
-}
-MODELS = {
-    "untied, as 7B": config(),
-    "tied, as 3B": config(tied=True),
-    "five heads over one": config(heads=5, kv_heads=1, fullatt=(0, 3)),
-}
+from tests.models.student import SPEC, hub_reader, image
 
 
 @functools.cache
