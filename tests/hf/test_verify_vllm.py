@@ -1,28 +1,27 @@
 """vLLM, the real one, serves a folder of ours and answers as we do; and the comparison of answers by itself."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from configs.demo import get_config
+from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook
-from octomed_jax.hf.names import hub_tensors
-from octomed_jax.hf.shards import DTYPES, plan_shards, write_shards
-from octomed_jax.hf.student import write_student
+from octomed_jax.hf.export import Settings, export
 from octomed_jax.hf.verify_vllm import (
     Answer,
     compare,
     our_answers,
     probe_conversations,
-    verify_vllm,
     vllm_answers,
 )
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
-from octomed_jax.models.trees import flatten_names
+from tests.hf.folders import make_student, save_run
 
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-vllm"
 VLLM = str(ENVIRONMENT / "bin/vllm")
@@ -34,29 +33,39 @@ needs_vllm = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A student of random weights, with heads of 32: vLLM refuses smaller ones on a CPU."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
-    path = tmp_path_factory.mktemp("model") / "folder"
-    model = write_student(path, config.student, ["Which plane is this? axial coronal"] * 3, config.shard)
-    rng = np.random.default_rng(0)
-    flat = flatten_names(initial_parameters(model, 0))
-    flat = {name: np.asarray(leaf) + 0.1 * rng.normal(size=leaf.shape) for name, leaf in flat.items()}
-    plan = plan_shards(hub_tensors(model, flat), DTYPES["float32"], 10**9)
-    write_shards(path, plan, DTYPES["float32"], lambda tensor: tensor.from_ours(flat[tensor.ours]))
-    return path
+def run(tmp_path_factory):
+    """A checkpoint of random weights, with heads of 32: vLLM refuses smaller ones on a CPU."""
+    folder = tmp_path_factory.mktemp("run")
+    rng, tree = np.random.default_rng(0), initial_parameters(make_student(folder / "side"), 0)
+    changed = jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), tree)
+    save_run(folder / "train", folder / "side", changed)
+    return folder / "train"
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("model") / "folder"
+    export(run, output, Settings())
+    return output
 
 
 @pytest.mark.integration
 @pytest.mark.timeout(1200)
 @needs_vllm
-def test_vllm_answers_as_we_do(folder):
-    figures = verify_vllm(folder, VLLM)
-    assert figures["vllm"].endswith("+cpu")
-    assert figures["max_logprob_diff"] < 1e-3
-    assert figures["prompts"] == 2
-    assert figures["tokens"] >= 8
+def test_an_export_passes_every_level(run, tmp_path, capsys):
+    pytest.importorskip("torch", reason="the parity extra is not installed (make test PARITY=1)")
+    arguments = ["export", f"--checkpoint={run}", f"--output={tmp_path / 'out'}", f"--vllm={VLLM}", "--json"]
+    assert main([*arguments, "--verify=structure,roundtrip,transformers,vllm"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert list(figures) == ["structure", "roundtrip", "transformers", "vllm"]
+    assert figures["transformers"]["max_logit_diff"] < 1e-4
+    assert figures["transformers"]["same_best_token"] == 1
+    assert figures["vllm"]["vllm"].endswith("+cpu")
+    assert figures["vllm"]["max_logprob_diff"] < 1e-3
+    assert figures["vllm"]["prompts"] == 2
+    assert figures["vllm"]["tokens"] >= 8
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"vLLM {figures['vllm']['vllm']}: log-probabilities equal to" in card
 
 
 @pytest.mark.integration
