@@ -31,7 +31,7 @@ def png_of_size(width: int, height: int) -> bytes:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["L", "RGB"]), st.integers(0, 2**32 - 1))
 def test_png_round_trip_keeps_pixels_and_bytes(width, height, mode, seed):
     shape = (height, width) if mode == "L" else (height, width, 3)
@@ -108,7 +108,7 @@ def test_limit_of_pixels_is_the_callers():
         decode_image(data, max_pixels=9_999)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"]))
 def test_any_bytes_give_an_image_or_a_user_error(tail, head):
     with contextlib.suppress(UserError):

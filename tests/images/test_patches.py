@@ -24,7 +24,7 @@ def test_pixels_and_grid_are_bit_identical(size):
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_smart_resize_equals_the_reference(height, width):
     theirs = getattr(image_processing, "smart_resize", None)
     if theirs is None:

@@ -25,7 +25,7 @@ def older_rule(height: int, width: int, most: int) -> tuple[int, int] | None:
 
 
 @given(st.integers(1, 6000), st.integers(1, 6000), st.sampled_from([12544, 262144, 1003520]))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_equals_the_older_rule_wherever_that_gives_an_image(height, width, most):
     if max(height, width) > 200 * min(height, width):
         return

@@ -28,7 +28,7 @@ sizes = st.lists(st.tuples(st.integers(1, 80), st.integers(0, 8)), min_size=1, m
 
 
 @given(sizes, st.integers(1, 20), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_example_that_fits_comes_once_an_epoch(items, examples_per_step, seed):
     tokens, cells = [list(column) for column in zip(*items, strict=True)]
     plan = RowPlan(index(tokens, cells), BUCKETS, examples_per_step, seed)

@@ -24,7 +24,7 @@ def reference_windows(cells_high: int, cells_wide: int, side: int) -> list[list[
 
 
 @given(sides, sides, st.sampled_from([2, 3, 4]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_windows_and_the_order_in_them_are_the_references(high, wide, side):
     layout = window_layout((high, wide), PatchSpec(window_cells=side))
     ours = [np.flatnonzero(layout.window == number) for number in range(len(layout.reserved))]
@@ -32,7 +32,7 @@ def test_windows_and_the_order_in_them_are_the_references(high, wide, side):
 
 
 @given(st.lists(st.tuples(sides, sides), min_size=1, max_size=5), st.sampled_from([2, 3, 4]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_cells_have_their_own_places_and_windows_their_own_slots(grids, side):
     layouts = [window_layout(grid, PatchSpec(window_cells=side)) for grid in grids]
     places = place_cells(layouts)
@@ -50,7 +50,7 @@ def test_cells_have_their_own_places_and_windows_their_own_slots(grids, side):
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_positions_follow_the_processors_order(high, wide):
     positions = window_layout((high, wide), SPEC).positions.reshape(-1, 2)
     patch = np.arange(high * wide * 4)

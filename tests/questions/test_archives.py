@@ -43,13 +43,13 @@ def wheel(files: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(NAMES, st.binary(max_size=50), max_size=5))
 def test_ar_gives_back_what_was_packed(members):
     assert ar_members(ar(members), "x.deb") == members
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(NAMES, st.binary(max_size=20), min_size=1, max_size=3), st.data())
 def test_a_broken_ar_is_read_or_refused_in_one_line(members, data):
     packed = bytearray(ar(members))

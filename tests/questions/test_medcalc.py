@@ -17,7 +17,7 @@ COUNTS = {"train_each": 20, "score_train_each": 60, "test_each": 15}
 pytestmark = pytest.mark.usefixtures("packages")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.sampled_from(sorted(CALCULATORS)))
 def test_our_traces_end_with_the_packages_value(seed, name):
     calculator = CALCULATORS[name]

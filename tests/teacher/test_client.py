@@ -64,7 +64,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(reply=JSON, n=st.integers(1, 3))
 def test_any_reply_is_read_or_refused(reply, n):
     try:

@@ -50,7 +50,7 @@ PIECES = [
 NASTY = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=30).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(response=NASTY, name=st.sampled_from(sorted(QUESTIONS)), finish=st.sampled_from(["stop", "length", "", "error"]))
 def test_no_response_makes_it_raise(response, name, finish):
     verdict = judge_response(QUESTIONS[name], response, finish)
@@ -60,7 +60,7 @@ def test_no_response_makes_it_raise(response, name, finish):
         assert verdict.verdict == "truncated"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(thought=NASTY, letter=st.sampled_from("ABCD"))
 def test_only_what_follows_the_thought_counts(thought, letter):
     thought = thought.replace("<think>", "").replace("</think>", "")
@@ -68,7 +68,7 @@ def test_only_what_follows_the_thought_counts(thought, letter):
     assert verdict.verdict == ("correct" if letter == "B" else "wrong")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(value=st.decimals(-10_000, 10_000, allow_nan=False, places=3))
 def test_a_boxed_number_is_judged_by_its_value(value):
     verdict = judge_response(QUESTIONS["limits"], f"<think>.</think>\\boxed{{{value}}}", "stop")
