@@ -1,5 +1,7 @@
 """Weights of a Hugging Face folder as our parameters: strict, safetensors only, both published layouts."""
 
+import json
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,8 @@ class HubWeights:
         modern = any(name.startswith("model.language_model.") for name in files)
         self._names = {tensor.name: modern_name(tensor.name) if modern else tensor.name for tensor in self.tensors}
         opened = {path: _open(path) for path in sorted(set(files.values()))}
+        starts = {path: _starts(path) for path in opened}
+        self._starts = {name: (path, starts[path].get(name, 0)) for name, path in files.items()}
         self._opened = {tensor: opened[files[name]] for tensor, name in self._names.items() if name in files}
         self._check(folder, set(files), {path: set(file.keys()) for path, file in opened.items()}, files)
         self.dtypes = {tensor.name: np.dtype(FLOATS[self._slice(tensor).get_dtype()]) for tensor in self.tensors}
@@ -88,15 +92,23 @@ class HubWeights:
     def read(self, name: str, layer: int | None = None, index: Index = ...) -> np.ndarray:
         """Return one of our parameters, or one layer of a stack of them, or a region of it, in the file's dtype."""
         tensor = self._places[name, layer]
-        if index is ...:
-            return tensor.to_ours(self._region(tensor, ...))
-        if len(tensor.shape) > 2:  # the convolution's: no region of it is one of ours
-            return tensor.to_ours(self._region(tensor, ...))[index]
-        return tensor.to_ours(self._region(tensor, index[::-1] if tensor.transposed else index))
-
-    def _region(self, tensor: HubTensor, index: Index) -> np.ndarray:
+        if index is ... or len(tensor.shape) > 2:  # no region of the convolution's is one of ours
+            return tensor.to_ours(self._whole(tensor))[index]
+        region = index[::-1] if tensor.transposed else index
+        if all(part.indices(size) == (0, size, 1) for part, size in zip(region, tensor.shape, strict=True)):
+            return tensor.to_ours(self._whole(tensor))
         with self._lock:
-            return self._slice(tensor)[index]
+            return tensor.to_ours(self._slice(tensor)[region])
+
+    def _whole(self, tensor: HubTensor) -> np.ndarray:
+        """Read a tensor's bytes where its file has them: safetensors stops all other threads while it reads."""
+        values = np.empty(math.prod(tensor.shape), self.dtypes[tensor.name])
+        path, start = self._starts[self._names[tensor.name]]
+        with path.open("rb") as file:
+            file.seek(start)
+            if file.readinto(values.view(np.uint8).data) != values.nbytes:
+                raise StopAndLook(f"{path} ends within {tensor.name}; download or export it again")
+        return values.reshape(tensor.shape)
 
     def _first(self, name: str) -> HubTensor:
         return self._places.get((name, None)) or self._places[name, 0]
@@ -146,6 +158,14 @@ def _open(path: Path) -> Any:
         return safe_open(path, framework="numpy", backend="pread")
     except SafetensorError as error:
         raise StopAndLook(f"{path} is damaged ({error}); download or export it again") from error
+
+
+def _starts(path: Path) -> dict[str, int]:
+    """Return where the bytes of each tensor begin in a file whose header safetensors has accepted."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        fields = json.loads(file.read(size))
+    return {name: 8 + size + one["data_offsets"][0] for name, one in fields.items() if name != "__metadata__"}
 
 
 def _inside(folder: Path, name: str) -> Path:

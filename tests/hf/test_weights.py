@@ -14,7 +14,7 @@ from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME, HubWeights, has_weig
 from octomed_jax.models.mesh import make_mesh, one_device, parameter_shardings
 from octomed_jax.models.qwen2_5_vl.config import to_fields
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
-from octomed_jax.models.trees import flatten_names
+from octomed_jax.models.trees import flatten_names, is_stack
 from tests.hf.folders import save_parameters
 from tests.models.student import config
 
@@ -146,6 +146,23 @@ def test_a_damaged_file_is_named(folder, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(StopAndLook, match=r"model\.safetensors is damaged"):
         HubWeights(folder)
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_named(folder):
+    weights = HubWeights(folder)
+    (folder / SINGLE_NAME).write_bytes((folder / SINGLE_NAME).read_bytes()[:-1000])
+    last = weights.tensors[-1]  # its bytes are the last by name too
+    with pytest.raises(StopAndLook, match=rf"model\.safetensors ends within {last.name}"):
+        weights.read(last.ours, last.layer)
+
+
+def test_a_region_is_read_as_the_whole_is(folder, parameters):
+    weights = HubWeights(folder)
+    for name, leaf in flatten_names(parameters).items():
+        layer = 1 if is_stack(name) else None
+        whole = leaf if layer is None else leaf[layer]
+        for index in (tuple(slice(0, size) for size in whole.shape), tuple(slice(1, size - 1) for size in whole.shape)):
+            assert np.array_equal(weights.read(name, layer, index), whole[index]), name
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (129, 257), (300, 2)])
