@@ -2,21 +2,24 @@
 
 import dataclasses
 import hashlib
+import itertools
+import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
 from octomed_jax import progress, storage
 from octomed_jax.hf.names import HubTensor
-from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME
+from octomed_jax.hf.weights import FLOATS, INDEX_NAME, SINGLE_NAME
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(jnp.bfloat16)}
+PIECE = 2**24  # bytes that are hashed and written at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +75,14 @@ def write_shards(
     """Write the files one after the other, and the index where there are several.
 
     A file gets its name when its bytes are on disk, and its hash beside it: one that is there from an earlier,
-    interrupted call is not written again. At most one file's tensors and one tensor more are held.
+    interrupted call is not written again. Two tensors are held, however large the files: one that is written, and the
+    next, which another thread reads.
 
     Args:
         folder: exists.
         shards: of ``plan_shards``.
         dtype: of the files.
-        read: returns a tensor in the published shape; called once for each, when its file is written.
+        read: returns a tensor in the published shape; called once for each, in another thread.
 
     Returns:
         the SHA-256 of each file.
@@ -102,16 +106,43 @@ def write_shards(
 
 
 def _write(path: Path, shard: Shard, dtype: np.dtype, read: Callable[[HubTensor], np.ndarray]) -> str:
-    """Write one file whole or not at all; return its SHA-256."""
+    """Write one file whole or not at all, tensor by tensor; return its SHA-256."""
     partial = path.with_name(f".{path.name}.partial")
-    arrays = {tensor.name: np.ascontiguousarray(read(tensor).astype(dtype, copy=False)) for tensor in shard.tensors}
-    save_file(arrays, partial, metadata={"format": "pt"})
-    del arrays
-    with partial.open("rb") as file:
+    tensors = sorted(shard.tensors, key=lambda tensor: tensor.name)  # as safetensors' own writer does
+    parts = (np.ascontiguousarray(read(tensor).astype(dtype, copy=False)) for tensor in tensors)
+    digest = hashlib.sha256()
+    with partial.open("wb") as file:
+        for part in itertools.chain([_header(tensors, dtype)], _read_ahead(parts)):
+            values = part.reshape(-1).view(np.uint8).data
+            for start in range(0, len(values), PIECE):
+                digest.update(values[start : start + PIECE])
+                file.write(values[start : start + PIECE])
+        file.flush()
         os.fsync(file.fileno())
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     partial.rename(path)
-    return digest
+    return digest.hexdigest()
+
+
+def _header(tensors: list[HubTensor], dtype: np.dtype) -> np.ndarray:
+    """Return what stands before the values: its own length, then names, dtypes, shapes and places as JSON."""
+    name = next(name for name, known in FLOATS.items() if dtype == known)
+    fields: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for tensor in tensors:
+        start, end = end, end + _bytes(tensor, dtype)
+        fields[tensor.name] = {"dtype": name, "shape": tensor.shape, "data_offsets": [start, end]}
+    text = json.dumps(fields, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the values are aligned
+    return np.frombuffer(len(text).to_bytes(8, "little") + text, np.uint8)
+
+
+def _read_ahead(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the parts; while one is used, another thread makes the next."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = pool.submit(next, parts, None)
+            yield part
 
 
 def _bytes(tensor: HubTensor, dtype: np.dtype) -> int:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from octomed_jax.hf.export import state_dtype
 from octomed_jax.hf.names import HubTensor, hub_tensors
@@ -84,11 +85,20 @@ def test_an_interrupted_write_goes_on_after_its_last_file(tmp_path, parameters):
     assert not (cut / plan[1].name).exists()
     again = []
     hashes = write_shards(cut, plan, dtype, lambda tensor: again.append(tensor) or read(tensor))
-    assert again == [tensor for shard in plan[1:] for tensor in shard.tensors]
+    assert again == [tensor for shard in plan[1:] for tensor in sorted(shard.tensors, key=lambda tensor: tensor.name)]
     for path in whole.iterdir():
         if path.name != "config.json":
             assert path.read_bytes() == (cut / path.name).read_bytes()
             assert hashes[path.name] == sha256_file(path)
+
+
+@pytest.mark.parametrize("name", sorted(DTYPES))
+def test_the_bytes_are_those_of_safetensors_own_writer(tmp_path, parameters, name):
+    save_parameters(tmp_path, config(), parameters, name)
+    read = hub_reader(parameters)
+    arrays = {tensor.name: read(tensor).astype(DTYPES[name]) for tensor in hub_tensors(config(), parameters)}
+    save_file(arrays, tmp_path / "theirs", metadata={"format": "pt"})
+    assert (tmp_path / SINGLE_NAME).read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
 def test_files_are_cut_as_an_index_says(tmp_path, parameters):
