@@ -6,10 +6,11 @@ them array by array.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ import tensorstore
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.models.place import Index
-from octomed_jax.models.trees import flatten_names, unflatten_names
+from octomed_jax.models.trees import STACKS, flatten_names, unflatten_names
 
 CHUNK_BYTES = 64 * 2**20  # what TensorStore reads and writes at once
-IN_FLIGHT = 2  # parts that are held while they are written
+IN_FLIGHT_BYTES = 2**29  # of the parts that are read and written at the same time; a larger part is held alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,30 +49,60 @@ class Streamed:
         return math.prod(self.shape)
 
 
+class _Room:
+    """Lets tasks hold so many bytes together, in the order in which they ask; one that needs more holds it alone."""
+
+    def __init__(self, most: int):
+        self._most, self._held = most, 0
+        self._turn, self._changed = asyncio.Lock(), asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def held(self, size: int) -> AsyncIterator[None]:
+        async with self._turn, self._changed:
+            await self._changed.wait_for(lambda: not self._held or self._held + size <= self._most)
+            self._held += size
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._held -= size
+                self._changed.notify_all()
+
+
 class _StreamedHandler(ocp.type_handlers.NumpyHandler):
     """Lets Orbax write a ``Streamed`` as it writes a host array; only the moment at which values are made differs."""
 
     def __init__(self) -> None:
         super().__init__(deepcopy_host_arrays=False)
-        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._room = _Room(IN_FLIGHT_BYTES)
 
     async def _open_and_write(self, value: Streamed, tspec: dict[str, Any], ts_context: tensorstore.Context) -> None:
         # Orbax' own writes the whole array here.
         store = await tensorstore.open(tensorstore.Spec(tspec), create=True, open=True, context=ts_context)
-        for layer in range(value.shape[0]) if value.stacked else (None,):
-            async with self._room:
+        layers = range(value.shape[0]) if value.stacked else (None,)
+        size = value.size // len(layers) * value.dtype.itemsize
+
+        async def pass_through(layer: int | None) -> None:
+            async with self._room.held(size):
                 part = await asyncio.to_thread(value.read, layer)
                 target = store if layer is None else store[layer]
                 await target.write(part, can_reference_source_data_indefinitely=True)
 
+        await asyncio.gather(*map(pass_through, layers))
+
 
 def save_arguments(tree: Any) -> Any:
-    """Return how Orbax lays out each array of a tree: in chunks, first along the layers where it is a stack."""
+    """Return how Orbax lays out each array of a tree: in chunks of CHUNK_BYTES, none of more than one layer of a stack.
 
-    def chunks(leaf: Any) -> ocp.SaveArgs:
-        return ocp.SaveArgs(chunk_byte_size=CHUNK_BYTES, shard_axes=(0,) if len(leaf.shape) > 1 else ())
+    Only a stack is divided along its first axis to the end: an embedding would be in as many chunks as it has rows.
+    """
 
-    return jax.tree.map(chunks, tree)
+    def chunks(path: Any, leaf: Any) -> ocp.SaveArgs:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        stack = any(f".{prefix}" in f".{name}" for prefix in STACKS) and len(leaf.shape) > 1
+        return ocp.SaveArgs(chunk_byte_size=CHUNK_BYTES, shard_axes=(0,) if stack else ())
+
+    return jax.tree_util.tree_map_with_path(chunks, tree)
 
 
 def write_parameters(folder: Path, parameters: Mapping[str, Streamed]) -> None:
@@ -116,6 +147,8 @@ class SavedParameters:
         self._prefix = f"{below}." if below else ""
         self._driver = "zarr3" if written.get("use_zarr3") else "zarr"
         self._opened: dict[str, tensorstore.TensorStore] = {}
+        # Where chunks lie is looked up for each; the chunks themselves are not kept.
+        self._context = tensorstore.Context({"cache_pool#places": {"total_bytes_limit": 10**8}})
 
     def read(self, name: str, layer: int | None = None, index: Index = ...) -> np.ndarray:
         """Return a parameter, or the region ``index`` of it or of one layer of it.
@@ -132,6 +165,6 @@ class SavedParameters:
     def _open(self, name: str) -> tensorstore.TensorStore:
         if name not in self._opened:
             kvstore = {"driver": "ocdbt", "base": f"file://{self._folder}/", "path": f"{self._prefix}{name}/"}
-            spec = {"driver": self._driver, "kvstore": kvstore}
-            self._opened[name] = tensorstore.open(spec, open=True, read=True).result()
+            spec = {"driver": self._driver, "kvstore": kvstore | {"cache_pool": "cache_pool#places"}}
+            self._opened[name] = tensorstore.open(spec, open=True, read=True, context=self._context).result()
         return self._opened[name]
