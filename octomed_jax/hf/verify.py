@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,12 @@ def _roundtrip(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any
                 compared += part.size
         return {"parameters": compared}
     weights = HubWeights(folder)
-    with progress.bar("verify roundtrip", len(weights.tensors), "tensors") as bar:
+    with progress.bar("verify roundtrip", len(weights.tensors), "tensors") as bar, ThreadPoolExecutor(2) as pool:
         for tensor in weights.tensors:
-            ours = source.read(tensor).astype(dtype, copy=False)
-            back = tensor.from_ours(weights.read(tensor.ours, tensor.layer))
-            _expect(_same_bits(back, ours), folder, f"differs from the checkpoint in {tensor.name}")
+            reading = [pool.submit(source.part, tensor), pool.submit(weights.read, tensor.ours, tensor.layer)]
+            ours, back = (part.result() for part in reading)
+            same = _same_bits(back, ours.astype(dtype, copy=False))
+            _expect(same, folder, f"differs from the checkpoint in {tensor.name}")
             compared += ours.size
             bar.advance()
     return {"parameters": compared}
@@ -143,7 +145,11 @@ _RUN = {"structure": _structure, "roundtrip": _roundtrip, "transformers": _trans
 
 
 def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    # Not by value, which NaN is not equal to, nor -0 different from 0.
+    bits, others = [np.ascontiguousarray(array).view(f"u{array.itemsize}") for array in (one, other)]
+    return np.array_equal(bits, others)
 
 
 def _same_config(ours: Mapping[str, Any], base: Mapping[str, Any], folder: Path) -> None:
