@@ -14,6 +14,7 @@ from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, Vis
 IMAGE_ID, START_ID, END_ID = 3, 4, 5
 # text (vocabulary, hidden, inner, layers, heads, kv heads, sections, tied); vision (depth, hidden, inner, heads, full)
 SIZES = {
+    "tiny": ((1024, 64, 96, 2, 2, 1, (4, 6, 6), False), (2, 64, 96, 2, (1,))),
     "small": ((1024, 512, 1536, 6, 8, 2, (8, 12, 12), True), (6, 384, 1024, 6, (2, 5))),
     "3b": ((151936, 2048, 11008, 36, 16, 2, (16, 24, 24), True), (32, 1280, 3420, 16, (7, 15, 23, 31))),
     "7b": ((152064, 3584, 18944, 28, 28, 4, (16, 24, 24), False), (32, 1280, 3420, 16, (7, 15, 23, 31))),

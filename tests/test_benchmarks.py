@@ -1,4 +1,4 @@
-"""The benchmark that others run on a bare GPU image."""
+"""The benchmark that others run on a bare GPU image, and the one of import and export, on a tiny model."""
 
 import json
 import os
@@ -43,3 +43,19 @@ def test_student_steps_need_only_the_numeric_packages(tmp_path):
     ours, theirs = figures["ours"], figures["transformers"]
     assert ours["first_loss"] == pytest.approx(theirs["first_loss"], rel=1e-4)
     assert min(ours["images_per_second"], ours["useful_tokens_per_second"], theirs["seconds"], figures["ratio"]) > 0
+
+
+def test_import_and_export_are_measured_and_leave_nothing(tmp_path):
+    (tmp_path / "disk").mkdir()
+    command = [sys.executable, "benchmarks/export_memory.py", "--size=tiny", "--max-shard-gb", "0.0002"]
+    command += [f"--folder={tmp_path / 'disk'}", f"--output={tmp_path / 'out.json'}"]
+    ran = subprocess.run(command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert not list((tmp_path / "disk").iterdir())
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert list(figures["steps"]) == ["import", "export", "roundtrip", "export 0.0002"]
+    assert len(figures["plain"]) == 5
+    assert figures["identical_files"] == 7
+    for step in figures["steps"].values():
+        assert 0 < step["peak_anonymous_bytes"] < step["peak_bytes"]
+        assert min(step["bytes_per_second"], step["of_plain"]) > 0
