@@ -7,6 +7,7 @@ so that a killed stage leaves nothing that looks finished.
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -208,7 +209,7 @@ def finished(folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Ma
         return manifest
     raise UserError(
         f"{folder} was made with other settings ({_difference(manifest, config, inputs)}); "
-        "remove that folder or choose another --workdir"
+        "remove that folder or choose another one"
     )
 
 
@@ -243,36 +244,70 @@ def staged_folder(folder: PathLike, request: str | None = None) -> Iterator[epat
 
     Args:
         folder: the final place.
-        request: name of the work. With it, what was done before a kill, or before an error that another try may not
-            meet, is kept, and the next block of the same request finds it in its folder.
+        request: name of the work. With it, what was done before a kill or an error is kept, and the next block of the
+            same request finds it in its folder; not after StopAndLook, which says that it is wrong.
 
     Raises:
         UserError: ``folder`` exists and is not empty (nothing is overwritten).
+        TryAgain: another process is writing it.
     """
-    final = epath.Path(folder)
+    final = _absolute(folder)
     if final.exists() and any(final.iterdir()):
         raise UserError(f"{final} already exists and is not empty; remove it or choose another folder")
     staging = final.parent / f".{final.name}.partial"
     mark = staging / ".request"
-    try:
-        if staging.exists() and not (request and mark.exists() and mark.read_text() == request):
-            staging.rmtree()
-        staging.mkdir(parents=True, exist_ok=True)
-        if request:
-            mark.write_text(request)
-        yield staging
-        mark.unlink(missing_ok=True)
-        if final.exists():
-            final.rmdir()
-        staging.rename(final)
-    except BaseException as error:
-        if not request or isinstance(error, (UserError, StopAndLook)):
-            with contextlib.suppress(OSError):
-                if staging.exists():
+    with contextlib.ExitStack() as held:
+        try:
+            staging.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_locked(staging))
+            if not (request and mark.exists() and mark.read_text() == request):
+                _empty(staging)
+            if request:
+                mark.write_text(request)
+            yield staging
+            mark.unlink(missing_ok=True)
+            if final.exists():
+                final.rmdir()
+            staging.rename(final)
+        except BaseException as error:
+            kept = request and not isinstance(error, StopAndLook) and len(list(staging.iterdir())) > 1
+            if not kept and not isinstance(error, _Busy):
+                with contextlib.suppress(OSError):
                     staging.rmtree()
-        if isinstance(error, OSError):
-            raise explain_os_error(error, final) from error
-        raise
+            if isinstance(error, OSError):
+                raise explain_os_error(error, final) from error
+            raise
+
+
+class _Busy(TryAgain):
+    """Another process holds the folder."""
+
+
+@contextlib.contextmanager
+def _locked(folder: epath.Path) -> Iterator[None]:
+    """Hold a folder of this machine alone while the block runs; the lock ends with the process, however it ends."""
+    if "://" in str(folder):  # a bucket has no locks
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _Busy(f"another process is writing {folder}; wait for it, or choose another folder") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _empty(folder: epath.Path) -> None:
+    for path in folder.iterdir():
+        path.rmtree() if path.is_dir() else path.unlink()
+
+
+def _absolute(folder: PathLike) -> epath.Path:
+    """Return a folder by a name that has a parent: ``.`` has none."""
+    return epath.Path(folder) if "://" in str(folder) else epath.Path(Path(folder).absolute())
 
 
 def hash_files(folder: PathLike) -> dict[str, str]:

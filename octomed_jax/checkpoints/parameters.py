@@ -18,8 +18,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
+from etils import epath
 
-from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.models.place import Index
 from octomed_jax.models.trees import STACKS, flatten_names, unflatten_names
 
@@ -76,8 +77,10 @@ class _StreamedHandler(ocp.type_handlers.NumpyHandler):
         super().__init__(deepcopy_host_arrays=False)
         self._room = _Room(IN_FLIGHT_BYTES)
 
+    # Overrides Orbax' own, which writes the whole array; a name that Orbax does not promise to keep.
+    assert hasattr(ocp.type_handlers.NumpyHandler, "_open_and_write"), "another Orbax than this was written for"
+
     async def _open_and_write(self, value: Streamed, tspec: dict[str, Any], ts_context: tensorstore.Context) -> None:
-        # Orbax' own writes the whole array here.
         store = await tensorstore.open(tensorstore.Spec(tspec), create=True, open=True, context=ts_context)
         layers = range(value.shape[0]) if value.stacked else (None,)
         size = value.size // len(layers) * value.dtype.itemsize
@@ -135,8 +138,7 @@ class SavedParameters:
         if not (self._folder / "_METADATA").is_file():
             raise UserError(f"no checkpoint in {folder}")
         try:
-            with ocp.StandardCheckpointer() as checkpointer:
-                tree = dict(checkpointer.metadata(self._folder).item_metadata)
+            tree = dict(ocp.PyTreeCheckpointHandler().metadata(epath.Path(self._folder)).tree)
             written = json.loads((self._folder / "_METADATA").read_text())
         except (ValueError, KeyError, TypeError) as error:
             raise StopAndLook(f"the checkpoint {folder} is damaged ({error})") from error
@@ -155,16 +157,21 @@ class SavedParameters:
 
         Raises:
             StopAndLook: its bytes cannot be read.
+            TryAgain: the checkpoint has been deleted since it was opened, as a run deletes its older ones.
         """
         try:
             store = self._open(name)
             return (store if layer is None else store[layer])[index].read().result()
         except ValueError as error:
+            if not (self._folder / "_METADATA").is_file():
+                raise TryAgain(f"the checkpoint {self._folder} was deleted while it was read; take a newer one") from error
             raise StopAndLook(f"{name} in the checkpoint {self._folder} is damaged ({error})") from error
 
     def _open(self, name: str) -> tensorstore.TensorStore:
         if name not in self._opened:
-            kvstore = {"driver": "ocdbt", "base": f"file://{self._folder}/", "path": f"{self._prefix}{name}/"}
-            spec = {"driver": self._driver, "kvstore": kvstore | {"cache_pool": "cache_pool#places"}}
+            base = {"driver": "file", "path": f"{self._folder}/"}  # a URL would read a # or % of the path otherwise
+            kvstore = {"driver": "ocdbt", "base": base, "path": f"{self._prefix}{name}/", "cache_pool": "cache_pool#places"}
+            # Orbax writes every chunk, also one of zeros: a missing one has been deleted.
+            spec = {"driver": self._driver, "kvstore": kvstore, "fill_missing_data_reads": False}
             self._opened[name] = tensorstore.open(spec, open=True, read=True, context=self._context).result()
         return self._opened[name]

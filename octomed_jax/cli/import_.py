@@ -21,6 +21,5 @@ def run(arguments: Sequence[str]) -> int:
         parser.error("import takes no config")
     manifest = import_model(options.model, options.output)
     counts = manifest.counts
-    dtypes = ", ".join(manifest.extra["dtypes"])
-    summary = f"{counts['tensors']} tensors, {counts['parameters']:,} parameters in {dtypes}: {options.output}"
+    summary = f"{counts['tensors']} tensors, {counts['parameters']:,} parameters in {manifest.extra['dtype']}: {options.output}"
     return finish(summary, {"output": options.output, **counts, **manifest.extra}, options.json)

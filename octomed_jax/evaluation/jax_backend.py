@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from octomed_jax.errors import UserError
-from octomed_jax.hf.weights import has_weights, load_parameters
+from octomed_jax.hf.source import holds_weights, load_parameters
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.render import example_builder

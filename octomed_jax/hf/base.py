@@ -1,5 +1,7 @@
 """The folder that a student starts from: which of its files travel along, and what it says about itself."""
 
+import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -35,12 +37,30 @@ IMPORTED = "student"  # where an import keeps them
 
 
 def copy_side_files(source: Path, target: Path) -> list[str]:
-    """Copy tokenizer, processor and config files byte for byte; return their names."""
+    """Copy tokenizer, processor and config files byte for byte; return their names.
+
+    Raises:
+        UserError: one is a link that leads out of the folder.
+    """
     target.mkdir(parents=True, exist_ok=True)
     names = [name for name in SIDE_FILES if (source / name).is_file()]
     for name in names:
-        shutil.copyfile(source / name, target / name)
+        shutil.copyfile(hub_file(source, name), target / name)
     return names
+
+
+def hub_file(folder: Path, name: str) -> Path:
+    """Return a file of a model's folder.
+
+    Raises:
+        UserError: its name or a link leads out of the folder. In the hub's own cache a snapshot's files are links to
+            blobs beside it, which belong to the same model.
+    """
+    resolved = folder.resolve()
+    if resolved.parent.name == "snapshots" and Path(name).name == name:
+        if (resolved / name).resolve().is_relative_to(resolved.parent.parent / "blobs"):
+            return resolved / name
+    return storage.inside(folder, name)
 
 
 def copy_base(source: Path, target: Path) -> None:
@@ -50,7 +70,12 @@ def copy_base(source: Path, target: Path) -> None:
 
 
 def describe_base(folder: Path) -> dict[str, Any]:
-    """Return the model, revision and licence that a Hugging Face folder names, in its card or by where it lies."""
+    """Return what a Hugging Face folder says of itself.
+
+    Returns:
+        model, revision; licence (fields of its card); access class and licences of the data it was trained on, where
+        it is an export of ours.
+    """
     if (folder / BASE).is_file():
         return storage.read_json(folder / BASE)
     repository, snapshots = folder.resolve().parent.parent.name, folder.resolve().parent.name
@@ -58,7 +83,14 @@ def describe_base(folder: Path) -> dict[str, Any]:
         model, revision = repository.removeprefix("models--").replace("--", "/"), folder.resolve().name
     else:
         model, revision = folder.resolve().name, None
-    return {"model": model, "revision": revision, "licence": _licence(folder / "README.md")}
+    ours = storage.read_json(folder / storage.MANIFEST) if (folder / storage.MANIFEST).is_file() else {}
+    return {
+        "model": model,
+        "revision": revision,
+        "licence": _licence(folder / "README.md"),
+        "access": ours.get("access", "open"),
+        "data_licences": list(ours.get("licences", ())),
+    }
 
 
 def _licence(card: Path) -> dict[str, str]:
@@ -70,7 +102,8 @@ def _licence(card: Path) -> dict[str, str]:
         return {}
     if not isinstance(fields, dict):
         return {}
-    return {name: str(fields[name]) for name in ("license", "license_name", "license_link") if name in fields}
+    names = [name for name in ("license", "license_name", "license_link") if name in fields]
+    return {name: " ".join(str(fields[name]).split()) for name in names}
 
 
 def base_folder(config: ConfigDict) -> Path:
@@ -93,18 +126,49 @@ def side_folder(base: Path) -> Path:
 
 
 def student_identity(config: ConfigDict) -> dict[str, Any]:
-    """Return what a student depends on: its sizes, or the files of its base (by name, size and, but weights, hash)."""
+    """Return what shards depend on: a student's sizes, or the side files of its base by hash. Weights do not matter."""
     if not config.base:
         return plain(config)
-    base = base_folder(config)
+    side = side_folder(base_folder(config))
+    return {"base": storage.fingerprint([[name, storage.sha256_file(side / name)] for name in side_names(side)])}
+
+
+def side_names(folder: Path) -> list[str]:
+    """Return the side files that a folder has."""
+    return [name for name in SIDE_FILES if (folder / name).is_file()]
+
+
+def weights_identity(base: Path) -> str:
+    """Return what names the weights of a base: of an import its manifest's identity, of a Hugging Face folder a hash.
+
+    The hash takes sizes, the tensors' names and shapes and a hundred pieces of each file: enough to tell one training
+    from another without reading tens of gigabytes.
+    """
     if side_folder(base) != base:
-        return {"base": storage.read_manifest(base, "import").identity}
-    files = sorted(path for path in base.iterdir() if path.is_file() and not path.name.startswith("."))
-    described = [
-        [path.name, path.stat().st_size, "" if path.suffix == ".safetensors" else storage.sha256_file(path)]
-        for path in files
-    ]
-    return {"base": storage.fingerprint(described)}
+        return storage.read_manifest(base, "import").identity
+    files = sorted(path for path in base.iterdir() if path.suffix == ".safetensors")
+    return storage.fingerprint([[path.name, path.stat().st_size, _sampled(path)] for path in files])
+
+
+def _sampled(path: Path) -> str:
+    size, digest = path.stat().st_size, hashlib.sha256()
+    with path.open("rb") as file:
+        for number in range(100):
+            file.seek(number * size // 100)
+            digest.update(file.read(65536))
+    return digest.hexdigest()
+
+
+def state_dtype(path: Path, dtype: str) -> None:
+    """Say in ``config.json`` which dtype the weights have, wherever it says one; unchanged, the file stays as it is."""
+    fields = storage.read_json(path)
+    before = storage.canonical_json(fields)
+    if not {"torch_dtype", "dtype"} & fields.keys():
+        fields["torch_dtype"] = dtype
+    for part in (fields, fields.get("text_config", {}), fields.get("vision_config", {})):
+        part.update(dict.fromkeys({"torch_dtype", "dtype"} & part.keys(), dtype))
+    if storage.canonical_json(fields) != before:
+        storage.write_text(path, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
 def both_template_forms(folder: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.hf.weights import load_parameters
+from octomed_jax.hf.source import load_parameters
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.conversation import Messages, answer_text, chat_template, encode_messages, images_of
 from octomed_jax.inputs.examples import Example, ImagePatches, image_patches

@@ -12,12 +12,13 @@ from octomed_jax.checkpoints.parameters import SavedParameters
 from octomed_jax.errors import UserError
 from octomed_jax.hf.base import BASE, IMPORTED
 from octomed_jax.hf.names import HubTensor, hub_tensors
+from octomed_jax.hf.source import PARAMETERS
 from octomed_jax.models.lora import LoRA
 from octomed_jax.models.options import trained_of
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
 from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.schema import ACCESS_CLASSES
 
-PARAMETERS = "parameters"  # of an import: the checkpoint; of a run: the part of the state
 DATA = "data.json"  # in a run's folder: the manifest of the shards that it reads
 
 
@@ -33,7 +34,8 @@ class Checkpoint:
         request: what names exactly these parameters, for an export's manifest.
         run: settings of the run that made them; empty for an import.
         data: the manifest of its shards, likewise.
-        base: model, revision and licence of where it started; empty for random weights.
+        base: what ``hf.base.describe_base`` says of where it started; empty for random weights.
+        dtype: that an export has where none is asked for.
     """
 
     saved: SavedParameters
@@ -44,6 +46,18 @@ class Checkpoint:
     run: Mapping[str, Any]
     data: Mapping[str, Any]
     base: Mapping[str, Any]
+    dtype: str
+
+    @property
+    def access(self) -> str:
+        """The strictest access class of its data and of its base's."""
+        both = {self.data.get("access", "open"), self.base.get("access", "open")}
+        return max(both, key=ACCESS_CLASSES.index)
+
+    @property
+    def licences(self) -> tuple[str, ...]:
+        """Those of its data and of its base's."""
+        return tuple(sorted({*self.data.get("licences", ()), *self.base.get("data_licences", ())}))
 
     def tensors(self) -> list[HubTensor]:
         """Return the tensors of the merged model, in the order of the published index."""
@@ -70,11 +84,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         UserError: nothing of the kind lies there, or no step is saved yet.
         StopAndLook: it is damaged.
     """
+    folder = folder.resolve()
     if (folder / PARAMETERS).is_dir():
         return _imported(folder)
     if (folder / "checkpoints").is_dir():
         return _of_run(folder, _newest(folder))
-    if folder.parent.name == "checkpoints" and folder.is_dir():
+    if folder.parent.name == "checkpoints" and folder.name.isdigit() and folder.is_dir():
         return _of_run(folder.parent.parent, folder)
     raise UserError(f"no checkpoint in {folder}; give the folder of `octomed train` or `octomed import`")
 
@@ -84,12 +99,14 @@ def _imported(folder: Path) -> Checkpoint:
     student = folder / IMPORTED
     config, base = read_config(student), storage.read_json(student / BASE)
     saved = SavedParameters(folder / PARAMETERS)
-    return _checked(Checkpoint(saved, student, config, None, {"import": manifest.identity}, {}, {}, base), folder)
+    request, dtype = {"import": manifest.identity}, manifest.extra["dtype"]
+    return _checked(Checkpoint(saved, student, config, None, request, {}, {}, base, dtype), folder)
 
 
 def _of_run(folder: Path, step: Path) -> Checkpoint:
     student, claim = folder / IMPORTED, storage.read_json(folder / "config.json")
     base = storage.read_json(student / BASE) if (student / BASE).is_file() else {}
+    fields = storage.read_json(student / "config.json")
     checkpoint = Checkpoint(
         saved=SavedParameters(step / "state", below=PARAMETERS),
         student=student,
@@ -99,6 +116,7 @@ def _of_run(folder: Path, step: Path) -> Checkpoint:
         run=claim["config"],
         data=storage.read_json(folder / DATA),
         base=base,
+        dtype=fields.get("dtype") or fields.get("torch_dtype") or "bfloat16",
     )
     return _checked(checkpoint, step)
 

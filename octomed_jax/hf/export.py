@@ -1,45 +1,26 @@
 """From a checkpoint to an ordinary Hugging Face folder in the hub's layout, one file at a time."""
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from octomed_jax import storage
-from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.errors import UserError
 from octomed_jax.hf.adapter import write_adapter
-from octomed_jax.hf.base import both_template_forms, copy_side_files
+from octomed_jax.hf.base import both_template_forms, copy_side_files, side_names, state_dtype
 from octomed_jax.hf.card import model_card
 from octomed_jax.hf.checkpoint import Checkpoint, open_checkpoint
 from octomed_jax.hf.importing import check_room
-from octomed_jax.hf.shards import DTYPES, Shard, plan_shards, shards_of_index, write_shards
+from octomed_jax.hf.settings import Settings
+from octomed_jax.hf.shards import DTYPES, Shard, forget_marks, plan_shards, shards_of_index, write_shards
 from octomed_jax.hf.verify import check_levels, verify
 from octomed_jax.hf.weights import INDEX_NAME
 from octomed_jax.models.runtime import start_jax
 
 MAX_SHARD_GB = 5.0  # as others cut them
 CARD, PROVENANCE = "README.md", "provenance.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a checkpoint is exported.
-
-    Attributes:
-        dtype: of the weights, ``float32`` or ``bfloat16``; None: what the student's config.json says.
-        max_shard_gb: most GB (10^9 bytes) of a file; None: 5, or as an imported model's own files were cut.
-        verify: levels, of ``hf.verify.LEVELS``.
-        adapter: write LoRA adapters as a PEFT folder instead of merging them.
-        vllm: the ``vllm`` command, for the level of that name.
-    """
-
-    dtype: str | None = None
-    max_shard_gb: float | None = None
-    verify: tuple[str, ...] = ("structure", "roundtrip")
-    adapter: bool = False
-    vllm: str = "vllm"
 
 
 def export(
@@ -67,7 +48,7 @@ def export(
     source = open_checkpoint(Path(checkpoint))
     settings = _complete(settings, source)
     check_levels(settings, source)
-    measured = storage.read_json(Path(metrics) / "results.json") if metrics else None
+    measured = _measured(Path(metrics), Path(output)) if metrics else None
     request = {"dtype": settings.dtype, "max_shard_gb": settings.max_shard_gb, "adapter": settings.adapter}
     inputs = {"checkpoint": storage.fingerprint(dict(source.request))}
     start_jax()
@@ -83,12 +64,13 @@ def export(
             inputs=inputs,
             counts=counts,
             files=files,
-            licences=tuple(source.data.get("licences", ())),
-            access=source.data.get("access", "open"),
+            licences=source.licences,
+            access=source.access,
         )
         figures = verify(settings.verify, folder, source, settings)
         _describe(folder, manifest, source, figures, measured)
         storage.write_manifest(folder, manifest)
+        forget_marks(folder)
     return {**counts, "figures": figures}
 
 
@@ -98,13 +80,14 @@ def _write(folder: Path, source: Checkpoint, settings: Settings) -> tuple[dict[s
     copy_side_files(source.student, folder)
     state_dtype(folder / "config.json", settings.dtype)
     both_template_forms(folder)
-    files = {path.name: storage.sha256_file(path) for path in sorted(folder.iterdir()) if _is_side(path)}
+    files = {name: storage.sha256_file(folder / name) for name in side_names(folder)}
     shards, dtype = _shards(source, settings), DTYPES[settings.dtype]
     files |= write_shards(folder, shards, dtype, source.read)
-    if settings.max_shard_gb is None and len(shards) > 1:  # as it was imported: its index says more than ours
+    total = sum(shard.size for shard in shards)
+    if settings.max_shard_gb is None and _stated_size(source.student / INDEX_NAME) == total:
+        # As it was imported, in the same dtype: its index may say more than ours.
         shutil.copyfile(source.student / INDEX_NAME, folder / INDEX_NAME)
         files[INDEX_NAME] = storage.sha256_file(folder / INDEX_NAME)
-    total = sum(shard.size for shard in shards)
     counts = {
         "tensors": sum(len(shard.tensors) for shard in shards),
         "parameters": total // dtype.itemsize,
@@ -146,23 +129,39 @@ def _describe(
     storage.write_text(folder / CARD, model_card(source, manifest, figures, metrics))
 
 
+def _stated_size(index: Path) -> int | None:
+    metadata = storage.read_json(index).get("metadata")
+    return metadata.get("total_size") if isinstance(metadata, dict) else None
+
+
+def _measured(evaluation: Path, output: Path) -> dict[str, Any]:
+    """Return the results of an evaluation.
+
+    Raises:
+        UserError: it is none, or one of another model than the export in ``output``.
+    """
+    manifest = storage.read_manifest(evaluation, "eval")
+    if manifest.config.get("random_weights"):
+        raise UserError(f"{evaluation} measured random weights; give the evaluation of this model")
+    if (output / storage.MANIFEST).is_file():
+        exported = storage.read_manifest(output, "export").identity
+        if manifest.inputs["model"] != exported:
+            raise UserError(f"{evaluation} measured another model than {output} holds; evaluate this one")
+    return storage.read_json(evaluation / "results.json")
+
+
 def _complete(settings: Settings, source: Checkpoint) -> Settings:
     """Return the settings with what the checkpoint decides.
 
     Raises:
-        UserError: a value that makes no sense.
+        UserError: a value that does not go with it.
     """
     if settings.adapter and not source.lora:
         raise UserError("the checkpoint has no LoRA adapters to write; leave out --adapter")
-    fields = storage.read_json(source.student / "config.json")
-    dtype = settings.dtype or fields.get("dtype") or fields.get("torch_dtype") or "bfloat16"
+    dtype = settings.dtype or source.dtype
     if dtype not in DTYPES:
-        raise UserError(
-            f"dtype {dtype!r} is not supported{did_you_mean(dtype, tuple(DTYPES))}; one of: {', '.join(DTYPES)}"
-        )
+        raise UserError(f"the student's config.json says {dtype!r}; choose --dtype of {', '.join(DTYPES)}")
     size = settings.max_shard_gb
-    if size is not None and size <= 0:
-        raise UserError(f"max_shard_gb={size} must be more than 0")
     if size is None and shards_of_index(source.student / INDEX_NAME, source.tensors(), DTYPES[dtype]) is None:
         size = MAX_SHARD_GB
     return dataclasses.replace(settings, dtype=dtype, max_shard_gb=size)
@@ -188,15 +187,3 @@ def _check_room(output: Path, source: Checkpoint, settings: Settings) -> None:
 
 def _is_side(path: Path) -> bool:
     return not path.name.startswith(".") and path.suffix != ".safetensors" and path.name != INDEX_NAME
-
-
-def state_dtype(path: Path, dtype: str) -> None:
-    """Say in ``config.json`` which dtype the weights have, wherever it says one; unchanged, the file stays as it is."""
-    fields = storage.read_json(path)
-    before = storage.canonical_json(fields)
-    if not {"torch_dtype", "dtype"} & fields.keys():
-        fields["torch_dtype"] = dtype
-    for part in (fields, fields.get("text_config", {}), fields.get("vision_config", {})):
-        part.update(dict.fromkeys({"torch_dtype", "dtype"} & part.keys(), dtype))
-    if storage.canonical_json(fields) != before:
-        storage.write_text(path, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")

@@ -1,18 +1,24 @@
 """From a Hugging Face folder, or the hub, to an Orbax checkpoint, one tensor at a time."""
 
+import hashlib
 import re
 import shutil
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from etils import epath
 
 from octomed_jax import progress, storage
 from octomed_jax.checkpoints.parameters import Streamed, write_parameters
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.hf.base import IMPORTED, SIDE_FILES, copy_base, describe_base
-from octomed_jax.hf.checkpoint import PARAMETERS
+from octomed_jax.hf.base import IMPORTED, SIDE_FILES, copy_base, describe_base, hub_file, side_names
+from octomed_jax.hf.source import PARAMETERS
 from octomed_jax.hf.weights import INDEX_NAME, HubWeights
+from octomed_jax.inputs.conversation import chat_template
+from octomed_jax.inputs.render import read_patch_spec
+from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.trees import is_stack
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -33,30 +39,40 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
     """
     folder = _folder(model)
     weights = HubWeights(folder)
+    dtypes = sorted({str(dtype) for dtype in weights.dtypes.values()})
+    if len(dtypes) > 1:
+        raise UserError(f"the weights of {folder} are of several dtypes ({', '.join(dtypes)}); convert them to one first")
+    check_side_files(folder)
     base = describe_base(folder)
     request = {"model": base["model"], "revision": base["revision"], "files": _identity(folder)}
-    if done := storage.finished(output, "import", request, {}):
-        return done
+    if (epath.Path(output) / storage.MANIFEST).exists():
+        # Finished; but of these weights? Two trainings of one model differ in nothing else.
+        with progress.bar("import: comparing", len(weights.tensors), "tensors") as bar:
+            digests = {(name, layer): _digest(part) for name, layer, part in _parts(weights, bar)}
+        if done := storage.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}):
+            return done
     total = sum(weights.dtypes[tensor.name].itemsize * int(np.prod(tensor.shape)) for tensor in weights.tensors)
-    check_room(Path(output), total)
+    digests: dict[tuple[str, int | None], str] = {}
     with storage.staged_folder(output) as staged:
         target = Path(staged)
+        check_room(target, total)
         copy_base(folder, target / IMPORTED)
         if (folder / INDEX_NAME).is_file():  # an export cuts its files in the same places
-            shutil.copyfile(folder / INDEX_NAME, target / IMPORTED / INDEX_NAME)
+            shutil.copyfile(hub_file(folder, INDEX_NAME), target / IMPORTED / INDEX_NAME)
         with progress.bar("import", len(weights.tensors), "tensors") as bar:
-            write_parameters(target / PARAMETERS, _streamed(weights, bar))
+            write_parameters(target / PARAMETERS, _streamed(weights, bar, digests))
         manifest = storage.Manifest(
             stage="import",
-            config=request,
+            config=request | {"weights": _fingerprint(digests)},
             counts={
                 "tensors": len(weights.tensors),
                 "parameters": sum(leaf.size for leaf in weights.shapes.values()),
                 "bytes": total,
             },
             files=storage.hash_files(target / IMPORTED),
-            licences=tuple(sorted(base["licence"].values())),
-            extra={"dtypes": sorted({str(leaf.dtype) for leaf in weights.shapes.values()})},
+            licences=tuple(base["data_licences"]),
+            access=base["access"],
+            extra={"dtype": dtypes[0]},
         )
         storage.write_manifest(target, manifest)
     return manifest
@@ -74,7 +90,35 @@ def check_room(folder: Path, size: int) -> None:
         raise UserError(f"the weights take {size / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free")
 
 
-def _streamed(weights: HubWeights, bar: progress.Bar) -> dict[str, Streamed]:
+def check_side_files(folder: Path) -> None:
+    """Read the tokenizer, the processor's config and the chat template of a model's folder.
+
+    Raises:
+        UserError, StopAndLook: one is missing or cannot be read.
+    """
+    load_tokenizer(folder)
+    read_patch_spec(folder)
+    chat_template(folder)
+
+
+def _parts(weights: HubWeights, bar: progress.Bar) -> Iterator[tuple[str, int | None, np.ndarray]]:
+    for tensor in weights.tensors:
+        yield tensor.ours, tensor.layer, weights.read(tensor.ours, tensor.layer)
+        bar.advance()
+
+
+def _digest(part: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def _fingerprint(digests: Mapping[tuple[str, int | None], str]) -> str:
+    return storage.fingerprint(sorted([name, -1 if layer is None else layer, one] for (name, layer), one in digests.items()))
+
+
+def _streamed(
+    weights: HubWeights, bar: progress.Bar, digests: dict[tuple[str, int | None], str]
+) -> dict[str, Streamed]:
+    """Return the parameters as they are read when they are written; what is read is hashed on the way."""
     lock = threading.Lock()
 
     def streamed(name: str) -> Streamed:
@@ -82,7 +126,9 @@ def _streamed(weights: HubWeights, bar: progress.Bar) -> dict[str, Streamed]:
 
         def read(layer: int | None) -> np.ndarray:
             part = weights.read(name, layer)
+            digest = _digest(part)
             with lock:
+                digests[name, layer] = digest
                 bar.advance()
             return part
 
@@ -100,22 +146,19 @@ def _folder(model: str) -> Path:
             f"--model={model!r} is neither a folder nor an id of the hub such as Qwen/Qwen2.5-VL-7B-Instruct"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
         return Path(snapshot_download(model, allow_patterns=list(WANTED)))
+    except HFValidationError as error:
+        raise UserError(f"--model={model!r} is no id of the hub") from error
     except RepositoryNotFoundError as error:
         raise UserError(f"the hub has no model {model!r}, or HF_TOKEN may not read it") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # of whichever HTTP library it uses
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TryAgain(f"{model} cannot be fetched ({first}); download it elsewhere and give its folder") from error
 
 
 def _identity(folder: Path) -> str:
-    """Return a hash of the files by name, size and, but weights, contents."""
-    described = [
-        [path.name, path.stat().st_size, "" if path.suffix == ".safetensors" else storage.sha256_file(path)]
-        for path in sorted(folder.iterdir())
-        if path.name in SIDE_FILES or path.suffix == ".safetensors"
-    ]
-    return storage.fingerprint(described)
+    """Return a hash of the files but weights."""
+    return storage.fingerprint([[name, storage.sha256_file(folder / name)] for name in side_names(folder)])

@@ -18,7 +18,7 @@ from octomed_jax import progress, storage
 from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.weights import FLOATS, INDEX_NAME, SINGLE_NAME
 
-DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(jnp.bfloat16)}
+DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(jnp.bfloat16), "float16": np.dtype(np.float16)}
 PIECE = 2**24  # bytes that are hashed and written at once
 
 
@@ -74,8 +74,8 @@ def write_shards(
 ) -> dict[str, str]:
     """Write the files one after the other, and the index where there are several.
 
-    A file gets its name when its bytes are on disk, and its hash beside it: one that is there from an earlier,
-    interrupted call is not written again. Two tensors are held, however large the files: one that is written, and the
+    A file gets its name when its bytes are on disk, and its hash beside it (until ``forget_marks``): one that is there
+    from an earlier, interrupted call is not written again. Two tensors are held, however large the files: one that is written, and the
     next, which another thread reads.
 
     Args:
@@ -95,14 +95,18 @@ def write_shards(
                 storage.write_text(mark, _write(folder / shard.name, shard, dtype, read))
             hashes[shard.name] = mark.read_text()
             bar.advance(len(shard.tensors))
-    for shard in shards:
-        (folder / f".{shard.name}.sha256").unlink()
-    if len(shards) > 1:
+    if len(shards) > 1 or shards[0].name != SINGLE_NAME:
         total = sum(shard.size for shard in shards)
         weight_map = {tensor.name: shard.name for shard in shards for tensor in shard.tensors}
         storage.write_json(folder / INDEX_NAME, {"metadata": {"total_size": total}, "weight_map": weight_map})
         hashes[INDEX_NAME] = storage.sha256_file(folder / INDEX_NAME)
     return hashes
+
+
+def forget_marks(folder: Path) -> None:
+    """Remove the hashes beside the files; call it when nothing is left to do."""
+    for mark in folder.glob(".*.sha256"):
+        mark.unlink()
 
 
 def _write(path: Path, shard: Shard, dtype: np.dtype, read: Callable[[HubTensor], np.ndarray]) -> str:

@@ -11,7 +11,7 @@ from flax import nnx
 from PIL import Image
 
 from octomed_jax.errors import StopAndLook
-from octomed_jax.hf.weights import load_parameters
+from octomed_jax.hf.source import load_parameters
 from octomed_jax.inputs.examples import Example, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.render import example_builder, read_patch_spec

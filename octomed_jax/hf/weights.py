@@ -11,13 +11,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.hf.base import hub_file
 from octomed_jax.hf.names import HubTensor, hub_tensors, modern_name
-from octomed_jax.models.mesh import parameter_shardings
-from octomed_jax.models.place import Index, place_parameters
-from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
+from octomed_jax.models.place import Index
+from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.model import split_model
-from octomed_jax.models.trees import flatten_names, unflatten_names
-from octomed_jax.storage import inside, read_json
+from octomed_jax.models.trees import flatten_names
+from octomed_jax.storage import read_json
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
@@ -41,14 +41,14 @@ def tensor_files(folder: Path) -> dict[str, Path]:
         weight_map = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
             raise UserError(f"{folder / INDEX_NAME} has no weight_map of tensor names to file names")
-        files = {name: _inside(folder, file) for name, file in weight_map.items()}
+        files = {name: hub_file(folder, file) for name, file in weight_map.items()}
         missing = sorted({path.name for path in files.values() if not path.is_file()})
         if missing:
             raise UserError(f"{folder} lacks {', '.join(missing)}, which its index names; download it again")
         return files
-    path = folder / SINGLE_NAME
-    if not path.is_file():
+    if not (folder / SINGLE_NAME).is_file():
         raise UserError(f"no safetensors weights in {folder}; expected {SINGLE_NAME} or {INDEX_NAME}")
+    path = hub_file(folder, SINGLE_NAME)
     return dict.fromkeys(_open(path).keys(), path)
 
 
@@ -137,21 +137,6 @@ class HubWeights:
             raise UserError(f"{folder} does not fit its config.json: {', '.join(problems[:5])}{more}")
 
 
-def load_parameters(folder: Path, mesh: jax.sharding.Mesh, dtype: Any = np.float32) -> tuple[Qwen25VLConfig, dict]:
-    """Return a folder's config and its parameters, each read straight to where it belongs.
-
-    Raises:
-        UserError, StopAndLook: as ``HubWeights``.
-    """
-    weights = HubWeights(folder)
-    shardings = flatten_names(parameter_shardings(mesh, weights.abstract))
-    wanted = {
-        name: jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=shardings[name])
-        for name, leaf in flatten_names(weights.abstract).items()
-    }
-    return weights.config, unflatten_names(place_parameters(weights, wanted))
-
-
 def _open(path: Path) -> Any:
     try:
         # Read, not mapped: mapped files count as memory while they are held.
@@ -166,13 +151,3 @@ def _starts(path: Path) -> dict[str, int]:
         size = int.from_bytes(file.read(8), "little")
         fields = json.loads(file.read(size))
     return {name: 8 + size + one["data_offsets"][0] for name, one in fields.items() if name != "__metadata__"}
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """Return a file of the index; in the hub's own cache a snapshot's files are links to blobs beside it."""
-    resolved = folder.resolve()
-    if resolved.parent.name == "snapshots" and Path(name).name == name:
-        blob = (resolved / name).resolve()
-        if blob.is_relative_to(resolved.parent.parent / "blobs"):
-            return resolved / name
-    return inside(folder, name)

@@ -10,13 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from octomed_jax.errors import UserError
 from octomed_jax.models.trees import is_stack
 
 Index = tuple[slice, ...] | EllipsisType
 
 
 class Source(Protocol):
-    """Where parameters are read: a checkpoint (checkpoints/parameters.py) or a Hugging Face folder (hf/weights.py)."""
+    """Where parameters are read: a checkpoint (checkpoints/parameters.py) or a Hugging Face folder (hf/weights.py).
+
+    Attributes:
+        shapes: of the parameters, by dotted name.
+    """
+
+    shapes: dict[str, jax.ShapeDtypeStruct]
 
     def read(self, name: str, layer: int | None = None, index: Index = ...) -> np.ndarray:
         """Return a parameter, one layer of a stack of them, or a region of either."""
@@ -30,7 +37,14 @@ def place_parameters(source: Source, wanted: Mapping[str, jax.ShapeDtypeStruct])
     Args:
         source: has all of them.
         wanted: shape, dtype and sharding (along a mesh, layers of a stack undivided) of each.
+
+    Raises:
+        UserError: the source has a parameter in another shape, or not at all.
     """
+    for name, leaf in wanted.items():
+        found = source.shapes[name].shape if name in source.shapes else None
+        if found != leaf.shape:
+            raise UserError(f"the weights have {name} in shape {found}, not {leaf.shape}: they are of another model")
     return {name: (_stack if is_stack(name) else _whole)(source, name, leaf) for name, leaf in wanted.items()}
 
 

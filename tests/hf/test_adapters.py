@@ -12,7 +12,8 @@ from octomed_jax.hf.adapter import CONFIG, WEIGHTS
 from octomed_jax.hf.checkpoint import open_checkpoint
 from octomed_jax.hf.export import Settings, export
 from octomed_jax.hf.verify import verify
-from octomed_jax.hf.weights import SINGLE_NAME, load_parameters
+from octomed_jax.hf.source import load_parameters
+from octomed_jax.hf.weights import SINGLE_NAME
 from octomed_jax.models.lora import LoRA, merge_lora
 from octomed_jax.models.mesh import one_device
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters

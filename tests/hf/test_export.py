@@ -23,7 +23,8 @@ from octomed_jax.hf.checkpoint import open_checkpoint
 from octomed_jax.hf.export import Settings, export
 from octomed_jax.hf.importing import import_model
 from octomed_jax.hf.verify import verify
-from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME, load_parameters
+from octomed_jax.hf.source import load_parameters
+from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME
 from octomed_jax.models.mesh import make_mesh, one_device
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.models.trees import flatten_names

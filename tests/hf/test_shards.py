@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 from octomed_jax.hf.export import state_dtype
 from octomed_jax.hf.names import HubTensor, hub_tensors
 from octomed_jax.hf.shards import DTYPES, plan_shards, shards_of_index, write_shards
-from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME, load_parameters
+from octomed_jax.hf.source import load_parameters
+from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME
 from octomed_jax.models.mesh import one_device
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.models.trees import flatten_names

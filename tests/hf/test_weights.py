@@ -10,7 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.names import hub_tensors, modern_name, transpose
-from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME, HubWeights, has_weights, load_parameters
+from octomed_jax.hf.source import load_parameters
+from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME, HubWeights, has_weights
 from octomed_jax.models.mesh import make_mesh, one_device, parameter_shardings
 from octomed_jax.models.qwen2_5_vl.config import to_fields
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
