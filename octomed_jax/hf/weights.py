@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.base import hub_file
-from octomed_jax.hf.names import HubTensor, hub_tensors, modern_name
+from octomed_jax.hf.names import ROWS_AT_ONCE, HubTensor, hub_tensors, modern_name
 from octomed_jax.models.place import Index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.model import split_model
@@ -93,22 +93,32 @@ class HubWeights:
         """Return one of our parameters, or one layer of a stack of them, or a region of it, in the file's dtype."""
         tensor = self._places[name, layer]
         if index is ... or len(tensor.shape) > 2:  # no region of the convolution's is one of ours
-            return tensor.to_ours(self._whole(tensor))[index]
+            return self._whole(tensor)[index]
         region = index[::-1] if tensor.transposed else index
         if all(part.indices(size) == (0, size, 1) for part, size in zip(region, tensor.shape, strict=True)):
-            return tensor.to_ours(self._whole(tensor))
+            return self._whole(tensor)
         with self._lock:
             return tensor.to_ours(self._slice(tensor)[region])
 
     def _whole(self, tensor: HubTensor) -> np.ndarray:
-        """Read a tensor's bytes where its file has them: safetensors stops all other threads while it reads."""
-        values = np.empty(math.prod(tensor.shape), self.dtypes[tensor.name])
+        """Read one of our parameters where its file has the bytes: safetensors stops other threads while it reads."""
         path, start = self._starts[self._names[tensor.name]]
+        dtype, rows = self.dtypes[tensor.name], tensor.shape[0]
+
+        def fill(values: np.ndarray) -> np.ndarray:
+            if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
+                raise StopAndLook(f"{path} ends within {tensor.name}; download or export it again")
+            return values
+
         with path.open("rb") as file:
             file.seek(start)
-            if file.readinto(values.view(np.uint8).data) != values.nbytes:
-                raise StopAndLook(f"{path} ends within {tensor.name}; download or export it again")
-        return values.reshape(tensor.shape)
+            if not tensor.transposed:
+                return fill(np.empty(tensor.shape, dtype))
+            ours = np.empty((math.prod(tensor.shape[1:]), rows), dtype)
+            strip = np.empty((ROWS_AT_ONCE, len(ours)), dtype)  # stays in the cache
+            for row in range(0, rows, ROWS_AT_ONCE):
+                ours[:, row : row + ROWS_AT_ONCE] = fill(strip[: rows - row]).T
+            return ours
 
     def _first(self, name: str) -> HubTensor:
         return self._places.get((name, None)) or self._places[name, 0]
