@@ -64,10 +64,6 @@ class Checkpoint:
         return list(hub_tensors(self.config, split_model(self.config)[1]))
 
     def read(self, tensor: HubTensor) -> np.ndarray:
-        """Return a tensor in the hub's layout, adapters merged."""
-        return tensor.from_ours(self.part(tensor))
-
-    def part(self, tensor: HubTensor) -> np.ndarray:
         """Return what a tensor is in our layout, adapters merged (in float32, as ``models.lora.merge_lora``)."""
         part = self.saved.read(tensor.ours, tensor.layer)
         a, b = [f"{tensor.ours.removesuffix('kernel')}lora.{side}" for side in "ab"]

@@ -14,6 +14,7 @@ from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.trees import flatten_names
 
 ROWS_AT_ONCE = 128
+PIECE = 2**23  # bytes; such memory is used again, larger arrays get new pages, which the system clears first
 
 # ours below a layer -> hub below `model.layers.N.`; a name that ends in `kernel` is stored transposed
 TEXT_LAYER = {
@@ -77,6 +78,17 @@ class HubTensor:
         """Return the hub's array from our parameter, of a stack this layer of it."""
         return (transpose(part) if self.transposed else part).reshape(self.shape)
 
+    def pieces(self, part: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
+        """Yield the hub's values from our parameter, of a stack this layer of it, one flat piece after the other."""
+        at_once = PIECE // dtype.itemsize
+        if not self.transposed:
+            for start in range(0, part.size, at_once):
+                yield np.ascontiguousarray(part.reshape(-1)[start : start + at_once], dtype)
+            return
+        rows = max(1, at_once // len(part))  # of the hub's
+        for start in range(0, part.shape[1], rows):
+            yield transpose(part[:, start : start + rows], dtype).reshape(-1)
+
     def to_ours(self, array: np.ndarray) -> np.ndarray:
         """Return our array (one layer of it) from the hub's."""
         if not self.transposed:
@@ -130,9 +142,9 @@ def modern_name(name: str) -> str:
     return name
 
 
-def transpose(matrix: np.ndarray) -> np.ndarray:
+def transpose(matrix: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
     """Return the transposed matrix in its own memory, three times as fast as NumPy: a few rows stay in the cache."""
-    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    turned = np.empty(matrix.shape[::-1], dtype or matrix.dtype)
     for start in range(0, matrix.shape[0], ROWS_AT_ONCE):
         turned[:, start : start + ROWS_AT_ONCE] = matrix[start : start + ROWS_AT_ONCE].T
     return turned

@@ -19,7 +19,6 @@ from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.weights import FLOATS, INDEX_NAME, SINGLE_NAME
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(jnp.bfloat16), "float16": np.dtype(np.float16)}
-PIECE = 2**24  # bytes that are hashed and written at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ def write_shards(
         folder: exists.
         shards: of ``plan_shards``.
         dtype: of the files.
-        read: returns a tensor in the published shape; called once for each, in another thread.
+        read: returns what a tensor is in our layout; called once for each, in another thread.
 
     Returns:
         the SHA-256 of each file.
@@ -110,21 +109,30 @@ def forget_marks(folder: Path) -> None:
 
 
 def _write(path: Path, shard: Shard, dtype: np.dtype, read: Callable[[HubTensor], np.ndarray]) -> str:
-    """Write one file whole or not at all, tensor by tensor; return its SHA-256."""
+    """Write one file whole or not at all, piece by piece; return its SHA-256."""
     partial = path.with_name(f".{path.name}.partial")
     tensors = sorted(shard.tensors, key=lambda tensor: tensor.name)  # as safetensors' own writer does
-    parts = (np.ascontiguousarray(read(tensor).astype(dtype, copy=False)) for tensor in tensors)
     digest = hashlib.sha256()
     with partial.open("wb") as file:
-        for part in itertools.chain([_header(tensors, dtype)], _read_ahead(parts)):
-            values = part.reshape(-1).view(np.uint8).data
-            for start in range(0, len(values), PIECE):
-                digest.update(values[start : start + PIECE])
-                file.write(values[start : start + PIECE])
+        for piece in itertools.chain([_header(tensors, dtype)], _values(tensors, dtype, read)):
+            data = piece.view(np.uint8).data
+            digest.update(data)
+            file.write(data)
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
     return digest.hexdigest()
+
+
+def _values(tensors: list[HubTensor], dtype: np.dtype, read: Callable[[HubTensor], np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield what a file holds in pieces; while one tensor's are used, another thread reads the next tensor."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = [pool.submit(read, tensors[0])]
+        for tensor, following in itertools.zip_longest(tensors, tensors[1:]):
+            part = coming.pop().result()
+            if following:
+                coming.append(pool.submit(read, following))
+            yield from tensor.pieces(part, dtype)
 
 
 def _header(tensors: list[HubTensor], dtype: np.dtype) -> np.ndarray:
@@ -138,15 +146,6 @@ def _header(tensors: list[HubTensor], dtype: np.dtype) -> np.ndarray:
     text = json.dumps(fields, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the values are aligned
     return np.frombuffer(len(text).to_bytes(8, "little") + text, np.uint8)
-
-
-def _read_ahead(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the parts; while one is used, another thread makes the next."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, parts, None)
-        while (part := coming.result()) is not None:
-            coming = pool.submit(next, parts, None)
-            yield part
 
 
 def _bytes(tensor: HubTensor, dtype: np.dtype) -> int:

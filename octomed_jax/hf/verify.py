@@ -120,7 +120,7 @@ def _roundtrip(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any
     weights = HubWeights(folder)
     with progress.bar("verify roundtrip", len(weights.tensors), "tensors") as bar, ThreadPoolExecutor(2) as pool:
         for tensor in weights.tensors:
-            reading = [pool.submit(source.part, tensor), pool.submit(weights.read, tensor.ours, tensor.layer)]
+            reading = [pool.submit(source.read, tensor), pool.submit(weights.read, tensor.ours, tensor.layer)]
             ours, back = (part.result() for part in reading)
             same = _same_bits(back, ours.astype(dtype, copy=False))
             _expect(same, folder, f"differs from the checkpoint in {tensor.name}")

@@ -15,7 +15,7 @@ from octomed_jax.hf.shards import DTYPES, plan_shards, write_shards
 from octomed_jax.hf.student import write_student
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, to_fields
 from octomed_jax.storage import Manifest, write_json
-from tests.models.student import hub_reader
+from tests.models.student import part_reader
 
 
 def save_parameters(
@@ -26,7 +26,7 @@ def save_parameters(
     dtype = DTYPES[name]
     (folder / "config.json").write_text(json.dumps(to_fields(config, name)))
 
-    write_shards(folder, plan_shards(hub_tensors(config, parameters), dtype, most), dtype, hub_reader(parameters))
+    write_shards(folder, plan_shards(hub_tensors(config, parameters), dtype, most), dtype, part_reader(parameters))
 
 
 def save_run(

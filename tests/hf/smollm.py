@@ -132,7 +132,7 @@ def write_smollm(source: SmolLM, folder: Path) -> Qwen25VLConfig:
         return _text_tensor(source, config, tensor.name)
 
     plan = plan_shards(hub_tensors(config, split_model(config)[1]), DTYPES["float32"], 300_000_000)
-    write_shards(folder, plan, DTYPES["float32"], read)
+    write_shards(folder, plan, DTYPES["float32"], lambda tensor: tensor.to_ours(read(tensor)))
     return config
 
 

@@ -18,7 +18,7 @@ from octomed_jax.hf.shards import DTYPES, plan_shards, write_shards
 from octomed_jax.hf.student import write_student
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.models.trees import flatten_names
-from tests.models.student import hub_reader
+from tests.models.student import part_reader
 
 CONVERSATIONS = [
     [{"role": "user", "content": "Which plane?"}, {"role": "assistant", "content": "<think>a</think>\n\naxial"}],
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
     flat = flatten_names(initial_parameters(model, 0))
     flat = {name: np.asarray(leaf) + 0.1 * rng.normal(size=leaf.shape) for name, leaf in flat.items()}
     plan = plan_shards(hub_tensors(model, flat), DTYPES["float32"], 100_000)
-    write_shards(path, plan, DTYPES["float32"], hub_reader(flat))
+    write_shards(path, plan, DTYPES["float32"], part_reader(flat))
     for name, size in (("a.png", (140, 84)), ("b.png", (56, 112))):
         pixels = rng.integers(0, 256, (*size, 3), np.uint8)
         Image.fromarray(pixels).save(path / name)

@@ -23,7 +23,7 @@ from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.models.trees import flatten_names
 from octomed_jax.storage import sha256_file
 from tests.hf.folders import save_parameters
-from tests.models.student import config, hub_reader
+from tests.models.student import config, part_reader
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 400), st.sampled_from(sorted(DTYPES)))
@@ -72,7 +72,7 @@ def test_an_interrupted_write_goes_on_after_its_last_file(tmp_path, parameters):
     save_parameters(whole, config(), parameters, "bfloat16", 100_000)
     cut.mkdir()
     plan, dtype = plan_shards(hub_tensors(config(), parameters), DTYPES["bfloat16"], 100_000), DTYPES["bfloat16"]
-    read = hub_reader(parameters)
+    read = part_reader(parameters)
     left = iter(range(len(plan[0].tensors) + 2))  # into the second file
 
     def interrupted(tensor):
@@ -96,8 +96,10 @@ def test_an_interrupted_write_goes_on_after_its_last_file(tmp_path, parameters):
 @pytest.mark.parametrize("name", sorted(DTYPES))
 def test_the_bytes_are_those_of_safetensors_own_writer(tmp_path, parameters, name):
     save_parameters(tmp_path, config(), parameters, name)
-    read = hub_reader(parameters)
-    arrays = {tensor.name: read(tensor).astype(DTYPES[name]) for tensor in hub_tensors(config(), parameters)}
+    read = part_reader(parameters)
+    arrays = {
+        tensor.name: tensor.from_ours(read(tensor)).astype(DTYPES[name]) for tensor in hub_tensors(config(), parameters)
+    }
     save_file(arrays, tmp_path / "theirs", metadata={"format": "pt"})
     assert (tmp_path / SINGLE_NAME).read_bytes() == (tmp_path / "theirs").read_bytes()
 

@@ -53,7 +53,7 @@ def write_folder(folder: Path, tied: bool, dtype: str) -> None:
     state_dtype(folder / "config.json", dtype)
     plan = plan_shards(hub_tensors(model, split_model(model)[1]), DTYPES[dtype], 200_000)
     assert len(plan) > 1
-    write_shards(folder, plan, DTYPES[dtype], lambda tensor: weights(tensor.name, tensor.shape))
+    write_shards(folder, plan, DTYPES[dtype], lambda tensor: tensor.to_ours(weights(tensor.name, tensor.shape)))
 
 
 def our_logits(model, example):

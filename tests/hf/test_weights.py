@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.hf import names
 from octomed_jax.hf.names import hub_tensors, modern_name, transpose
 from octomed_jax.hf.source import load_parameters
 from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME, HubWeights, has_weights
@@ -173,13 +174,18 @@ def test_transposing_in_strips_is_transposing(shape):
     assert transpose(matrix).flags.c_contiguous
 
 
-def test_every_tensor_goes_out_as_it_came(parameters):
+def test_every_tensor_goes_out_as_it_came(parameters, monkeypatch):
     flat = flatten_names(parameters)
     for tensor in hub_tensors(config(), parameters):
         part = flat[tensor.ours] if tensor.layer is None else flat[tensor.ours][tensor.layer]
         there = tensor.from_ours(part)
         assert there.shape == tensor.shape
         assert np.array_equal(tensor.to_ours(there), part)
+        for most in (100, 4000, 2**23):
+            monkeypatch.setattr(names, "PIECE", most)
+            pieces = list(tensor.pieces(part, there.dtype))
+            assert np.array_equal(np.concatenate(pieces), there.reshape(-1))
+            assert max(piece.nbytes for piece in pieces) <= max(most, part.shape[0] * there.itemsize)
 
 
 def test_config_is_read_first(tmp_path):

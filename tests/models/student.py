@@ -55,15 +55,21 @@ def tree_of_hub(config: Qwen25VLConfig, read: Callable[[str], np.ndarray]) -> di
     return unflatten_names({name: np.stack(parts) if is_stack(name) else parts[0] for name, parts in flat.items()})
 
 
-def hub_reader(parameters: dict) -> Callable[[HubTensor], np.ndarray]:
-    """Return what gives the tensors of a tree in the published shapes."""
+def part_reader(parameters: dict) -> Callable[[HubTensor], np.ndarray]:
+    """Return what gives the parts of a tree that are tensors of the published layout."""
     flat = flatten_names(parameters)
 
     def read(tensor: HubTensor) -> np.ndarray:
         leaf = np.asarray(flat[tensor.ours])
-        return tensor.from_ours(leaf if tensor.layer is None else leaf[tensor.layer])
+        return leaf if tensor.layer is None else leaf[tensor.layer]
 
     return read
+
+
+def hub_reader(parameters: dict) -> Callable[[HubTensor], np.ndarray]:
+    """Return what gives the tensors of a tree in the published shapes."""
+    read = part_reader(parameters)
+    return lambda tensor: tensor.from_ours(read(tensor))
 
 
 class InMemory:
