@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -71,7 +72,8 @@ def write_model(folder: Path, size: str) -> None:
         rng, count = np.random.default_rng(list(tensor.name.encode())), int(np.prod(tensor.shape))
         bits = rng.integers(0, 2**64, -(-count // 4), np.uint64).view(np.uint16)
         bits &= 0xBFFF  # below 2: neither infinite nor NaN
-        return bits[:count].view(DTYPES["bfloat16"]).reshape(tensor.shape)
+        values = bits[:count].view(DTYPES["bfloat16"]).reshape(tensor.shape[0], -1)
+        return values.reshape(values.shape[::-1]) if tensor.transposed else values
 
     largest = max(bytes_of([tensor]) for tensor in tensors)
     most = max(largest, int(bytes_of(tensors) / FILES * 1.04))  # files end between tensors, so some are smaller
@@ -117,7 +119,7 @@ def octomed(*arguments: str) -> dict[str, float]:
 def watched(*arguments: str) -> dict[str, float]:
     """Run Python in a process of its own; return its seconds and the bytes that it took at its peak."""
     command = [sys.executable, *arguments]
-    start, peak, anonymous = time.perf_counter(), 0, 0
+    start, used, peak, anonymous = time.perf_counter(), children_seconds(), 0, 0
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=os.environ | {"JAX_PLATFORMS": "cpu"})
         try:
@@ -130,7 +132,14 @@ def watched(*arguments: str) -> dict[str, float]:
         log.seek(0)
         if process.returncode:
             sys.exit(f"{' '.join(arguments)} ended with {process.returncode}: {log.read().decode()[-2000:]}")
-    return {"seconds": seconds, "peak_bytes": peak, "peak_anonymous_bytes": anonymous}
+    used = children_seconds() - used
+    return {"seconds": seconds, "cpu_seconds": used, "peak_bytes": peak, "peak_anonymous_bytes": anonymous}
+
+
+def children_seconds() -> float:
+    """Return the seconds that processors have worked for the processes that have ended, the system's part included."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def memory_of(process: int) -> tuple[int, int]:
@@ -173,8 +182,8 @@ class Measured:
         self.steps[name] = result | {"bytes_per_second": rate, "of_plain": rate / beside}
         print(
             f"{name:12} {result['seconds']:6.1f} s  {rate / 1e9:.2f} GB/s, {rate / beside:.2f} of the plain disk's "
-            f"{beside / 1e9:.2f}; peak {result['peak_bytes'] / 1e9:.2f} GB, "
-            f"{result['peak_anonymous_bytes'] / 1e9:.2f} without files",
+            f"{beside / 1e9:.2f}; {result['cpu_seconds']:.0f} s of processors; "
+            f"peak {result['peak_bytes'] / 1e9:.2f} GB, {result['peak_anonymous_bytes'] / 1e9:.2f} without files",
             flush=True,
         )
 
