@@ -263,9 +263,10 @@ def main() -> None:
     print(f"{figures['identical_files']} files are the same bytes as before import and export")
     if arguments.output:
         commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+        shards = " ".join(f"{most:g}" for most in arguments.max_shard_gb)
         cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
         machine = {
-            "command": " ".join(["benchmarks/export_memory.py", *sys.argv[1:]]),
+            "command": f"benchmarks/export_memory.py --size {arguments.size} --max-shard-gb {shards}",
             "commit": commit or None,
             "device": f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, one disk",
             "python": platform.python_version(),

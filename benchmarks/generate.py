@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from bare_package import ROOT  # first: it makes the project importable
-from student_examples import END_ID, IMAGE_ID, SIZES, START_ID, model_config, weights
+from student_examples import END_ID, IMAGE_ID, SIZES, START_ID, MadeWeights, model_config, weights
 
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.buckets import prompt_bucket
@@ -66,7 +66,6 @@ def timed(generate: Callable[[], np.ndarray], repeats: int) -> dict:
 def ours(arguments: argparse.Namespace) -> dict:
     import jax
 
-    from octomed_jax.hf.names import hub_tensors
     from octomed_jax.models.compute import Compute
     from octomed_jax.models.mesh import one_device, parameter_shardings
     from octomed_jax.models.ops.attention import UNITS
@@ -79,20 +78,11 @@ def ours(arguments: argparse.Namespace) -> dict:
 
     config, spec = model_config(arguments.size, WINDOW), PatchSpec()
     graph, abstract = split_model(config)
-    tensors = {(tensor.ours, tensor.layer): tensor for tensor in hub_tensors(config, abstract)}
-
-    class Made:
-        """Weights that are made when they are read."""
-
-        def read(self, name, layer=None, index=...):
-            tensor = tensors[name, layer]
-            return tensor.to_ours(weights(tensor.name, tensor.shape))[index]
-
     mesh, dtype = one_device(), DTYPES[arguments.dtype]
     at = flatten_names(parameter_shardings(mesh, abstract))
     leaves = flatten_names(abstract).items()
     wanted = {name: jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=at[name]) for name, leaf in leaves}
-    parameters = unflatten_names(place_parameters(Made(), wanted))
+    parameters = unflatten_names(place_parameters(MadeWeights(config), wanted))
     compute = Compute(dtype, AUTO[jax.default_backend()])
     results = {}
     for batch in arguments.batches:

@@ -6,10 +6,13 @@ from pathlib import Path
 import bare_package  # noqa: F401  first: it makes the project importable
 import numpy as np
 
+from octomed_jax.hf.names import hub_tensors
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.examples import Example, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig
+from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.models.trees import flatten_names
 
 IMAGE_ID, START_ID, END_ID = 3, 4, 5
 # text (vocabulary, hidden, inner, layers, heads, kv heads, sections, tied); vision (depth, hidden, inner, heads, full)
@@ -91,6 +94,19 @@ def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return np.full(shape, 1.0 if name.endswith("weight") else 0.0, np.float32)
     bound = (3 / np.prod(shape[1:])) ** 0.5 if "embed" not in name else 0.035
     return (2 * rng.random(shape, np.float32) - 1) * np.float32(bound)
+
+
+class MadeWeights:
+    """Weights of a model that are made when they are read."""
+
+    def __init__(self, config: Qwen25VLConfig):
+        _, abstract = split_model(config)
+        self.shapes = flatten_names(abstract)
+        self._tensors = {(tensor.ours, tensor.layer): tensor for tensor in hub_tensors(config, abstract)}
+
+    def read(self, name, layer=None, index=...) -> np.ndarray:
+        tensor = self._tensors[name, layer]
+        return tensor.to_ours(weights(tensor.name, tensor.shape))[index]
 
 
 def prepare(arguments: argparse.Namespace) -> tuple[Qwen25VLConfig, list[Example], PatchSpec]:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from bare_package import ROOT  # first: it makes the project importable
-from student_examples import IMAGE_ID, SIZES, prepare, weights
+from student_examples import IMAGE_ID, SIZES, MadeWeights, prepare, weights
 
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.examples import Example
@@ -86,10 +86,8 @@ def ours(arguments: argparse.Namespace) -> dict:
     import jax
     import optax
 
-    from octomed_jax.hf.names import hub_tensors
     from octomed_jax.models.mesh import make_mesh, to_devices
     from octomed_jax.models.options import compute_of
-    from octomed_jax.models.qwen2_5_vl.model import split_model
     from octomed_jax.training.step import Student, initial_state, make_step
 
     config, examples, spec = prepare(arguments)
@@ -98,17 +96,7 @@ def ours(arguments: argparse.Namespace) -> dict:
     student = Student(config, Trained((), lora) if lora else Trained(), compute)
     optimizer = optax.adamw(1e-5, mu_dtype=arguments.moments)
     mesh = make_mesh({"data": 1, "fsdp": -1})
-    _, abstract = split_model(config)
-    tensors = {(tensor.ours, tensor.layer): tensor for tensor in hub_tensors(config, abstract)}
-
-    class Made:
-        """Weights that are made when they are read."""
-
-        def read(self, name, layer=None, index=...):
-            tensor = tensors[name, layer]
-            return tensor.to_ours(weights(tensor.name, tensor.shape))[index]
-
-    state = initial_state(student, optimizer, mesh, 0, Made())
+    state = initial_state(student, optimizer, mesh, 0, MadeWeights(config))
 
     rows_of, batches = packed(arguments, examples, spec)
     batches = {name: to_devices(mesh, batch) for name, batch in batches.items()}

@@ -4,8 +4,8 @@ From the paper: 16 attempts a question, up to 16 accepted traces, three epochs o
 (47,435 steps, derived), a peak learning rate of 5e-5, a cosine with 10 % warm-up, images of at most 262,144 pixels,
 sampling at temperature 0.6 and top-p 0.95 with at most 8,192 tokens and five seeds.
 Ours, because the paper does not say: AdamW, row sizes, weight decay, betas, clipping, checkpoints. The sources are
-still the demo's: those of the paper come with their adapters. Set ``student.base`` to the downloaded Hugging Face
-folder.
+still the demo's: those of the paper come with their adapters. ``student.base`` is what
+``octomed import --model=Qwen/Qwen2.5-VL-7B-Instruct --output=models/qwen2_5_vl_7b`` writes.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.run = "runs/octomed_7b"
     config.distill.update({"samples": 16, "samples_per_request": 16, "max_tokens": 8192})
     config.traces.per_question = 16
-    config.student.base = "models/Qwen2.5-VL-7B-Instruct"
+    config.student.base = "models/qwen2_5_vl_7b"
     config.shard.max_pixels = 262144
     config.train.update(
         {

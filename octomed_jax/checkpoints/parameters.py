@@ -141,7 +141,7 @@ class SavedParameters:
             tree = dict(ocp.PyTreeCheckpointHandler().metadata(epath.Path(self._folder)).tree)
             written = json.loads((self._folder / "_METADATA").read_text())
         except (ValueError, KeyError, TypeError) as error:
-            raise StopAndLook(f"the checkpoint {folder} is damaged ({error})") from error
+            raise StopAndLook(f"the checkpoint {folder} is damaged ({str(error)[:200]})") from error
         self.shapes: dict[str, jax.ShapeDtypeStruct] = {
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
             for name, leaf in flatten_names(tree[below] if below else tree).items()
@@ -164,13 +164,20 @@ class SavedParameters:
             return (store if layer is None else store[layer])[index].read().result()
         except ValueError as error:
             if not (self._folder / "_METADATA").is_file():
-                raise TryAgain(f"the checkpoint {self._folder} was deleted while it was read; take a newer one") from error
-            raise StopAndLook(f"{name} in the checkpoint {self._folder} is damaged ({error})") from error
+                raise TryAgain(
+                    f"the checkpoint {self._folder} was deleted while it was read; take a newer one"
+                ) from error
+            raise StopAndLook(f"{name} in the checkpoint {self._folder} is damaged ({str(error)[:200]})") from error
 
     def _open(self, name: str) -> tensorstore.TensorStore:
         if name not in self._opened:
             base = {"driver": "file", "path": f"{self._folder}/"}  # a URL would read a # or % of the path otherwise
-            kvstore = {"driver": "ocdbt", "base": base, "path": f"{self._prefix}{name}/", "cache_pool": "cache_pool#places"}
+            kvstore = {
+                "driver": "ocdbt",
+                "base": base,
+                "path": f"{self._prefix}{name}/",
+                "cache_pool": "cache_pool#places",
+            }
             # Orbax writes every chunk, also one of zeros: a missing one has been deleted.
             spec = {"driver": self._driver, "kvstore": kvstore, "fill_missing_data_reads": False}
             self._opened[name] = tensorstore.open(spec, open=True, read=True, context=self._context).result()

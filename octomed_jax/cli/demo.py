@@ -35,9 +35,12 @@ def run(arguments: Sequence[str]) -> int:
     fresh = not _is_finished(config, folder)
     if fresh:
         # What only a late stage would refuse is refused now, not after minutes of work.
+        from octomed_jax.hf.settings import Settings
+        from octomed_jax.hf.verify import check_levels
         from octomed_jax.training.loop import check_training
 
         check_training(config)
+        check_levels(Settings(**plain(config.export)))
         run_stages(config, folder)
         storage.write_json(folder / FINISHED, {"request": _request(config)})
     summary = storage.read_json(folder / "summary.json")
@@ -82,7 +85,8 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         return train(config, folder / "shards", folder / "train")
 
     def export() -> object:
-        from octomed_jax.hf.export import Settings, export
+        from octomed_jax.hf.export import export
+        from octomed_jax.hf.settings import Settings
 
         if "transformers" not in config.export.verify:
             say("export: torch is not installed, so the logits are not compared with transformers")
@@ -147,7 +151,8 @@ def run_stages(config: ConfigDict, folder: Path) -> None:
         if left:
             _add_timing(folder / "timing" / f"{name}.json", time.perf_counter() - start, memory.peak_mb)
     from octomed_jax.evaluation.report import write_report
-    from octomed_jax.hf.export import Settings, export
+    from octomed_jax.hf.export import export
+    from octomed_jax.hf.settings import Settings
 
     say(f"[{len(plan) + 1}/{len(plan) + 1}] report")
     export(folder / "train", folder / "export", Settings(**plain(config.export)), metrics=folder / "eval" / "after")

@@ -7,7 +7,8 @@ from typing import Any
 from octomed_jax import configuration
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.configuration import plain
-from octomed_jax.hf.export import Settings, export
+from octomed_jax.hf.export import export
+from octomed_jax.hf.settings import Settings
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -16,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
         "export",
         "Write a checkpoint as an ordinary Hugging Face folder in the published layout.\n"
         "Killed, it goes on after the last finished file; run again on a finished folder, it verifies what is new.",
-        "octomed export --checkpoint=runs/demo/train --output=my-model --verify=structure,roundtrip,transformers",
+        "octomed export --checkpoint=runs/demo/train --output=my-model",
     )
     parser.add_argument("--config", metavar="FILE[:ARG]", help="config file whose run and export section are meant")
     parser.add_argument(

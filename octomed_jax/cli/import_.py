@@ -21,5 +21,6 @@ def run(arguments: Sequence[str]) -> int:
         parser.error("import takes no config")
     manifest = import_model(options.model, options.output)
     counts = manifest.counts
-    summary = f"{counts['tensors']} tensors, {counts['parameters']:,} parameters in {manifest.extra['dtype']}: {options.output}"
+    dtype = manifest.extra["dtype"]
+    summary = f"{counts['tensors']} tensors, {counts['parameters']:,} parameters in {dtype}: {options.output}"
     return finish(summary, {"output": options.output, **counts, **manifest.extra}, options.json)

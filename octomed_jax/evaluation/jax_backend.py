@@ -49,9 +49,9 @@ class JaxBackend:
             UserError: no weights and no ``random_seed``, or both.
         """
         start_jax()
-        if has_weights(weights) == (random_seed is not None):
-            state = "has weights" if has_weights(weights) else "has no weights"
-            raise UserError(f"{weights} {state}; {'leave out' if has_weights(weights) else 'give'} --random-weights")
+        if holds_weights(weights) == (random_seed is not None):
+            state = "has weights" if holds_weights(weights) else "has no weights"
+            raise UserError(f"{weights} {state}; {'leave out' if holds_weights(weights) else 'give'} --random-weights")
         config = read_config(folder)
         self._graph, _ = split_model(config)
         if random_seed is None:

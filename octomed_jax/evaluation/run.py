@@ -82,6 +82,9 @@ def _identity(model: Path) -> str:
     """Return a hash of the weights and the files that decide how they are used."""
     if not model.is_dir():
         raise UserError(f"no such model folder: {model}; give a Hugging Face folder")
+    for stage in ("export", "import"):
+        if (model / storage.MANIFEST).is_file() and storage.read_json(model / storage.MANIFEST).get("stage") == stage:
+            return storage.read_manifest(model, stage).identity
     names = sorted(path.name for path in model.iterdir() if path.suffix in (".safetensors", ".json"))
     return storage.fingerprint(
         [[name, storage.sha256_file(model / name)] for name in names if name != storage.MANIFEST]

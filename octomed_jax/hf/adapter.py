@@ -12,13 +12,14 @@ from octomed_jax import storage
 from octomed_jax.errors import UserError
 from octomed_jax.hf.checkpoint import Checkpoint
 from octomed_jax.hf.names import modern_name, transpose
+from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.shards import DTYPES
 from octomed_jax.models.options import trained_of
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
-def write_adapter(folder: Path, source: Checkpoint, settings: Any) -> tuple[dict[str, str], dict[str, int]]:
+def write_adapter(folder: Path, source: Checkpoint, settings: Settings) -> tuple[dict[str, str], dict[str, int]]:
     """Write the adapters of a checkpoint; return hashes of the files, and counts.
 
     Raises:
@@ -27,7 +28,9 @@ def write_adapter(folder: Path, source: Checkpoint, settings: Any) -> tuple[dict
     groups = trained_of(source.run["train"]).groups
     if groups:
         raise UserError(f"the run trained {', '.join(groups)} beside its adapters; leave out --adapter to merge them")
-    arrays = {name: part.astype(DTYPES[settings.dtype], copy=False) for name, part in adapter_tensors(source)}
+    arrays = {
+        name: part.astype(DTYPES[settings.dtype or "float32"], copy=False) for name, part in adapter_tensors(source)
+    }
     save_file(arrays, folder / WEIGHTS, metadata={"format": "pt"})
     storage.write_json(folder / CONFIG, _config(source))
     counts = {

@@ -57,9 +57,9 @@ def hub_file(folder: Path, name: str) -> Path:
             blobs beside it, which belong to the same model.
     """
     resolved = folder.resolve()
+    blobs = resolved.parent.parent / "blobs"
     if resolved.parent.name == "snapshots" and Path(name).name == name:
-        if (resolved / name).resolve().is_relative_to(resolved.parent.parent / "blobs"):
-            return resolved / name
+        return resolved / name if (resolved / name).resolve().is_relative_to(blobs) else storage.inside(folder, name)
     return storage.inside(folder, name)
 
 

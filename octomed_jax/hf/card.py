@@ -1,5 +1,6 @@
 """The model card of an export: where it comes from, what it was trained on, what was measured, what it is not for."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,14 @@ def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics
 
 
 def _front_matter(source: Checkpoint, manifest: Manifest) -> dict[str, Any]:
-    licence = source.base.get("licence") or {"license": "other" if source.base else "apache-2.0"}
+    # What the data's licences make of the weights is for a person to say.
+    licence = (
+        {"license": "other", "license_name": "see-data"}
+        if source.data
+        else source.base.get("licence") or {"license": "other"}
+    )
+    if source.access != "open":
+        licence = {"license": "other", "license_name": "credentialed-data"}
     fields = {
         **licence,
         "library_name": "peft" if manifest.config["adapter"] else "transformers",
@@ -55,7 +63,7 @@ def _front_matter(source: Checkpoint, manifest: Manifest) -> dict[str, Any]:
 
 def _title(source: Checkpoint) -> str:
     if not source.run:
-        return source.base["model"]
+        return _plain(source.base["model"])
     return (
         f"{source.base['model']}, trained by the OctoMed recipe" if source.base else "A student of the OctoMed recipe"
     )
@@ -63,11 +71,11 @@ def _title(source: Checkpoint) -> str:
 
 def _origin(source: Checkpoint, manifest: Manifest) -> str:
     counts = manifest.counts
-    base = f"`{source.base['model']}`" if source.base else "random weights"
+    base = f"`{_plain(source.base['model'])}`" if source.base else "random weights"
     if source.base.get("revision"):
-        base += f" (revision `{source.base['revision']}`)"
+        base += f" (revision `{_plain(source.base['revision'])}`)"
     what = "LoRA adapters for PEFT, beside" if manifest.config["adapter"] else "Weights in the published layout of"
-    licence = ", ".join(source.base.get("licence", {}).values()) or "not stated by its folder"
+    licence = _plain(", ".join(source.base.get("licence", {}).values())) or "not stated by its folder"
     return (
         f"{what} Qwen2.5-VL: {counts['parameters']:,} parameters in {manifest.config['dtype']}, {counts['files']} "
         f"file(s). Written by octomed_jax {manifest.code_version} (commit `{manifest.code_commit}`).\n\n"
@@ -94,21 +102,32 @@ def _recipe(source: Checkpoint) -> str:
     return "## Recipe\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
+def _plain(text: str) -> str:
+    """Return foreign text as one line without Markdown."""
+    return " ".join(re.sub(r"[`*_#<>|\[\]]", " ", text).split())
+
+
 def _data(source: Checkpoint) -> str:
     if not source.data:
-        return ""
+        return _credentialed(source)
     counts, sources = source.data["counts"], source.data["extra"].get("sources", {})
     lines = [
         f"{counts['examples']:,} accepted responses to {counts['records']:,} questions, {counts['images']:,} images. "
-        f"Data manifest: `{_identity(source.data)}`. Access class: **{source.data['access']}**. Licences of "
-        f"the sources: {', '.join(source.data['licences']) or 'not stated'}."
+        f"Data manifest: `{_identity(source.data)}`. Access class: **{source.access}**. Licences of "
+        f"the sources: {', '.join(source.licences) or 'not stated'}."
     ]
-    if source.data["access"] != "open":
-        lines.append("It was trained on credentialed data, whose terms of use bind whoever uses or shares the model.")
+    if source.access != "open":
+        lines.append(_credentialed(source))
     if sources:
         rows = [f"| {name} | {one['questions']:,} | {one['responses']:,} |" for name, one in sources.items()]
         lines.append("\n".join(["| source | questions | responses |", "| --- | ---: | ---: |", *rows]))
     return "## Data\n\n" + "\n\n".join(lines)
+
+
+def _credentialed(source: Checkpoint) -> str:
+    if source.access == "open":
+        return ""
+    return "It was trained on credentialed data, whose terms of use bind whoever uses or shares the model."
 
 
 def _identity(manifest: Mapping[str, Any]) -> str:
@@ -136,7 +155,7 @@ def _checks(figures: Mapping) -> str:
 
 def _check_lines(figures: Mapping) -> Iterator[str]:
     if one := figures.get("structure"):
-        yield f"structure: {one['tensors']} tensors, names, shapes and dtypes as the base's"
+        yield f"structure: names, shapes and dtypes of {one['tensors']} tensors, index, side files and config"
     if one := figures.get("roundtrip"):
         yield f"roundtrip: {one['parameters']:,} parameters read back as they were, bit for bit"
     if one := figures.get("transformers"):

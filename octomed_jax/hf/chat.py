@@ -12,8 +12,9 @@ import numpy as np
 from flax import nnx
 
 from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.hf.base import side_folder
 from octomed_jax.hf.source import load_parameters
-from octomed_jax.inputs.buckets import prompt_bucket
+from octomed_jax.inputs.buckets import LENGTHS, prompt_bucket
 from octomed_jax.inputs.conversation import Messages, answer_text, chat_template, encode_messages, images_of
 from octomed_jax.inputs.examples import Example, ImagePatches, image_patches
 from octomed_jax.inputs.positions import mrope_positions
@@ -29,6 +30,7 @@ from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.qwen2_5_vl.sampling import CLOSE, Sampling, Thought, close_automaton
 from octomed_jax.models.runtime import start_jax
 
+MOST_LISTED = 1000  # tokens at each place: more would be larger than the cache
 BATCH = 8  # conversations computed at once, where nothing else is asked for
 CLOSING = f"\n{CLOSE}\n\n"  # what ends a thought whose budget has run out
 
@@ -76,9 +78,9 @@ class ChatModel:
         """Load a Hugging Face folder in the hub's or the newer layout.
 
         Args:
-            folder: holds config, weights, tokenizer, chat template and preprocessor config.
+            folder: holds config, weights, tokenizer, chat template and preprocessor config; or an import's.
             dtype: of weights and computation, ``float32`` or ``bfloat16``.
-            mesh: sizes of its axes over this process's devices, one of them -1 for what is left: conversations are
+            mesh: sizes of its axes over the devices, one of them -1 for what is left: conversations are
                 spread over both, weights over ``fsdp``. By default one device is used.
 
         Raises:
@@ -88,8 +90,9 @@ class ChatModel:
             hint = did_you_mean(dtype, tuple(DTYPES))
             raise UserError(f"dtype {dtype!r} is unknown{hint}; one of: {', '.join(DTYPES)}")
         start_jax()
-        self._tokenizer, self._template = load_tokenizer(folder), chat_template(folder)
-        self._spec = read_patch_spec(folder)
+        side = side_folder(Path(folder))
+        self._tokenizer, self._template = load_tokenizer(side), chat_template(side)
+        self._spec = read_patch_spec(side)
         self._mesh = make_mesh(mesh) if mesh else one_device()
         self._config, self._parameters = load_parameters(Path(folder), self._mesh, DTYPES[dtype])
         if self._config.image_token_id != self._tokenizer.ids["<|image_pad|>"]:
@@ -118,6 +121,7 @@ class ChatModel:
         Raises:
             UserError: a conversation is none, does not end with the assistant, or is too long.
         """
+        _check({"batch": (batch, batch >= 1, "at least 1")})
         examples = [
             self._scored(messages, folder, f"conversation {number}") for number, messages in enumerate(conversations)
         ]
@@ -164,7 +168,21 @@ class ChatModel:
         Raises:
             UserError: a conversation is none or too long, or a setting makes no sense.
         """
-        _check(self._config.text.vocab_size, max_new_tokens, temperature, top_p, top_logprobs, batch)
+        listed = min(self._config.text.vocab_size, MOST_LISTED)
+        _check(
+            {
+                "batch": (batch, batch >= 1, "at least 1"),
+                "max_new_tokens": (max_new_tokens, 1 <= max_new_tokens <= LENGTHS[-1], f"from 1 to {LENGTHS[-1]}"),
+                "temperature": (
+                    temperature,
+                    temperature == 0 or 1e-3 <= temperature <= 1e3,
+                    "0, or from 0.001 to 1000",
+                ),
+                "top_p": (top_p, 0 < top_p <= 1, "above 0 and at most 1"),
+                "top_logprobs": (top_logprobs, 0 <= top_logprobs <= listed, f"from 0 to {listed}"),
+                "seed": (seed, 0 <= seed < 2**32, "from 0 to 4294967295"),
+            }
+        )
         thought = None if thinking_tokens is None else self._thought(thinking_tokens, max_new_tokens)
         examples = [
             self._prompt(messages, folder, f"conversation {number}") for number, messages in enumerate(conversations)
@@ -212,8 +230,11 @@ class ChatModel:
                 f"thinking_tokens={budget} must be from 0 to less than max_new_tokens={max_new_tokens} without the "
                 f"{len(closing)} tokens that close a thought"
             )
-        automaton = close_automaton(self._tokenizer.vocabulary, self._config.text.vocab_size)
-        return Thought(jnp.int32(budget), jnp.asarray(automaton), jnp.asarray(closing, jnp.int32))
+        return Thought(jnp.int32(budget), self._automaton, jnp.asarray(closing, jnp.int32))
+
+    @functools.cached_property
+    def _automaton(self) -> jax.Array:
+        return jnp.asarray(close_automaton(self._tokenizer.vocabulary, self._config.text.vocab_size))
 
     def _batches(self, examples: Sequence[Example], batch: int) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
         """Yield (numbers of examples, their rows) of one shape after the other, filled up with empty rows."""
@@ -252,16 +273,8 @@ class ChatModel:
         return Example(ids, weights, mrope_positions(ids, image_token_id, grids), images, image_token_id)
 
 
-def _check(
-    vocabulary: int, max_new_tokens: int, temperature: float, top_p: float, top_logprobs: int, batch: int
-) -> None:
-    for name, value, good, rule in (
-        ("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "at least 1"),
-        ("temperature", temperature, 0 <= temperature < float("inf"), "0 or more"),
-        ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
-        ("top_logprobs", top_logprobs, 0 <= top_logprobs <= vocabulary, f"from 0 to the vocabulary's {vocabulary}"),
-        ("batch", batch, batch >= 1, "at least 1"),
-    ):
+def _check(settings: Mapping[str, tuple[float, bool, str]]) -> None:
+    for name, (value, good, rule) in settings.items():
         if not good:
             raise UserError(f"{name}={value} must be {rule}")
 

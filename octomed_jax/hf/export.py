@@ -1,6 +1,7 @@
 """From a checkpoint to an ordinary Hugging Face folder in the hub's layout, one file at a time."""
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,7 @@ def export(
     measured = _measured(Path(metrics), Path(output)) if metrics else None
     request = {"dtype": settings.dtype, "max_shard_gb": settings.max_shard_gb, "adapter": settings.adapter}
     inputs = {"checkpoint": storage.fingerprint(dict(source.request))}
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU is left to vLLM
     start_jax()
     if manifest := storage.finished(output, "export", request, inputs):
         return _again(Path(output), manifest, source, settings, measured)

@@ -41,10 +41,13 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
     weights = HubWeights(folder)
     dtypes = sorted({str(dtype) for dtype in weights.dtypes.values()})
     if len(dtypes) > 1:
-        raise UserError(f"the weights of {folder} are of several dtypes ({', '.join(dtypes)}); convert them to one first")
+        raise UserError(
+            f"the weights of {folder} are of several dtypes ({', '.join(dtypes)}); convert them to one first"
+        )
     check_side_files(folder)
     base = describe_base(folder)
     request = {"model": base["model"], "revision": base["revision"], "files": _identity(folder)}
+    digests: dict[tuple[str, int | None], str]
     if (epath.Path(output) / storage.MANIFEST).exists():
         # Finished; but of these weights? Two trainings of one model differ in nothing else.
         with progress.bar("import: comparing", len(weights.tensors), "tensors") as bar:
@@ -52,7 +55,7 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
         if done := storage.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}):
             return done
     total = sum(weights.dtypes[tensor.name].itemsize * int(np.prod(tensor.shape)) for tensor in weights.tensors)
-    digests: dict[tuple[str, int | None], str] = {}
+    digests = {}
     with storage.staged_folder(output) as staged:
         target = Path(staged)
         check_room(target, total)
@@ -112,7 +115,9 @@ def _digest(part: np.ndarray) -> str:
 
 
 def _fingerprint(digests: Mapping[tuple[str, int | None], str]) -> str:
-    return storage.fingerprint(sorted([name, -1 if layer is None else layer, one] for (name, layer), one in digests.items()))
+    return storage.fingerprint(
+        sorted([name, -1 if layer is None else layer, one] for (name, layer), one in digests.items())
+    )
 
 
 def _streamed(

@@ -74,8 +74,8 @@ def write_shards(
     """Write the files one after the other, and the index where there are several.
 
     A file gets its name when its bytes are on disk, and its hash beside it (until ``forget_marks``): one that is there
-    from an earlier, interrupted call is not written again. Two tensors are held, however large the files: one that is written, and the
-    next, which another thread reads.
+    from an earlier, interrupted call is not written again. Two tensors are held, however large the files: one that is
+    written, and the next, which another thread reads.
 
     Args:
         folder: exists.

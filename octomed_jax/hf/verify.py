@@ -12,40 +12,42 @@ import psutil
 from safetensors import safe_open
 
 from octomed_jax import progress, storage
-from octomed_jax.errors import StopAndLook, UserError, did_you_mean
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.adapter import CONFIG, WEIGHTS, adapter_tensors
 from octomed_jax.hf.base import SIDE_FILES
 from octomed_jax.hf.checkpoint import Checkpoint
+from octomed_jax.hf.importing import check_side_files
+from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.shards import DTYPES
-from octomed_jax.hf.weights import INDEX_NAME, HubWeights, tensor_files
+from octomed_jax.hf.weights import FLOATS, INDEX_NAME, HubWeights, tensor_files
+from octomed_jax.teacher.vllm import vllm_version
 
-LEVELS = ("structure", "roundtrip", "transformers", "vllm")
 DTYPE_FIELDS = {"dtype", "torch_dtype"}
 ROOM = 1.15  # memory that a model takes while it is loaded, for each byte of its weights
 
 
-def check_levels(settings: Any, source: Checkpoint) -> None:
+def check_levels(settings: Settings, source: Checkpoint | None = None) -> None:
     """Refuse levels that cannot be run, before anything is written.
 
+    Args:
+        settings: of the export.
+        source: what is exported; None where it is not there yet.
+
     Raises:
-        UserError: an unknown level, or one that lacks its package, its command or the memory for it.
+        UserError: a level lacks its package, its command or the memory for it.
     """
-    for level in settings.verify:
-        if level not in LEVELS:
-            raise UserError(
-                f"verify knows no level {level!r}{did_you_mean(level, LEVELS)}; one of: {', '.join(LEVELS)}"
-            )
-    if settings.adapter and (beyond := [level for level in settings.verify if level in LEVELS[2:]]):
-        raise UserError(f"adapters are not verified at level {beyond[0]!r}; export once without --adapter for that")
     if "transformers" in settings.verify:
         if importlib.util.find_spec("torch") is None:
             raise UserError("verify level 'transformers' needs torch: pip install octomed-jax[parity], or leave it out")
-        verification_dtype(source)
-    if "vllm" in settings.verify and shutil.which(settings.vllm) is None:
-        raise UserError(f"verify level 'vllm' needs the vLLM command {settings.vllm!r}; give its path with --vllm")
+        if source:
+            verification_dtype(source)
+    if "vllm" in settings.verify:
+        if shutil.which(settings.vllm) is None:
+            raise UserError(f"verify level 'vllm' needs the vLLM command {settings.vllm!r}; give its path with --vllm")
+        vllm_version(settings.vllm)
 
 
-def verify(levels: tuple[str, ...], folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any]:
+def verify(levels: tuple[str, ...], folder: Path, source: Checkpoint, settings: Settings) -> dict[str, Any]:
     """Run levels, say their figures and return them.
 
     Raises:
@@ -77,13 +79,10 @@ def verification_dtype(source: Checkpoint) -> str:
     )
 
 
-def _structure(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any]:
+def _structure(folder: Path, source: Checkpoint, settings: Settings) -> dict[str, Any]:
     """Names, shapes, dtypes, index, side files and config are those of the student."""
     if settings.adapter:
-        with safe_open(folder / WEIGHTS, framework="numpy", backend="pread") as file:
-            _expect(set(file.keys()) == {name for name, _ in adapter_tensors(source)}, folder, "holds other adapters")
-        _expect((folder / CONFIG).is_file(), folder, f"lacks {CONFIG}")
-        return {"tensors": sum(1 for _ in adapter_tensors(source))}
+        return _adapter_structure(folder, source, settings)
     try:
         weights = HubWeights(folder)
     except UserError as error:
@@ -91,26 +90,44 @@ def _structure(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any
     files = tensor_files(folder)
     wanted = [tensor.name for tensor in source.tensors()]
     _expect(set(files) == set(wanted), folder, "has other tensors than the published layout")
-    _expect(set(weights.dtypes.values()) == {DTYPES[settings.dtype]}, folder, f"is not {settings.dtype} throughout")
+    _expect(
+        set(weights.dtypes.values()) == {DTYPES[settings.dtype or "float32"]},
+        folder,
+        f"is not {settings.dtype} throughout",
+    )
     for path in sorted(set(files.values())):
         with safe_open(path, framework="numpy", backend="pread") as file:
             _expect(file.metadata() == {"format": "pt"}, folder, f"lacks 'format: pt' in {path.name}")
     if (folder / INDEX_NAME).is_file():
-        total = sum(leaf.size for leaf in weights.shapes.values()) * DTYPES[settings.dtype].itemsize
-        stated = storage.read_json(folder / INDEX_NAME)["metadata"].get("total_size")
+        total = sum(leaf.size for leaf in weights.shapes.values()) * DTYPES[settings.dtype or "float32"].itemsize
+        stated = (storage.read_json(folder / INDEX_NAME).get("metadata") or {}).get("total_size")
         _expect(stated == total, folder, f"has an index with total_size {stated}, not {total}")
     sides = [name for name in SIDE_FILES if name != "config.json" and (source.student / name).is_file()]
     for name in {"chat_template.jinja", "chat_template.json", *sides}:
         _expect((folder / name).is_file(), folder, f"lacks {name}")
     for name in sides:
         _expect((folder / name).read_bytes() == (source.student / name).read_bytes(), folder, f"changed {name}")
+    check_side_files(folder)
     _same_config(storage.read_json(folder / "config.json"), storage.read_json(source.student / "config.json"), folder)
     return {"tensors": len(files), "files": len(set(files.values())), "side_files": len(sides)}
 
 
-def _roundtrip(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any]:
+def _adapter_structure(folder: Path, source: Checkpoint, settings: Settings) -> dict[str, Any]:
+    wanted = {name: (part.shape, DTYPES[settings.dtype or "float32"]) for name, part in adapter_tensors(source)}
+    with safe_open(folder / WEIGHTS, framework="numpy", backend="pread") as file:
+        _expect(set(file.keys()) == set(wanted), folder, "holds other adapters")
+        _expect(file.metadata() == {"format": "pt"}, folder, f"lacks 'format: pt' in {WEIGHTS}")
+        for name, (shape, dtype) in wanted.items():
+            part = file.get_slice(name)
+            found = tuple(part.get_shape()), np.dtype(FLOATS[part.get_dtype()])
+            _expect(found == (shape, dtype), folder, f"holds {name} as {found}, not {(shape, dtype)}")
+    _expect((folder / CONFIG).is_file(), folder, f"lacks {CONFIG}")
+    return {"tensors": len(wanted), "files": 1}
+
+
+def _roundtrip(folder: Path, source: Checkpoint, settings: Settings) -> dict[str, Any]:
     """Every tensor, read as an import reads it, has the bits of the checkpoint's in the folder's dtype."""
-    dtype, compared = DTYPES[settings.dtype], 0
+    dtype, compared = DTYPES[settings.dtype or "float32"], 0
     if settings.adapter:
         with safe_open(folder / WEIGHTS, framework="numpy", backend="pread") as file:
             for name, part in adapter_tensors(source):
@@ -125,17 +142,18 @@ def _roundtrip(folder: Path, source: Checkpoint, settings: Any) -> dict[str, Any
             same = _same_bits(back, ours.astype(dtype, copy=False))
             _expect(same, folder, f"differs from the checkpoint in {tensor.name}")
             compared += ours.size
+            del reading, ours, back  # before the next two are read
             bar.advance()
     return {"parameters": compared}
 
 
-def _transformers(folder: Path, source: Checkpoint, _: Any) -> dict[str, Any]:
+def _transformers(folder: Path, source: Checkpoint, _: Settings) -> dict[str, Any]:
     from octomed_jax.hf.verify_transformers import verify_transformers
 
     return verify_transformers(folder, verification_dtype(source))
 
 
-def _vllm(folder: Path, _: Checkpoint, settings: Any) -> dict[str, Any]:
+def _vllm(folder: Path, _: Checkpoint, settings: Settings) -> dict[str, Any]:
     from octomed_jax.hf.verify_vllm import verify_vllm
 
     return verify_vllm(folder, settings.vllm)

@@ -66,6 +66,7 @@ def _their_logits(folder: Path, examples: list[Example], dtype: str) -> list[np.
     import torch
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     model, loading = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
         folder, dtype=getattr(torch, dtype), output_loading_info=True, local_files_only=True
     )
@@ -82,7 +83,7 @@ def _their_logits(folder: Path, examples: list[Example], dtype: str) -> list[np.
             patches = np.concatenate([image.patches for image in example.images])
             inputs["pixel_values"] = torch.from_numpy(patches).to(getattr(torch, dtype))
             inputs["image_grid_thw"] = torch.tensor([(1, rows * merge, columns * merge) for rows, columns in grids])
-            if transformers.__version__ >= "5":
+            if int(transformers.__version__.split(".")[0]) >= 5:
                 inputs["mm_token_type_ids"] = (ids == example.image_token_id).int()
         with torch.no_grad():
             logits.append(model.eval()(**inputs).logits[0].numpy())
@@ -108,7 +109,7 @@ def probe_example(folder: Path, least: int, sizes: tuple[tuple[int, int], ...]) 
 
 
 def our_logits(folder: Path, examples: list[Example], dtype: str) -> list[np.ndarray]:
-    """Return this project's logits of examples, computed in ``dtype`` as rows of one batch. [L, V] each"""
+    """Return this project's logits of examples, computed on the host in ``dtype``, as rows of one batch. [L, V] each"""
     spec = read_patch_spec(folder)
     cells = max(example.cells for example in examples)
     bucket = Bucket(
@@ -116,7 +117,7 @@ def our_logits(folder: Path, examples: list[Example], dtype: str) -> list[np.nda
     )
     batch = assemble([[example] for example in examples], len(examples), bucket, spec)
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        config, parameters = load_parameters(folder, one_device(), np.dtype(dtype))
+        config, parameters = load_parameters(folder, one_device("cpu"), np.dtype(dtype))
         graph, _ = split_model(config)
         compute = Compute(dtype=jnp.dtype(dtype))
         compiled = jax.jit(lambda tree, rows: nnx.merge(graph, tree).logits(rows, compute))

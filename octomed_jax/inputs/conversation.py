@@ -52,7 +52,8 @@ def chat_template(folder: str | Path) -> str:
     if (folder / "chat_template.jinja").is_file():
         return (folder / "chat_template.jinja").read_text()
     for name in ("chat_template.json", "tokenizer_config.json"):
-        found = json.loads((folder / name).read_text()).get("chat_template") if (folder / name).is_file() else None
+        fields = read_json(folder / name) if (folder / name).is_file() else {}
+        found = fields.get("chat_template") if isinstance(fields, dict) else None
         if isinstance(found, list):  # several named ones
             found = {entry["name"]: entry["template"] for entry in found}.get("default")
         if found:

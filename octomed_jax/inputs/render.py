@@ -1,6 +1,5 @@
 """The index of a set of shards: what every (record, response) takes, and the hash of what rendered it."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from octomed_jax.inputs.builder import ExampleBuilder
 from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.schema import Record
-from octomed_jax.storage import fingerprint, sha256_file
+from octomed_jax.storage import fingerprint, read_json, sha256_file
 
 INDEX = "index.npz"
 RENDER_VERSION = 2  # of the template, the positions and the window layout
@@ -29,8 +28,12 @@ def read_patch_spec(folder: str | Path) -> PatchSpec:
         path = Path(folder) / name
         if not path.is_file():
             raise UserError(f"no {name} in {folder}; a student folder holds one")
-        fields[name] = json.loads(path.read_text())
-    pixels, vision = fields["preprocessor_config.json"], fields["config.json"]["vision_config"]
+        fields[name] = read_json(path)
+        if not isinstance(fields[name], dict):
+            raise UserError(f"{path} is no JSON object")
+    pixels, vision = fields["preprocessor_config.json"], fields["config.json"].get("vision_config")
+    if not isinstance(vision, dict):
+        raise UserError(f"config.json in {folder} has no vision_config: it is not of Qwen2.5-VL")
     size = pixels.get("size") or {}
     patch, merge = pixels.get("patch_size", 14), pixels.get("merge_size", 2)
     return PatchSpec(

@@ -1,7 +1,6 @@
 """The tokenizer of a student folder, and how a small student gets a vocabulary of its own."""
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from jaxtyping import Int32
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from octomed_jax.errors import UserError
+from octomed_jax.storage import read_json
 
 # Qwen2.5's special tokens, in the order of its vocabulary.
 SPECIAL_TOKENS = (
@@ -79,10 +79,18 @@ def load_tokenizer(folder: str | Path) -> ChatTokenizer:
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise UserError(f"no tokenizer.json in {folder}; a student folder holds one")
-    tokenizer = chat_tokenizer(Tokenizer.from_file(str(path)), str(path))
+    try:
+        tokenizer = chat_tokenizer(Tokenizer.from_file(str(path)), str(path))
+    except UserError:
+        raise
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{path} is no tokenizer ({error})") from error
     generation = Path(folder) / "generation_config.json"
-    stops = json.loads(generation.read_text()).get("eos_token_id") if generation.is_file() else None
+    fields = read_json(generation) if generation.is_file() else {}
+    stops = fields.get("eos_token_id") if isinstance(fields, dict) else None
     stops = [stops] if isinstance(stops, int) else stops or []
+    if not isinstance(stops, list) or not all(isinstance(stop, int) for stop in stops):
+        raise UserError(f"eos_token_id in {generation} is neither a number nor a list of numbers")
     return dataclasses.replace(tokenizer, more_stops=tuple(stops))
 
 

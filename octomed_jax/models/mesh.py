@@ -32,6 +32,8 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     if unknown:
         raise UserError(f"the mesh has no axis {sorted(unknown)[0]!r}; it has {', '.join(AXES)}")
     shape = [sizes.get(axis, 1) for axis in AXES]
+    if 0 in shape:
+        raise UserError(f"the mesh {dict(sizes)} has an axis of no device")
     devices = jax.device_count()
     known = int(np.prod([size for size in shape if size != -1]))
     if shape.count(-1) == 1 and devices % known == 0:
@@ -41,9 +43,10 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def one_device() -> Mesh:
-    """Return the mesh of this process's first device alone."""
-    return jax.make_mesh((1,) * len(AXES), AXES, (AxisType.Auto,) * len(AXES), devices=jax.local_devices()[:1])
+def one_device(backend: str | None = None) -> Mesh:
+    """Return the mesh of this process's first device alone, of the default back end or a named one."""
+    devices = jax.local_devices(backend=backend)[:1]
+    return jax.make_mesh((1,) * len(AXES), AXES, (AxisType.Auto,) * len(AXES), devices=devices)
 
 
 def parameter_shardings(mesh: Mesh, abstract: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,12 @@ TRY_SECONDS = 60.0  # for one token; the first compiles kernels
 SAY_SECONDS = 30.0
 GRACE_SECONDS = 20.0  # from the request to end to the kill; vLLM itself takes about a second
 _ONE_TOKEN = {"messages": [{"role": "user", "content": "1+1="}], "max_tokens": 1, "temperature": 0}
-_SECRET = re.compile(r"_(KEY|TOKEN|SECRET|PASSWORD)$")
+# What of this environment the server gets: no key, no token, no address of anything else.
+_PASSED = re.compile(
+    r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|XDG_\w+|HF_HOME|LD_LIBRARY_PATH|LD_PRELOAD"
+    r"|PYTHON\w*|CUDA_\w+|NVIDIA_\w+|NCCL_\w+|ROCM_\w+|HIP_\w+|VLLM_\w+|TORCH\w*|TRITON_\w+|OMP_\w+|MKL_\w+|OPENBLAS_\w+)"
+)
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
 # Of a line in its log: the process, and for an error the level, time and place. What else is logged keeps its level.
 _PREFIX = re.compile(r"^(\([^)]*\) )?((ERROR|CRITICAL) [\d-]+ [\d:]+ \[[^]]*\] )?")
 _FAILURE = re.compile(r"^([\w.]*(Error|Exception)\b|vllm: error:)")
@@ -166,7 +171,7 @@ def _arguments(folder: Path, port: int, dtype: str, max_model_len: int, images: 
 
 
 def _environment(cpu: bool) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    kept = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name) and not _SECRET.search(name)}
     kept |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if cpu:  # one GiB for keys and values; and vLLM takes an executor of one process only where the second is off
         kept |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}

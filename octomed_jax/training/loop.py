@@ -17,7 +17,7 @@ from octomed_jax import progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import plain
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.hf.base import IMPORTED, base_folder
+from octomed_jax.hf.base import BASE, IMPORTED, base_folder, side_folder, weights_identity
 from octomed_jax.hf.checkpoint import DATA
 from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
@@ -50,8 +50,9 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     """
     check_training(config)
     shards, workdir = Path(shards), Path(workdir)
-    request = training_request(config)
     inputs = {"shard": storage.read_manifest(shards, "shard").identity}
+    check_base(config, shards)
+    request = training_request(config)
     if done := storage.finished(workdir, "train", request, inputs):
         return done
     start_jax()
@@ -146,7 +147,26 @@ def training_request(config: ConfigDict) -> dict[str, Any]:
         "train": plain(config.train),
         "checkpoint": plain(config.checkpoint),
         "answer_format": config.distill.answer_format,
+        "base": weights_identity(base_folder(config.student)) if config.student.base else "",
     }
+
+
+def check_base(config: ConfigDict, shards: Path) -> None:
+    """Refuse shards that were rendered for another student than the config starts from.
+
+    Raises:
+        UserError: they were.
+    """
+    student = shards / IMPORTED
+    if not config.student.base:
+        if (student / BASE).is_file():
+            model = storage.read_json(student / BASE)["model"]
+            raise UserError(f"{shards} was made for {model!r}: set student.base to it, as `octomed shard` had it")
+        return
+    base = side_folder(base_folder(config.student))
+    tokenizers = {storage.sha256_file(folder / "tokenizer.json") for folder in (student, base)}
+    if read_config(student) != read_config(base) or len(tokenizers) > 1:
+        raise UserError(f"{shards} was made for another student than {config.student.base}; run `octomed shard` again")
 
 
 def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
@@ -183,10 +203,15 @@ def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapp
             changed = [f"{name}: {old.get(name)!r} -> {new.get(name)!r}" for name in new if old.get(name) != new[name]]
             what = ", ".join(changed[:2]) or "other shards"
             raise UserError(f"{workdir} holds a run with other settings ({what}); choose another --workdir")
-    elif jax.process_index() == 0:
+    if jax.process_index() == 0 and not (workdir / DATA).exists():
         # What an export needs, so that this folder is enough for one.
-        shutil.copytree(shards / "student", workdir / IMPORTED, dirs_exist_ok=True)
+        partial = workdir / f".{IMPORTED}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(workdir / IMPORTED, ignore_errors=True)
+        shutil.copytree(shards / IMPORTED, partial)
+        partial.rename(workdir / IMPORTED)
         storage.write_json(workdir / DATA, storage.read_json(shards / storage.MANIFEST))
+    if jax.process_index() == 0 and not path.exists():
         storage.write_json(path, claim)
 
 

@@ -11,7 +11,7 @@ from configs.demo import get_config
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import plain
 from octomed_jax.hf.names import hub_tensors
-from octomed_jax.hf.shards import DTYPES, plan_shards, write_shards
+from octomed_jax.hf.shards import DTYPES, forget_marks, plan_shards, write_shards
 from octomed_jax.hf.student import write_student
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, to_fields
 from octomed_jax.storage import Manifest, write_json
@@ -27,6 +27,7 @@ def save_parameters(
     (folder / "config.json").write_text(json.dumps(to_fields(config, name)))
 
     write_shards(folder, plan_shards(hub_tensors(config, parameters), dtype, most), dtype, part_reader(parameters))
+    forget_marks(folder)
 
 
 def save_run(

@@ -10,9 +10,10 @@ from safetensors.numpy import load_file, save_file
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.adapter import CONFIG, WEIGHTS
 from octomed_jax.hf.checkpoint import open_checkpoint
-from octomed_jax.hf.export import Settings, export
-from octomed_jax.hf.verify import verify
+from octomed_jax.hf.export import export
+from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.source import load_parameters
+from octomed_jax.hf.verify import verify
 from octomed_jax.hf.weights import SINGLE_NAME
 from octomed_jax.models.lora import LoRA, merge_lora
 from octomed_jax.models.mesh import one_device
@@ -76,11 +77,11 @@ def test_a_changed_adapter_is_found(run, tmp_path):
     path = tmp_path / "out" / WEIGHTS
     tensors = load_file(path)
     tensors[sorted(tensors)[0]][0, 0] += 1
-    save_file(tensors, path)
+    save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(StopAndLook, match="differs in"):
         verify(("structure", "roundtrip"), tmp_path / "out", open_checkpoint(run), settings)
     tensors.popitem()
-    save_file(tensors, path)
+    save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(StopAndLook, match="other adapters"):
         verify(("structure",), tmp_path / "out", open_checkpoint(run), settings)
 

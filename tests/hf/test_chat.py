@@ -114,10 +114,10 @@ def test_samples_follow_the_seed(folder):
 def test_settings_that_make_no_sense_are_refused(folder):
     model = octomed_jax.load(folder)
     for settings, message in (
-        ({"max_new_tokens": 0}, "max_new_tokens=0 must be at least 1"),
-        ({"temperature": -1.0}, "temperature=-1.0 must be 0 or more"),
+        ({"max_new_tokens": 0}, "max_new_tokens=0 must be from 1 to"),
+        ({"temperature": -1.0}, "temperature=-1.0 must be 0, or from"),
         ({"top_p": 0.0}, "top_p=0.0 must be above 0"),
-        ({"top_logprobs": 301}, "top_logprobs=301 must be from 0 to the vocabulary's"),
+        ({"top_logprobs": 301}, "top_logprobs=301 must be from 0 to 289"),
     ):
         with pytest.raises(UserError, match=message):
             model.generate([CONVERSATIONS[0][:-1]], folder, **settings)

@@ -20,10 +20,11 @@ from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf import importing
 from octomed_jax.hf.checkpoint import open_checkpoint
-from octomed_jax.hf.export import Settings, export
+from octomed_jax.hf.export import export
 from octomed_jax.hf.importing import import_model
-from octomed_jax.hf.verify import verify
+from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.source import load_parameters
+from octomed_jax.hf.verify import verify
 from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME
 from octomed_jax.models.mesh import make_mesh, one_device
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
@@ -120,8 +121,7 @@ def test_a_checkpoint_of_a_mesh_goes_out_the_same(tmp_path, student, parameters,
 
 def test_import_then_export_gives_the_same_bytes(hub, tmp_path):
     manifest = import_model(str(hub), tmp_path / "in")
-    assert manifest.extra["dtypes"] == ["bfloat16"]
-    assert manifest.licences == ("other", "some-research")
+    assert manifest.extra["dtype"] == "bfloat16"
     export(tmp_path / "in", tmp_path / "out", Settings())
     for path in hub.iterdir():
         if path.name not in ("README.md", "base.json"):
@@ -180,6 +180,8 @@ def test_a_hub_id_is_read_from_the_hubs_cache(hub, tmp_path, monkeypatch):
         "model": "owner/some-vl",
         "revision": revision,
         "licence": {"license": "other", "license_name": "some-research"},
+        "access": "open",
+        "data_licences": [],
     }
     export(tmp_path / "in", tmp_path / "out", Settings(verify=()))
     card = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---")[1])
@@ -246,7 +248,7 @@ def test_a_finished_export_is_only_verified_further_and_gets_its_metrics(run, tm
     times = {path.name: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
     assert "Nothing was measured" in (out / "README.md").read_text()
     results = {"plane": {"n": 20, "accuracy": 0.9, "wilson": [0.7, 0.97], "baseline": 0.3, "unparsed": 1}}
-    storage.write_json(tmp_path / "eval" / "results.json", {"benchmarks": results})
+    measured(tmp_path / "eval", before, results)
     result = export(run, out, Settings(verify=BOTH), metrics=tmp_path / "eval")
     assert set(result["figures"]) == set(BOTH)
     assert times == {path.name: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
@@ -256,6 +258,18 @@ def test_a_finished_export_is_only_verified_further_and_gets_its_metrics(run, tm
     assert "Nothing was measured" not in card
     with pytest.raises(UserError, match="made with other settings"):
         export(run, out, Settings("bfloat16"))
+    measured(tmp_path / "other", "another", results)
+    with pytest.raises(UserError, match="measured another model"):
+        export(run, out, Settings(), metrics=tmp_path / "other")
+    measured(tmp_path / "random", before, results, random_weights=True)
+    with pytest.raises(UserError, match="measured random weights"):
+        export(run, out, Settings(), metrics=tmp_path / "random")
+
+
+def measured(folder, model, results, random_weights=False):
+    storage.write_json(folder / "results.json", {"benchmarks": results})
+    config = {"random_weights": random_weights}
+    storage.write_manifest(folder, storage.Manifest(stage="eval", config=config, inputs={"model": model}))
 
 
 def test_the_card_says_what_must_be_said(student, parameters, tmp_path):

@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook
-from octomed_jax.hf.export import Settings, export
+from octomed_jax.hf.export import export
+from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.verify_vllm import (
     Answer,
     compare,

@@ -76,7 +76,7 @@ class InMemory:
     """Parameters of a tree in memory, read as those of a file are."""
 
     def __init__(self, tree: dict):
-        self._flat = flatten_names(tree)
+        self._flat = self.shapes = flatten_names(tree)
 
     def read(self, name: str, layer: int | None = None, index=...) -> np.ndarray:
         leaf = self._flat[name]

@@ -1,9 +1,9 @@
 """A fake ``vllm`` executable, for injecting faults: a small HTTP server that dies, hangs or is slow when told to.
 
 It computes nothing. That the real vLLM serves a folder is what tests/hf/test_verify_vllm.py tests. Told by the variable
-FAKE_VLLM, as JSON: ``die`` (text to print before it ends), ``deaf`` (never listens), ``hang`` (listens, never answers),
-``answers`` (HTTP status and body of the first replies), ``stubborn`` (its worker ignores SIGTERM). Notes in the folder
-of FAKE_NOTES what it was started with.
+VLLM_FAKE_VLLM, as JSON: ``die`` (text to print before it ends), ``deaf`` (never listens), ``hang`` (listens, never
+answers), ``answers`` (HTTP status and body of the first replies), ``stubborn`` (its worker ignores SIGTERM). Notes in
+the folder of VLLM_FAKE_NOTES what it was started with.
 """
 
 import json
@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(words):
-    plan = json.loads(os.environ.get("FAKE_VLLM", "{}"))
+    plan = json.loads(os.environ.get("VLLM_FAKE_VLLM", "{}"))
     if words == ["--version"]:
         if "die" in plan:
             sys.exit(plan["die"])
@@ -43,7 +43,7 @@ def main(words):
         return
     worker = subprocess.Popen([sys.executable, "-c", WORKER, "SIG_IGN" if plan.get("stubborn") else "SIG_DFL"])
     noted = {"arguments": words, "environment": dict(os.environ), "pids": [os.getpid(), worker.pid]}
-    (Path(os.environ["FAKE_NOTES"]) / f"{os.getpid()}.json").write_text(json.dumps(noted))
+    (Path(os.environ["VLLM_FAKE_NOTES"]) / f"{os.getpid()}.json").write_text(json.dumps(noted))
     if "die" in plan:
         print(plan["die"], flush=True)
         os._exit(9)  # and leaves its worker behind

@@ -47,20 +47,20 @@ def fake(tmp_path, monkeypatch):
     executable.write_text(f"#!{sys.executable}\n{source}")
     executable.chmod(0o755)
     (tmp_path / "notes").mkdir()
-    monkeypatch.setenv("FAKE_NOTES", str(tmp_path / "notes"))
+    monkeypatch.setenv("VLLM_FAKE_NOTES", str(tmp_path / "notes"))
     monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
     return str(executable)
 
 
 def started(fake, tmp_path, plan=None, *, cpu=True, timeout_s=30.0, name="vllm.log"):
-    os.environ["FAKE_VLLM"] = json.dumps(plan or {})
+    os.environ["VLLM_FAKE_VLLM"] = json.dumps(plan or {})
     options = {"dtype": "float32", "max_model_len": 64, "images": 2, "cpu": cpu, "timeout_s": timeout_s}
     return serve(fake, tmp_path, log_file=tmp_path / "logs" / name, **options)
 
 
 @pytest.fixture(autouse=True)
 def _no_plan_left(monkeypatch):
-    monkeypatch.setenv("FAKE_VLLM", "{}")
+    monkeypatch.setenv("VLLM_FAKE_VLLM", "{}")
 
 
 def notes(tmp_path):
@@ -206,7 +206,7 @@ def test_a_command_that_is_none_is_named(fake, tmp_path, monkeypatch):
         vllm_version(absent)
     with pytest.raises(UserError, match="no command"), started(absent, tmp_path):
         pass
-    monkeypatch.setenv("FAKE_VLLM", json.dumps({"die": "Traceback\nImportError: no torch"}))
+    monkeypatch.setenv("VLLM_FAKE_VLLM", json.dumps({"die": "Traceback\nImportError: no torch"}))
     with pytest.raises(UserError) as error:
         vllm_version(fake)
     assert "--version fails: ImportError: no torch; install vLLM again" in one_line(error)

@@ -134,6 +134,8 @@ def read_config(folder: str | Path) -> Qwen25VLConfig:
         return parse_config(json.loads(path.read_text()))
     except KeyError as error:
         raise UserError(f"{path} lacks the field {error.args[0]!r}") from error
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:  # no JSON, or other types in it
+        raise UserError(f"{path} is no config of Qwen2.5-VL ({error})") from error
 
 
 def parse_config(fields: Mapping[str, Any]) -> Qwen25VLConfig:

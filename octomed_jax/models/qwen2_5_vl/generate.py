@@ -24,7 +24,7 @@ from octomed_jax.models.qwen2_5_vl.model import DEFAULT, Qwen25VL
 from octomed_jax.models.qwen2_5_vl.sampling import Chosen, Sampling, Thought, choose, close_thought
 from octomed_jax.models.qwen2_5_vl.text import Cache
 
-LISTED = (0, 1, 5, 20, 100)  # K is one of these, or the vocabulary
+LISTED = (0, 1, 5, 20, 100, 1000)  # K is one of these, or the vocabulary
 FIRST_PLACES = 256  # of the smallest cache
 
 
