@@ -38,7 +38,7 @@ from configs.demo import get_config
 from octomed_jax.checkpoints.parameters import SavedParameters
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.hf.names import HubTensor, hub_tensors
-from octomed_jax.hf.shards import DTYPES, plan_shards, write_shards
+from octomed_jax.hf.shards import DTYPES, forget_marks, plan_shards, write_shards
 from octomed_jax.hf.student import write_student
 from octomed_jax.models.qwen2_5_vl.config import to_fields
 from octomed_jax.models.qwen2_5_vl.model import split_model
@@ -78,6 +78,7 @@ def write_model(folder: Path, size: str) -> None:
     largest = max(bytes_of([tensor]) for tensor in tensors)
     most = max(largest, int(bytes_of(tensors) / FILES * 1.04))  # files end between tensors, so some are smaller
     write_shards(folder, plan_shards(tensors, DTYPES["bfloat16"], most), DTYPES["bfloat16"], made)
+    forget_marks(folder)
     drop_cached(folder)
 
 
