@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -259,7 +260,11 @@ def staged_folder(folder: PathLike, request: str | None = None) -> Iterator[epat
     with contextlib.ExitStack() as held:
         try:
             staging.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_locked(staging))
+        except OSError as error:
+            raise explain_os_error(error, final) from error
+        if "://" not in str(staging):  # a bucket has no locks
+            held.enter_context(locked(Path(staging)))
+        try:
             if not (request and mark.exists() and mark.read_text() == request):
                 _empty(staging)
             if request:
@@ -271,7 +276,7 @@ def staged_folder(folder: PathLike, request: str | None = None) -> Iterator[epat
             staging.rename(final)
         except BaseException as error:
             kept = request and not isinstance(error, StopAndLook) and len(list(staging.iterdir())) > 1
-            if not kept and not isinstance(error, _Busy):
+            if not kept:
                 with contextlib.suppress(OSError):
                     staging.rmtree()
             if isinstance(error, OSError):
@@ -279,25 +284,28 @@ def staged_folder(folder: PathLike, request: str | None = None) -> Iterator[epat
             raise
 
 
-class _Busy(TryAgain):
-    """Another process holds the folder."""
-
-
 @contextlib.contextmanager
-def _locked(folder: epath.Path) -> Iterator[None]:
-    """Hold a folder of this machine alone while the block runs; the lock ends with the process, however it ends."""
-    if "://" in str(folder):  # a bucket has no locks
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def locked(path: Path) -> Iterator[int]:
+    """Hold an exclusive lock on a file, which is made, or on a folder; it ends with the processes that hold it.
+
+    Yields:
+        the descriptor, which children may inherit.
+
+    Raises:
+        TryAgain: another process holds it.
+    """
+    if not path.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _Busy(f"another process is writing {folder}; wait for it, or choose another folder") from error
-        yield
+            raise TryAgain(f"another process still works there (it holds {path}); wait for it or end it") from error
+        yield descriptor
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
 def _empty(folder: epath.Path) -> None:
@@ -324,6 +332,23 @@ def _files_under(folder: epath.Path) -> Iterator[epath.Path]:
             yield from _files_under(path)
         else:
             yield path
+
+
+def check_room(folder: PathLike, size: int) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Args:
+        folder: where it is to lie; need not exist yet.
+        size: bytes.
+
+    Raises:
+        UserError: it has not.
+    """
+    there = Path(folder).absolute()
+    while not there.exists():
+        there = there.parent
+    if (free := shutil.disk_usage(there).free) < size:
+        raise UserError(f"the weights take {size / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free")
 
 
 def inside(folder: PathLike, name: str) -> Path:

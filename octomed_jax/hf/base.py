@@ -14,6 +14,8 @@ from octomed_jax import storage
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.inputs.conversation import chat_template
+from octomed_jax.inputs.render import read_patch_spec
+from octomed_jax.inputs.tokenizer import load_tokenizer
 
 # What travels with a model from import to export, byte for byte, where the folder has it; weights apart.
 SIDE_FILES = (
@@ -33,7 +35,7 @@ SIDE_FILES = (
     "LICENSE",
 )
 BASE = "base.json"  # beside them: which model they are of; read by the model card of an export
-IMPORTED = "student"  # where an import keeps them
+STUDENT = "student"  # where shards, a run and an import keep them
 
 
 def copy_side_files(source: Path, target: Path) -> list[str]:
@@ -47,6 +49,17 @@ def copy_side_files(source: Path, target: Path) -> list[str]:
     for name in names:
         shutil.copyfile(hub_file(source, name), target / name)
     return names
+
+
+def check_side_files(folder: Path) -> None:
+    """Read the tokenizer, the processor's config and the chat template of a model's folder.
+
+    Raises:
+        UserError, StopAndLook: one is missing or cannot be read.
+    """
+    load_tokenizer(folder)
+    read_patch_spec(folder)
+    chat_template(folder)
 
 
 def hub_file(folder: Path, name: str) -> Path:
@@ -122,7 +135,7 @@ def base_folder(config: ConfigDict) -> Path:
 
 def side_folder(base: Path) -> Path:
     """Return where the side files of a base lie."""
-    return base / IMPORTED if (base / IMPORTED / "config.json").is_file() else base
+    return base / STUDENT if (base / STUDENT / "config.json").is_file() else base
 
 
 def student_identity(config: ConfigDict) -> dict[str, Any]:

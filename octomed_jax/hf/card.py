@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from octomed_jax.hf.checkpoint import Checkpoint
-from octomed_jax.storage import Manifest, fingerprint
+from octomed_jax.storage import Manifest
 
 LIMITS = """## Limits
 
@@ -113,7 +113,7 @@ def _data(source: Checkpoint) -> str:
     counts, sources = source.data["counts"], source.data["extra"].get("sources", {})
     lines = [
         f"{counts['examples']:,} accepted responses to {counts['records']:,} questions, {counts['images']:,} images. "
-        f"Data manifest: `{_identity(source.data)}`. Access class: **{source.access}**. Licences of "
+        f"Data manifest: `{Manifest(**source.data).identity}`. Access class: **{source.access}**. Licences of "
         f"the sources: {', '.join(source.licences) or 'not stated'}."
     ]
     if source.access != "open":
@@ -128,10 +128,6 @@ def _credentialed(source: Checkpoint) -> str:
     if source.access == "open":
         return ""
     return "It was trained on credentialed data, whose terms of use bind whoever uses or shares the model."
-
-
-def _identity(manifest: Mapping[str, Any]) -> str:
-    return fingerprint({name: value for name, value in manifest.items() if name != "code_commit"})
 
 
 def _measured(metrics: Mapping | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from octomed_jax import storage
 from octomed_jax.checkpoints.parameters import SavedParameters
 from octomed_jax.errors import UserError
-from octomed_jax.hf.base import BASE, IMPORTED
+from octomed_jax.hf.base import BASE, STUDENT
 from octomed_jax.hf.names import HubTensor, hub_tensors
 from octomed_jax.hf.source import PARAMETERS
 from octomed_jax.models.lora import LoRA
@@ -92,7 +92,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 def _imported(folder: Path) -> Checkpoint:
     manifest = storage.read_manifest(folder, "import")
-    student = folder / IMPORTED
+    student = folder / STUDENT
     config, base = read_config(student), storage.read_json(student / BASE)
     saved = SavedParameters(folder / PARAMETERS)
     request, dtype = {"import": manifest.identity}, manifest.extra["dtype"]
@@ -100,7 +100,7 @@ def _imported(folder: Path) -> Checkpoint:
 
 
 def _of_run(folder: Path, step: Path) -> Checkpoint:
-    student, claim = folder / IMPORTED, storage.read_json(folder / "config.json")
+    student, claim = folder / STUDENT, storage.read_json(folder / "config.json")
     base = storage.read_json(student / BASE) if (student / BASE).is_file() else {}
     fields = storage.read_json(student / "config.json")
     checkpoint = Checkpoint(

@@ -13,7 +13,6 @@ from octomed_jax.hf.adapter import write_adapter
 from octomed_jax.hf.base import both_template_forms, copy_side_files, side_names, state_dtype
 from octomed_jax.hf.card import model_card
 from octomed_jax.hf.checkpoint import Checkpoint, open_checkpoint
-from octomed_jax.hf.importing import check_room
 from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.shards import DTYPES, Shard, forget_marks, plan_shards, shards_of_index, write_shards
 from octomed_jax.hf.verify import check_levels, verify
@@ -184,8 +183,4 @@ def _check_room(output: Path, source: Checkpoint, settings: Settings) -> None:
         return
     staged = output.parent / f".{output.name}.partial"
     there = sum(path.stat().st_size for path in staged.glob("*.safetensors")) if staged.is_dir() else 0
-    check_room(output, sum(shard.size for shard in _shards(source, settings)) - there)
-
-
-def _is_side(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix != ".safetensors" and path.name != INDEX_NAME
+    storage.check_room(output, sum(shard.size for shard in _shards(source, settings)) - there)

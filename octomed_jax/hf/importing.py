@@ -13,12 +13,9 @@ from etils import epath
 from octomed_jax import progress, storage
 from octomed_jax.checkpoints.parameters import Streamed, write_parameters
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.hf.base import IMPORTED, SIDE_FILES, copy_base, describe_base, hub_file, side_names
+from octomed_jax.hf.base import SIDE_FILES, STUDENT, check_side_files, copy_base, describe_base, hub_file, side_names
 from octomed_jax.hf.source import PARAMETERS
 from octomed_jax.hf.weights import INDEX_NAME, HubWeights
-from octomed_jax.inputs.conversation import chat_template
-from octomed_jax.inputs.render import read_patch_spec
-from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.trees import is_stack
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -58,10 +55,10 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
     digests = {}
     with storage.staged_folder(output) as staged:
         target = Path(staged)
-        check_room(target, total)
-        copy_base(folder, target / IMPORTED)
+        storage.check_room(target, total)
+        copy_base(folder, target / STUDENT)
         if (folder / INDEX_NAME).is_file():  # an export cuts its files in the same places
-            shutil.copyfile(hub_file(folder, INDEX_NAME), target / IMPORTED / INDEX_NAME)
+            shutil.copyfile(hub_file(folder, INDEX_NAME), target / STUDENT / INDEX_NAME)
         with progress.bar("import", len(weights.tensors), "tensors") as bar:
             write_parameters(target / PARAMETERS, _streamed(weights, bar, digests))
         manifest = storage.Manifest(
@@ -72,36 +69,13 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
                 "parameters": sum(leaf.size for leaf in weights.shapes.values()),
                 "bytes": total,
             },
-            files=storage.hash_files(target / IMPORTED),
+            files=storage.hash_files(target / STUDENT),
             licences=tuple(base["data_licences"]),
             access=base["access"],
             extra={"dtype": dtypes[0]},
         )
         storage.write_manifest(target, manifest)
     return manifest
-
-
-def check_room(folder: Path, size: int) -> None:
-    """Refuse to begin what the disk has no room for.
-
-    Raises:
-        UserError: it has not.
-    """
-    while not folder.exists():
-        folder = folder.resolve().parent
-    if (free := shutil.disk_usage(folder).free) < size:
-        raise UserError(f"the weights take {size / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free")
-
-
-def check_side_files(folder: Path) -> None:
-    """Read the tokenizer, the processor's config and the chat template of a model's folder.
-
-    Raises:
-        UserError, StopAndLook: one is missing or cannot be read.
-    """
-    load_tokenizer(folder)
-    read_patch_spec(folder)
-    chat_template(folder)
 
 
 def _parts(weights: HubWeights, bar: progress.Bar) -> Iterator[tuple[str, int | None, np.ndarray]]:

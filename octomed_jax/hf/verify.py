@@ -14,9 +14,8 @@ from safetensors import safe_open
 from octomed_jax import progress, storage
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.adapter import CONFIG, WEIGHTS, adapter_tensors
-from octomed_jax.hf.base import SIDE_FILES
+from octomed_jax.hf.base import SIDE_FILES, check_side_files
 from octomed_jax.hf.checkpoint import Checkpoint
-from octomed_jax.hf.importing import check_side_files
 from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.shards import DTYPES
 from octomed_jax.hf.weights import FLOATS, INDEX_NAME, HubWeights, tensor_files

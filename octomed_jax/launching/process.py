@@ -1,15 +1,13 @@
 """Runs one command on this machine: output into a file, signals passed on, and nothing left running unnoticed."""
 
 import contextlib
-import fcntl
 import os
-import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from octomed_jax.errors import TryAgain
+from octomed_jax.signals import sigterm_raised
+from octomed_jax.storage import locked
 
 TAIL_BYTES = 4096
 
@@ -43,7 +41,7 @@ def run_local(
         held = stack.enter_context(locked(lock)) if lock else None
         output = stack.enter_context(log.open("ab"))
         start = output.tell()
-        stack.enter_context(_asked_to_end())
+        stack.enter_context(sigterm_raised())
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -63,25 +61,6 @@ def run_local(
             _end(process, grace_seconds)
             raise
     return code if code >= 0 else 128 - code
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Hold an exclusive lock on ``path`` and yield its descriptor, which children may inherit.
-
-    Raises:
-        TryAgain: another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TryAgain(f"another process still works there (it holds {path}); wait for it or end it") from error
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def last_line(log: Path, start: int = 0) -> str:
@@ -109,20 +88,3 @@ def _end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
     if _wait(process, grace_seconds) is None:
         process.kill()
         process.wait()
-
-
-@contextlib.contextmanager
-def _asked_to_end() -> Iterator[None]:
-    """Turn SIGTERM into TryAgain while the block runs (in the main thread, the only one that may)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ended(*_: object) -> None:
-        raise TryAgain("asked to end; run the same command again to go on")
-
-    before = signal.signal(signal.SIGTERM, ended)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

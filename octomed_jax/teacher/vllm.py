@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,8 +18,9 @@ from typing import Any
 
 import psutil
 
-from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.errors import UserError
 from octomed_jax.progress import say
+from octomed_jax.signals import sigterm_raised
 
 MODEL = "served"  # the name under which a folder is served
 POLL_SECONDS = 0.5
@@ -101,7 +101,7 @@ def serve(
     url = f"http://127.0.0.1:{port}"
     say(f"starting vLLM for {folder}; its log is {log_file}")
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with _sigterm_raised(), log_file.open("wb") as log:
+    with sigterm_raised(), log_file.open("wb") as log:
         # A group of its own: vLLM's engine and workers are ended with it, and Ctrl-C reaches this process alone.
         process = subprocess.Popen(
             command,
@@ -253,21 +253,3 @@ def _members(process: subprocess.Popen[bytes]) -> list[int]:
             if os.getpgid(other.pid) == process.pid and other.status() != psutil.STATUS_ZOMBIE:
                 members.append(other.pid)
     return members
-
-
-@contextlib.contextmanager
-def _sigterm_raised() -> Iterator[None]:
-    """Turn the first SIGTERM into TryAgain while the block runs (in the main thread, the only one that may)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ended(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server is being ended; a second one must not cut that short
-        raise TryAgain("asked to end; run the same command again")
-
-    before = signal.signal(signal.SIGTERM, ended)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -17,7 +17,7 @@ from octomed_jax import progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import plain
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.hf.base import BASE, IMPORTED, base_folder, side_folder, weights_identity
+from octomed_jax.hf.base import BASE, STUDENT, base_folder, side_folder, weights_identity
 from octomed_jax.hf.checkpoint import DATA
 from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
@@ -157,7 +157,7 @@ def check_base(config: ConfigDict, shards: Path) -> None:
     Raises:
         UserError: they were.
     """
-    student = shards / IMPORTED
+    student = shards / STUDENT
     if not config.student.base:
         if (student / BASE).is_file():
             model = storage.read_json(student / BASE)["model"]
@@ -205,11 +205,11 @@ def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapp
             raise UserError(f"{workdir} holds a run with other settings ({what}); choose another --workdir")
     if jax.process_index() == 0 and not (workdir / DATA).exists():
         # What an export needs, so that this folder is enough for one.
-        partial = workdir / f".{IMPORTED}.partial"
+        partial = workdir / f".{STUDENT}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(workdir / IMPORTED, ignore_errors=True)
-        shutil.copytree(shards / IMPORTED, partial)
-        partial.rename(workdir / IMPORTED)
+        shutil.rmtree(workdir / STUDENT, ignore_errors=True)
+        shutil.copytree(shards / STUDENT, partial)
+        partial.rename(workdir / STUDENT)
         storage.write_json(workdir / DATA, storage.read_json(shards / storage.MANIFEST))
     if jax.process_index() == 0 and not path.exists():
         storage.write_json(path, claim)

@@ -30,6 +30,15 @@ def save_parameters(
     forget_marks(folder)
 
 
+def publish(folder: Path, student: tuple[Path, Qwen25VLConfig], parameters: dict, dtype="bfloat16", most=10**9) -> Path:
+    """Write a whole folder as the hub has it, and return it."""
+    save_parameters(folder, student[1], parameters, dtype, most)
+    for path in student[0].iterdir():
+        if path.name != "config.json":
+            shutil.copyfile(path, folder / path.name)
+    return folder
+
+
 def save_run(
     workdir: Path, student: Path, parameters: dict, *, lora: dict | None = None, step: int = 3, access: str = "open"
 ) -> None:

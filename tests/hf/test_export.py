@@ -18,7 +18,6 @@ from safetensors.numpy import load_file, save_file
 from octomed_jax import storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.hf import importing
 from octomed_jax.hf.checkpoint import open_checkpoint
 from octomed_jax.hf.export import export
 from octomed_jax.hf.importing import import_model
@@ -27,40 +26,18 @@ from octomed_jax.hf.source import load_parameters
 from octomed_jax.hf.verify import verify
 from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME
 from octomed_jax.models.mesh import make_mesh, one_device
-from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.models.trees import flatten_names
-from tests.hf.folders import make_student, save_parameters, save_run
+from tests.hf.folders import publish, save_run
 
 SMALL = 100_000  # bytes of a file, so that there are several
 BOTH = ("structure", "roundtrip")
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("student")
-    return folder, make_student(folder)
-
-
-@pytest.fixture(scope="module")
-def parameters(student):
-    return jax.jit(lambda: initial_parameters(student[1], 0))()
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, student, parameters):
-    workdir = tmp_path_factory.mktemp("run")
-    save_run(workdir, student[0], parameters)
-    return workdir
-
-
-@pytest.fixture(scope="module")
 def hub(tmp_path_factory, student, parameters):
     """A published folder in bfloat16, in several files, with a card and only one form of its chat template."""
-    folder = tmp_path_factory.mktemp("hub") / "Some-VL"
-    save_parameters(folder, student[1], parameters, "bfloat16", SMALL)
-    for path in student[0].iterdir():
-        if path.name not in ("config.json", "chat_template.jinja"):
-            shutil.copyfile(path, folder / path.name)
+    folder = publish(tmp_path_factory.mktemp("hub") / "Some-VL", student, parameters, most=SMALL)
+    (folder / "chat_template.jinja").unlink()
     (folder / "README.md").write_text("---\nlicense: other\nlicense_name: some-research\n---\n# Some-VL\n")
     return folder
 
@@ -199,7 +176,7 @@ def test_what_is_neither_folder_nor_id_is_refused(model, message, tmp_path, caps
 def test_a_full_disk_is_refused_before_anything_is_written(run, hub, tmp_path, monkeypatch):
     """The free space is made up: a fault that a test cannot have for real."""
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(importing.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 1000))
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 1000))
     for work in (lambda out: export(run, out, Settings()), lambda out: import_model(str(hub), out)):
         with pytest.raises(UserError, match=r"has 0\.0 GB free"):
             work(tmp_path / "out")

@@ -24,44 +24,17 @@ from octomed_jax.hf.source import load_parameters, open_source
 from octomed_jax.hf.weights import INDEX_NAME, SINGLE_NAME
 from octomed_jax.models.mesh import one_device
 from octomed_jax.models.place import place_parameters
-from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.models.trees import flatten_names
-from tests.hf.folders import make_student, save_parameters, save_run
+from tests.hf.folders import publish, save_run
 
 NONE = Settings(verify=())
 BOTH = Settings()
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("student")
-    return folder, make_student(folder)
-
-
-@pytest.fixture(scope="module")
-def parameters(student):
-    return jax.jit(lambda: initial_parameters(student[1], 0))()
-
-
 @pytest.fixture
 def hub(tmp_path, student, parameters):
     """A published folder in one file."""
-    return published(tmp_path / "hub", student, parameters)
-
-
-def published(folder, student, parameters, dtype="bfloat16", most=10**9):
-    save_parameters(folder, student[1], parameters, dtype, most)
-    for path in student[0].iterdir():
-        if path.name != "config.json":
-            shutil.copyfile(path, folder / path.name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, student, parameters):
-    workdir = tmp_path_factory.mktemp("run")
-    save_run(workdir, student[0], parameters)
-    return workdir
+    return publish(tmp_path / "hub", student, parameters)
 
 
 def weights_of(folder):
@@ -142,7 +115,7 @@ def test_weights_of_another_size_are_refused_and_not_cut(hub):
 
 
 def test_one_file_with_an_index_goes_out_as_it_came(student, parameters, tmp_path):
-    folder = published(tmp_path / "hub", student, parameters)
+    folder = publish(tmp_path / "hub", student, parameters)
     (folder / SINGLE_NAME).rename(folder / "model-00001-of-00001.safetensors")
     names = weights_of(folder)
     size = sum(array.nbytes for array in names.values())
@@ -158,7 +131,7 @@ def test_one_file_with_an_index_goes_out_as_it_came(student, parameters, tmp_pat
 def test_an_import_in_another_dtype_or_with_odd_metadata_gets_an_index_of_its_own(
     student, parameters, tmp_path, metadata
 ):
-    folder = published(tmp_path / "hub", student, parameters, most=100_000)
+    folder = publish(tmp_path / "hub", student, parameters, most=100_000)
     index = json.loads((folder / INDEX_NAME).read_text())
     index["metadata"] = metadata
     if metadata == "absent":
@@ -172,7 +145,7 @@ def test_an_import_in_another_dtype_or_with_odd_metadata_gets_an_index_of_its_ow
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_the_dtype_is_the_weights_own_whatever_the_config_says(student, parameters, tmp_path, dtype):
-    folder = published(tmp_path / "hub", student, parameters, dtype)
+    folder = publish(tmp_path / "hub", student, parameters, dtype)
     fields = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(fields | {"torch_dtype": "bfloat16"}))
     import_model(str(folder), tmp_path / "in")
@@ -233,11 +206,11 @@ def test_two_at_once_do_not_destroy_each_other(run, tmp_path):
         (staged / "file").write_text("mine")
         for request in ("a", None):
             with (
-                pytest.raises(TryAgain, match="another process is writing"),
+                pytest.raises(TryAgain, match="another process still works there"),
                 storage.staged_folder(tmp_path / "out", request),
             ):
                 pass
-        with pytest.raises(TryAgain, match="another process is writing"):
+        with pytest.raises(TryAgain, match="another process still works there"):
             export(run, tmp_path / "out", NONE)
     assert (tmp_path / "out" / "file").read_text() == "mine"
 
