@@ -7,8 +7,9 @@ import json
 import math
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.weights import FLOATS, INDEX_NAME, SINGLE_NAME
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(jnp.bfloat16), "float16": np.dtype(np.float16)}
+PIECES_AHEAD = 8  # that are turned and not yet written, of names.PIECE bytes each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +115,16 @@ def _write(path: Path, shard: Shard, dtype: np.dtype, read: Callable[[HubTensor]
     partial = path.with_name(f".{path.name}.partial")
     tensors = sorted(shard.tensors, key=lambda tensor: tensor.name)  # as safetensors' own writer does
     digest = hashlib.sha256()
-    with partial.open("wb") as file:
+    # A thread for each of the three that take time: the pieces are turned here, hashed and written there.
+    with partial.open("wb") as file, ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(1) as writing:
+        unfinished: deque[Future] = deque()
         for piece in itertools.chain([_header(tensors, dtype)], _values(tensors, dtype, read)):
             data = piece.view(np.uint8).data
-            digest.update(data)
-            file.write(data)
+            unfinished += hashing.submit(digest.update, data), writing.submit(file.write, data)
+            while len(unfinished) > 2 * PIECES_AHEAD:
+                unfinished.popleft().result()
+        for one in unfinished:
+            one.result()
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)

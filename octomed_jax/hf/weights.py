@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.base import hub_file
-from octomed_jax.hf.names import ROWS_AT_ONCE, HubTensor, hub_tensors, modern_name
+from octomed_jax.hf.names import BLOCK, HubTensor, hub_tensors, modern_name, transpose_into
 from octomed_jax.models.place import Index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.model import split_model
@@ -115,9 +115,9 @@ class HubWeights:
             if not tensor.transposed:
                 return fill(np.empty(tensor.shape, dtype))
             ours = np.empty((math.prod(tensor.shape[1:]), rows), dtype)
-            strip = np.empty((ROWS_AT_ONCE, len(ours)), dtype)  # stays in the cache
-            for row in range(0, rows, ROWS_AT_ONCE):
-                ours[:, row : row + ROWS_AT_ONCE] = fill(strip[: rows - row]).T
+            strip = np.empty((BLOCK, len(ours)), dtype)
+            for row in range(0, rows, BLOCK):
+                transpose_into(ours[:, row : row + BLOCK], fill(strip[: rows - row]))
             return ours
 
     def _first(self, name: str) -> HubTensor:

@@ -167,11 +167,15 @@ def test_a_region_is_read_as_the_whole_is(folder, parameters):
             assert np.array_equal(weights.read(name, layer, index), whole[index]), name
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 500), (129, 257), (300, 2)])
-def test_transposing_in_strips_is_transposing(shape):
-    matrix = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    assert np.array_equal(transpose(matrix), matrix.T)
-    assert transpose(matrix).flags.c_contiguous
+@pytest.mark.parametrize("shape", [(1, 1), (3, 500), (129, 257), (300, 2), (513, 1030)])
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16, np.float16])
+def test_transposing_in_blocks_is_transposing(shape, dtype):
+    matrix = (np.arange(np.prod(shape)) % 251).astype(np.float32).reshape(shape)
+    for one in (matrix, matrix.astype(dtype)):
+        turned = transpose(one, np.dtype(dtype))
+        assert turned.dtype == dtype
+        assert np.array_equal(turned, matrix.T.astype(dtype))
+        assert turned.flags.c_contiguous
 
 
 def test_every_tensor_goes_out_as_it_came(parameters, monkeypatch):
