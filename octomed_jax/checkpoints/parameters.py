@@ -24,7 +24,7 @@ from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.models.place import Index
 from octomed_jax.models.trees import STACKS, flatten_names, unflatten_names
 
-CHUNK_BYTES = 64 * 2**20  # what TensorStore reads and writes at once
+CHUNK_BYTES = 2**24  # what TensorStore reads and writes at once; larger memory is new each time, and is cleared first
 IN_FLIGHT_BYTES = 2**29  # of the parts that are read and written at the same time; a larger part is held alone
 
 
