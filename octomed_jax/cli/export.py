@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from octomed_jax import configuration
+from octomed_jax.cli.malloc import keep_freed_memory
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.configuration import plain
 from octomed_jax.hf.export import export
@@ -41,6 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         config = configuration.load(options.config, overrides)
         checkpoint, output = checkpoint or f"{config.run}/train", output or f"{config.run}/export"
         given = plain(config.export)
+    keep_freed_memory()
     result = export(checkpoint, output, _settings(options, given), options.metrics)
     summary = f"{result['tensors']} tensors, {result['parameters']:,} parameters: {output}"
     return finish(summary, {"output": str(output), **result}, options.json)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from octomed_jax.cli.malloc import keep_freed_memory
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.hf.importing import import_model
 
@@ -19,6 +20,7 @@ def run(arguments: Sequence[str]) -> int:
     options, overrides = parser.read(arguments)
     if overrides:
         parser.error("import takes no config")
+    keep_freed_memory()
     manifest = import_model(options.model, options.output)
     counts = manifest.counts
     dtype = manifest.extra["dtype"]
