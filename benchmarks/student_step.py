@@ -99,8 +99,11 @@ def ours(arguments: argparse.Namespace) -> dict:
     state = initial_state(student, optimizer, mesh, 0, MadeWeights(config))
 
     rows_of, batches = packed(arguments, examples, spec)
-    batches = {name: to_devices(mesh, batch) for name, batch in batches.items()}
-    step_function = make_step(student, optimizer, mesh, list(batches))
+    batches = {
+        name: to_devices(mesh, {key: part[None] for key, part in batch.items()}, rows=1)
+        for name, batch in batches.items()
+    }
+    step_function = make_step(student, optimizer, optax.constant_schedule(1e-5), mesh, list(batches))
 
     def step() -> float:
         nonlocal state

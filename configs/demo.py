@@ -78,14 +78,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "steps": 2000,
             "examples_per_step": 10,  # the paper: 512
             "tokens_per_row": 288,
+            "rows_at_once": 0,  # that a device computes at once; a step's others wait. 0: all
             "patches_per_row": 192,  # 0: what the data bring along for a full row of tokens
             "peak_learning_rate": 2e-3,  # the paper: 5e-5 on a pretrained student
-            "warmup_steps": 40,
+            "warmup_ratio": 0.02,
             "schedule": "cosine",
+            "rates": {"vision": 1.0, "merger": 1.0, "text": 1.0},  # factors of the learning rate of each part
             "weight_decay": 0.05,
             "adam_b1": 0.9,
             "adam_b2": 0.98,
             "clip_norm": 1.0,
+            "moments": "float32",  # of Adam's first moment; the second is always float32
             "dtype": "float32",
             "remat": "full",  # what is kept of each layer for its gradient; on a CPU this is also the fastest way
             "attention": "auto",  # the kernel of the devices at hand
@@ -121,7 +124,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config.questions.icd10.update({"train": 12, "test": 6})
         config.questions.dicom.views_each = 1
         config.questions.medmcqa.test = 6
-        config.train.update({"steps": 8, "warmup_steps": 2})
+        config.train.update({"steps": 8, "warmup_ratio": 0.25})
         config.checkpoint.every = 3
         config.eval.update({"max_new_tokens": 12, "batch": 16})
         config.shard.records_per_shard = 40

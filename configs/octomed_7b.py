@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.train.update(
         {
             "steps": 47435,
-            "warmup_steps": 4743,
+            "warmup_ratio": 0.1,
             "peak_learning_rate": 5e-5,
             "weight_decay": 0.0,
             "adam_b2": 0.999,

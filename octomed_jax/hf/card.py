@@ -92,7 +92,7 @@ def _recipe(source: Checkpoint) -> str:
         f"Supervised fine-tuning, step {source.request['step']:,} of {train['steps']:,}; "
         f"{train['examples_per_step']} examples a step.",
         f"AdamW, {train['schedule']} schedule, peak learning rate {train['peak_learning_rate']}, "
-        f"{train['warmup_steps']} warm-up steps, weight decay {train['weight_decay']}, "
+        f"warm-up over {train['warmup_ratio']:.0%} of the steps, weight decay {train['weight_decay']}, "
         f"gradients clipped at {train['clip_norm']}.",
         f"Computed in {train['dtype']}; trained: {trained}"
         + (f"; LoRA rank {source.lora.rank}, alpha {source.lora.alpha}." if source.lora else "."),

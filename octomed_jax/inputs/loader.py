@@ -25,12 +25,19 @@ class Share:
 
     Attributes:
         index, count: this process of how many.
-        multiple: rows of a bucket are filled up with empty ones to a multiple of this (the devices of the batch axes).
+        devices: of the batch axes; the rows of a micro-batch are filled up with empty ones to a multiple of them.
+        rows_at_once: rows that a device computes at once; 0: all of a step.
     """
 
     index: int = 0
     count: int = 1
-    multiple: int = 1
+    devices: int = 1
+    rows_at_once: int = 0
+
+    def micro_batches(self, rows: int) -> tuple[int, int]:
+        """Return into how many micro-batches a step's rows of a bucket are divided, and the rows of each."""
+        number = -(-rows // (self.devices * self.rows_at_once)) if self.rows_at_once else 1
+        return number, -(-rows // (number * self.devices)) * self.devices
 
 
 class StepSource(grain.sources.RandomAccessDataSource):
@@ -53,11 +60,17 @@ class StepSource(grain.sources.RandomAccessDataSource):
         return {bucket.name: self._assemble(self._rows[offset][bucket.name], bucket) for bucket in self._buckets}
 
     def _assemble(self, rows: tuple[tuple[int, ...], ...], bucket: Bucket) -> dict[str, np.ndarray]:
+        """Return this process's rows of each micro-batch: [micro-batches, rows, ...]."""
         share = self._share
-        count = -(-self._rows_per_step[bucket.name] // share.multiple) * share.multiple
-        mine = rows[share.index * count // share.count : (share.index + 1) * count // share.count]
-        examples = [[self._example(number) for number in row] for row in mine]
-        return assemble(examples, count // share.count, bucket, self._builder.spec)
+        number, width = share.micro_batches(self._rows_per_step[bucket.name])
+        mine = width // share.count
+        # The place of a row (micro-batch, device) does not depend on the number of processes.
+        filled = [*rows, *[()] * (number * width - len(rows))]
+        firsts = [micro * width + share.index * mine for micro in range(number)]
+        chosen = [row for first in firsts for row in filled[first : first + mine]]
+        examples = [[self._example(number) for number in row] for row in chosen]
+        batch = assemble(examples, len(chosen), bucket, self._builder.spec)
+        return {name: part.reshape(number, mine, *part.shape[1:]) for name, part in batch.items()}
 
     def _example(self, number: int) -> Example:
         record_number, response = (int(value) for value in self._where[number])

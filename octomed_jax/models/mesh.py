@@ -12,7 +12,6 @@ from octomed_jax.errors import UserError
 from octomed_jax.models.trees import flatten_names, unflatten_names
 
 AXES = ("data", "fsdp")
-BATCH = PartitionSpec(AXES)
 
 # Parameter name (after the stack's axis, if it has one) -> axis of the mesh for each of its dimensions.
 # The first rule that matches counts; what matches none is small and replicated.
@@ -72,7 +71,7 @@ def batch_devices(mesh: Mesh) -> int:
     return int(np.prod([mesh.shape[axis] for axis in AXES]))
 
 
-def to_devices(mesh: Mesh, batch: Any) -> Any:
-    """Return global arrays from this process's share of the rows (a tree of arrays with rows first)."""
-    sharding = NamedSharding(mesh, BATCH)
+def to_devices(mesh: Mesh, batch: Any, rows: int = 0) -> Any:
+    """Return global arrays from this process's share of the rows (a tree of arrays; ``rows`` is the axis of these)."""
+    sharding = NamedSharding(mesh, PartitionSpec(*[None] * rows, AXES))
     return jax.tree.map(lambda array: jax.make_array_from_process_local_data(sharding, array), batch)

@@ -74,12 +74,11 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
         source = open_source(base_folder(config.student)) if config.student.base else None
         state = initial_state(learner, optimizer, mesh, config.seed, source)
     names = [bucket.name for bucket in plan.buckets]
-    step_function = make_step(learner, optimizer, mesh, names)
+    step_function = make_step(learner, optimizer, make_schedule(config.train), mesh, names)
 
     steps = config.train.steps
-    share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh))
+    share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh), config.train.rows_at_once)
     reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share)
-    schedule = make_schedule(config.train)
     lead = jax.process_index() == 0
     log = MetricsLog(workdir, first) if lead else None
     _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
@@ -89,7 +88,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
         last = time.perf_counter()
         for step, batch in enumerate(_read(batches(reader, config.train.loader_workers)), first + 1):
             counts = count(batch)
-            state, metrics = step_function(state, meshes.to_devices(mesh, batch))
+            state, metrics = step_function(state, meshes.to_devices(mesh, batch, rows=1))
             # Metrics are read one step late, so that the loop never waits for the step it has just sent off.
             if pending:
                 _record(log, line, *pending)
@@ -97,7 +96,6 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
             elapsed, last = now - last, now
             known = {
                 "step": step,
-                "learning_rate": float(schedule(step - 1)),
                 **counts,
                 "step_seconds": elapsed,
                 "tokens_per_second": counts["tokens"] * jax.process_count() / elapsed,
@@ -219,7 +217,7 @@ def count(batch: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """Return useful tokens and images of this process's rows, and the share of token places that is used."""
     segments = [rows["segment_ids"] for rows in batch.values()]
     tokens = int(sum((part > 0).sum() for part in segments))
-    frames = [rows["frame_ids"].max(axis=(1, 2)) for rows in batch.values() if "frame_ids" in rows]
+    frames = [rows["frame_ids"].max(axis=(-2, -1)) for rows in batch.values() if "frame_ids" in rows]
     return {
         "tokens": tokens,
         "images": int(sum(part.sum() for part in frames)),

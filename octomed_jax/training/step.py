@@ -1,7 +1,7 @@
 """The train step: one sum of token losses over all rows of all buckets, one division, one update.
 
 The loss of a step is the sum over the target tokens of the global batch divided by their number, however the rows are
-packed and wherever they lie.
+packed, wherever they lie and however many of them are computed at once.
 """
 
 import dataclasses
@@ -22,8 +22,10 @@ from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
 from octomed_jax.models.trained import Trained, joined
 from octomed_jax.models.trees import flatten_names, unflatten_names
 
-# {"parameters": tree, "optimizer": Optax state of the trained ones, "step": int32}
+# {"parameters": tree, "optimizer": Optax state of the trained ones; int32: "step", "skipped" (updates that were not
+# finite) and "skipped_in_row" (those since the last finite one)}
 State = dict[str, Any]
+COUNTERS = ("step", "skipped", "skipped_in_row")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +64,8 @@ def abstract_state(student: Student, optimizer: optax.GradientTransformation, me
         placed,
         transform_non_params=lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated),
     )
-    step = jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated)
-    return {"parameters": parameters, "optimizer": moments, "step": step}
+    counter = jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated)
+    return {"parameters": parameters, "optimizer": moments} | dict.fromkeys(COUNTERS, counter)
 
 
 def _dtype(student: Student, name: str, dtype: Any) -> Any:
@@ -96,37 +98,53 @@ def initial_state(
     whole = unflatten_names({name: flat[name] for name in wanted})
     moments_at = jax.tree.map(lambda leaf: leaf.sharding, abstract["optimizer"])
     moments = jax.jit(optimizer.init, out_shardings=moments_at)(student.trained.split(whole)[0])
-    return {
-        "parameters": whole,
-        "optimizer": moments,
-        "step": jax.device_put(jnp.int32(0), abstract["step"].sharding),
-    }
+    zero = jax.device_put(jnp.int32(0), abstract["step"].sharding)
+    return {"parameters": whole, "optimizer": moments} | {name: zero.copy() for name in COUNTERS}
 
 
 def make_step(
-    student: Student, optimizer: optax.GradientTransformation, mesh: Mesh, names: Sequence[str]
+    student: Student,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    mesh: Mesh,
+    names: Sequence[str],
 ) -> Callable[[State, Mapping[str, Any]], tuple[State, dict[str, jax.Array]]]:
-    """Return the compiled step: (state, batches by bucket) -> (state, metrics). The old state is donated.
+    """Return the compiled step: (state, micro-batches by bucket) -> (state, metrics). The old state is donated.
+
+    Where loss or gradient is not finite, the update is skipped: parameters and moments stay, and it is counted.
 
     Args:
         student: what is trained, and how it is computed.
         optimizer: of ``make_optimizer``.
+        schedule: the learning rate by update, for the metrics.
         mesh: where the state and the batches lie.
-        names: the buckets, in the order in which they are computed.
+        names: the buckets, in the order in which they are computed; each array has micro-batches first, then rows.
     """
     graph, _ = split_model(student.config, student.trained.lora)
 
     def loss_sum(trained: Any, frozen: Any, batch: Mapping[str, Any]) -> jax.Array:
         return nnx.merge(graph, joined(trained, frozen)).loss_sum(batch, student.compute)
 
+    def of_bucket(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
+        """Sum loss and gradients over the micro-batches of a bucket, one after the other."""
+        gradient = jax.value_and_grad(loss_sum)
+        if len(batches["input_ids"]) == 1:
+            return gradient(trained, frozen, jax.tree.map(lambda part: part[0], batches))
+
+        def add(sums: tuple[jax.Array, Any], batch: Mapping[str, Any]) -> tuple[tuple[jax.Array, Any], None]:
+            return jax.tree.map(jnp.add, sums, gradient(trained, frozen, batch)), None
+
+        zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained)
+        return jax.lax.scan(add, zeros, batches)[0]
+
     def gradients_of(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
         """Sum loss and gradients over the buckets, one bucket after the other."""
-        total, summed = jax.value_and_grad(loss_sum)(trained, frozen, batches[names[0]])
+        total, summed = of_bucket(trained, frozen, batches[names[0]])
         for name in names[1:]:
             # The barrier makes the second bucket wait for the first: its activations are gone by then, and devices
             # never meet in the collectives of two buckets at once.
             trained, total, summed = jax.lax.optimization_barrier((trained, total, summed))
-            loss, gradients = jax.value_and_grad(loss_sum)(trained, frozen, batches[name])
+            loss, gradients = of_bucket(trained, frozen, batches[name])
             total, summed = total + loss, jax.tree.map(jnp.add, summed, gradients)
         return total, summed
 
@@ -136,13 +154,25 @@ def make_step(
         total, gradients = gradients_of(trained, frozen, batches)
         gradients = jax.tree.map(lambda leaf: leaf / jnp.maximum(targets, 1.0), gradients)
         updates, moments = optimizer.update(gradients, state["optimizer"], trained)
+        loss, norm = total / jnp.maximum(targets, 1.0), optax.global_norm(gradients)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        updated = optax.apply_updates(trained, updates), moments
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (trained, state["optimizer"]))
         metrics = {
-            "loss": total / jnp.maximum(targets, 1.0),
-            "grad_norm": optax.global_norm(gradients),
+            "loss": loss,
+            "grad_norm": norm,
             "target_tokens": targets,
+            "learning_rate": schedule(state["step"] - state["skipped"]),
+            "skipped_in_row": jnp.where(finite, 0, state["skipped_in_row"] + 1),
         }
-        parameters = joined(optax.apply_updates(trained, updates), frozen)
-        return {"parameters": parameters, "optimizer": moments, "step": state["step"] + 1}, metrics
+        new_state = {
+            "parameters": joined(kept[0], frozen),
+            "optimizer": kept[1],
+            "step": state["step"] + 1,
+            "skipped": state["skipped"] + ~finite,
+            "skipped_in_row": metrics["skipped_in_row"],
+        }
+        return new_state, metrics
 
     compiled = jax.jit(step, donate_argnums=0)
 

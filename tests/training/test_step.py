@@ -16,7 +16,7 @@ from octomed_jax.models.mesh import make_mesh, to_devices
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trained import Trained
 from octomed_jax.models.trees import flatten_names
-from octomed_jax.training.optimizer import make_optimizer
+from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
 from tests.models.student import SPEC, InMemory, example, hub_reader, small_config
 
@@ -34,12 +34,23 @@ def train_config():
     from configs.demo import get_config
 
     config = get_config().train
-    config.update({"peak_learning_rate": 1e-3, "warmup_steps": 0, "schedule": "constant", "steps": STEPS})
+    config.update({"peak_learning_rate": 1e-3, "warmup_ratio": 0.0, "schedule": "constant", "steps": STEPS})
     return config
 
 
+def micro_batches(mesh, rows, count=8, number=1):
+    """Return ``count`` rows in ``number`` micro-batches, where they belong."""
+    batch = assemble(rows, count, BUCKET, SPEC)
+    shaped = {name: part.reshape(number, count // number, *part.shape[1:]) for name, part in batch.items()}
+    return {"image": to_devices(mesh, shaped, rows=1)}
+
+
 def batch(mesh):
-    return {"image": to_devices(mesh, assemble(EXAMPLES, 8, BUCKET, SPEC))}
+    return micro_batches(mesh, EXAMPLES)
+
+
+def stepper(student, optimizer, mesh):
+    return make_step(student, optimizer, make_schedule(train_config()), mesh, ["image"])
 
 
 def test_twenty_steps_equal_torchs():
@@ -73,7 +84,7 @@ def test_twenty_steps_equal_torchs():
     mesh = make_mesh(train.mesh)
     student, optimizer = Student(config, Trained(), Compute()), make_optimizer(train)
     state = initial_state(student, optimizer, mesh, 0, InMemory(start))
-    step = make_step(student, optimizer, mesh, ["image"])
+    step = stepper(student, optimizer, mesh)
     rows, losses = batch(mesh), []
     for _ in range(STEPS):
         state, metrics = step(state, rows)
@@ -97,7 +108,7 @@ def test_frozen_parameters_stay_and_have_no_moments(trained):
     student, optimizer = Student(small_config(), trained, Compute(jnp.bfloat16)), make_optimizer(train_config())
     state = initial_state(student, optimizer, mesh, 0)
     before = flatten_names(jax.device_get(state["parameters"]))
-    state, _ = make_step(student, optimizer, mesh, ["image"])(state, batch(mesh))
+    state, _ = stepper(student, optimizer, mesh)(state, batch(mesh))
     after = flatten_names(jax.device_get(state["parameters"]))
     for name, leaf in before.items():
         assert leaf.dtype == (np.float32 if trained.has(name) else jnp.bfloat16)
@@ -112,15 +123,53 @@ def test_the_loss_is_that_of_the_whole_batch_however_it_is_laid_out():
     """One example a row, packed rows, and another order of rows give the same step."""
     mesh = make_mesh(train_config().mesh)
     student, optimizer = Student(small_config(), Trained(), Compute()), make_optimizer(train_config())
-    step = make_step(student, optimizer, mesh, ["image"])
+    step = stepper(student, optimizer, mesh)
     examples = [item for row in EXAMPLES for item in row]
     results = []
     for rows in (EXAMPLES, [[item] for item in examples], [[item] for item in reversed(examples)]):
         state = initial_state(student, optimizer, mesh, 0)
-        _, metrics = step(state, {"image": to_devices(mesh, assemble(rows, 8, BUCKET, SPEC))})
+        _, metrics = step(state, micro_batches(mesh, rows))
         results.append([float(metrics[name]) for name in ("loss", "grad_norm", "target_tokens")])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
     np.testing.assert_allclose(results[2], results[0], rtol=1e-5)
+
+
+def test_micro_batches_add_up_to_the_whole_batch():
+    """All rows at once, and in two and four micro-batches with another number of targets each."""
+    mesh = make_mesh({"data": 1, "fsdp": -1})
+    student, optimizer = Student(small_config(), Trained(), Compute()), make_optimizer(train_config())
+    step, results, parameters = stepper(student, optimizer, mesh), [], []
+    examples = [item for row in EXAMPLES for item in row]
+    rows = [[item] for item in examples] * 4
+    for number in (1, 2, 4):
+        state = initial_state(student, optimizer, mesh, 0)
+        state, metrics = step(state, micro_batches(mesh, rows, 32, number))
+        results.append([float(metrics[name]) for name in ("loss", "grad_norm", "target_tokens")])
+        parameters.append(flatten_names(jax.device_get(state["parameters"])))
+    for result, found in zip(results[1:], parameters[1:], strict=True):
+        np.testing.assert_allclose(result, results[0], rtol=1e-5)
+        for name, leaf in parameters[0].items():
+            np.testing.assert_allclose(found[name], leaf, atol=2e-5, err_msg=name)
+
+
+def test_an_update_that_is_not_finite_is_skipped_and_counted():
+    """The infinite pixel is a fault put in by the test."""
+    mesh = make_mesh(train_config().mesh)
+    student, optimizer = Student(small_config(), Trained(), Compute()), make_optimizer(train_config())
+    step = stepper(student, optimizer, mesh)
+    good = batch(mesh)
+    bad = {"image": good["image"] | {"patches": jnp.full_like(good["image"]["patches"], jnp.inf)}}
+    state, _ = step(initial_state(student, optimizer, mesh, 0), good)
+    before = jax.device_get({name: state[name] for name in ("parameters", "optimizer")})
+    for number in (1, 2):
+        state, metrics = step(state, bad)
+        assert not np.isfinite(float(metrics["loss"]))
+        assert int(metrics["skipped_in_row"]) == number
+    after = jax.device_get({name: state[name] for name in ("parameters", "optimizer")})
+    assert jax.tree.all(jax.tree.map(np.array_equal, before, after))
+    state, metrics = step(state, good)
+    assert [int(state[name]) for name in ("step", "skipped", "skipped_in_row")] == [4, 2, 0]
+    assert not jax.tree.all(jax.tree.map(np.array_equal, before["parameters"], jax.device_get(state["parameters"])))
 
 
 def test_a_batch_without_a_target_gives_zero_and_nothing_else():
@@ -128,8 +177,8 @@ def test_a_batch_without_a_target_gives_zero_and_nothing_else():
     student, optimizer = Student(small_config(), Trained(), Compute()), make_optimizer(train_config())
     state = initial_state(student, optimizer, mesh, 0)
     silent = [[dataclasses.replace(item, loss_weights=0 * item.loss_weights) for item in row] for row in EXAMPLES]
-    rows = {"image": to_devices(mesh, assemble(silent, 8, BUCKET, SPEC))}
-    state, metrics = make_step(student, optimizer, mesh, ["image"])(state, rows)
+    rows = micro_batches(mesh, silent)
+    state, metrics = stepper(student, optimizer, mesh)(state, rows)
     assert [float(metrics[name]) for name in ("loss", "grad_norm", "target_tokens")] == [0, 0, 0]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state["parameters"])))
 
