@@ -11,7 +11,7 @@ from tests.traces.corpus import write_traces
 def config():
     config = get_config("tiny")
     config.student.vocab_size = 300
-    config.train.update({"steps": 6, "examples_per_step": 12, "tokens_per_row": 272, "warmup_ratio": 1 / 6})
+    config.train.update({"steps": 6, "examples_per_step": 12, "tokens_per_row": 272, "warmup_ratio": 0.125})
     config.checkpoint.every = 2
     return config
 

@@ -25,7 +25,7 @@ def curve(folder):
 def command(shards, workdir) -> list[str]:
     """The same run as ``whole``, as a process of its own."""
     words = ["--config=configs/demo.py:tiny", "--config.train.steps=6", "--config.train.examples_per_step=12"]
-    words += ["--config.train.tokens_per_row=272", "--config.train.warmup_ratio=0.1667", "--config.checkpoint.every=2"]
+    words += ["--config.train.tokens_per_row=272", "--config.train.warmup_ratio=0.125", "--config.checkpoint.every=2"]
     words += ["--config.student.vocab_size=300", f"--shards={shards}", f"--workdir={workdir}"]
     return [sys.executable, "-m", "octomed_jax.cli.main", "train", *words]
 
@@ -45,7 +45,7 @@ def whole(tmp_path_factory, shards):
 
     config = get_config("tiny")
     config.student.vocab_size = 300
-    config.train.update({"steps": 6, "examples_per_step": 12, "tokens_per_row": 272, "warmup_ratio": 1 / 6})
+    config.train.update({"steps": 6, "examples_per_step": 12, "tokens_per_row": 272, "warmup_ratio": 0.125})
     config.checkpoint.every = 2
     folder = tmp_path_factory.mktemp("whole")
     return folder, train(config, shards, folder)
