@@ -99,7 +99,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "loader_workers": 0,
         }
     )
-    config.checkpoint = ConfigDict({"every": 300, "keep": 2})
+    # The newest are kept, and every keep_every-th step (0: none).
+    config.checkpoint = ConfigDict({"every": 300, "keep": 2, "keep_every": 0})
     config.eval = ConfigDict(
         {
             "backend": "jax",

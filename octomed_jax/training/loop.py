@@ -65,10 +65,10 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     optimizer = make_optimizer(config.train)
     learner = Student(model_config, trained_of(config.train), compute_of(config.train))
 
-    store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep)
-    first = store.latest or 0
-    if first:
-        state = store.restore(first, abstract_state(learner, optimizer, mesh), plan.hash)
+    store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.keep_every)
+    first = 0
+    if restored := store.restore(abstract_state(learner, optimizer, mesh), plan.hash):
+        first, state = restored
         progress.say(f"train: going on after step {first}")
     else:
         source = open_source(base_folder(config.student)) if config.student.base else None
