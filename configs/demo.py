@@ -97,6 +97,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "lora": {"rank": 0, "alpha": 32.0, "targets": ("q", "k", "v", "o", "gate", "up", "down")},
             "mesh": {"data": 1, "fsdp": -1},
             "loader_workers": 0,
+            # Updates in a row that may be skipped as not finite; a loss that stands out by so many robust standard
+            # deviations is named; seconds after which a step is given up, and the first one, which compiles.
+            "guards": {
+                "most_skipped": 10,
+                "spike_deviations": 8.0,
+                "step_seconds": 1800.0,
+                "first_step_seconds": 3600.0,
+            },
         }
     )
     # The newest are kept, and every keep_every-th step (0: none).

@@ -29,10 +29,14 @@ from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import check_compute, compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
+from octomed_jax.training.guards import LossGuard, Watchdog
 from octomed_jax.training.metrics import MetricsLog, read_metrics
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
 from octomed_jax.training.stop import StopRequest
+
+# Fields that say where and how fast, not what is learned: a run may go on with others.
+FREE = ("mesh", "rows_at_once", "attention", "remat", "loader_workers", "guards")
 
 
 def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLike) -> storage.Manifest:
@@ -45,7 +49,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
 
     Raises:
         UserError: the workdir holds another run, or the config does not fit the data or the machine.
-        StopAndLook: the loss is not finite; the last good checkpoint is kept.
+        StopAndLook: too many updates in a row were not finite, or no checkpoint is whole.
         TryAgain: SIGTERM came; the step was saved.
     """
     check_training(config)
@@ -83,7 +87,10 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     log = MetricsLog(workdir, first) if lead else None
     _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
 
-    with progress.bar("train", steps, "steps", first) as line, StopRequest() as stop:
+    limits = config.train.guards
+    guard = LossGuard(limits.most_skipped, limits.spike_deviations)
+    watchdog = Watchdog(workdir, jax.process_index(), limits.step_seconds, limits.first_step_seconds)
+    with progress.bar("train", steps, "steps", first) as line, StopRequest() as stop, watchdog:
         pending: tuple[dict[str, Any], dict[str, jax.Array]] | None = None
         last = time.perf_counter()
         for step, batch in enumerate(_read(batches(reader, config.train.loader_workers)), first + 1):
@@ -91,7 +98,7 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
             state, metrics = step_function(state, meshes.to_devices(mesh, batch, rows=1))
             # Metrics are read one step late, so that the loop never waits for the step it has just sent off.
             if pending:
-                _record(log, line, *pending)
+                _record(log, line, guard, *pending)
             now = time.perf_counter()
             elapsed, last = now - last, now
             known = {
@@ -103,17 +110,18 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
             pending = known, metrics
             stopping = stop.reached(step)
             if step % config.checkpoint.every == 0 or step == steps or stopping:
-                _record(log, line, *pending)
+                _record(log, line, guard, *pending)
                 pending = None
                 store.save(step, state, plan.hash)
             line.advance()
+            watchdog.step_ended()
             if stopping and step < steps:
                 store.close()
                 raise TryAgain(f"told to end: saved step {step} in {workdir}; the same command goes on from there")
     store.close()
     if log:
         log.close()
-        losses = [entry["loss"] for entry in read_metrics(log.path)]
+        losses = [entry["loss"] for entry in read_metrics(log.path) if entry["loss"] is not None]
         manifest = storage.Manifest(
             stage="train",
             config=request,
@@ -142,7 +150,7 @@ def training_request(config: ConfigDict) -> dict[str, Any]:
     """Return the part of the config that a trained student depends on."""
     return {
         "seed": config.seed,
-        "train": plain(config.train),
+        "train": {name: value for name, value in plain(config.train).items() if name not in FREE},
         "checkpoint": plain(config.checkpoint),
         "answer_format": config.distill.answer_format,
         "base": weights_identity(base_folder(config.student)) if config.student.base else "",
@@ -241,17 +249,18 @@ def _read(source: Iterator[Any]) -> Iterator[Any]:
 
 
 def _record(
-    log: MetricsLog | None, line: progress.Bar, known: Mapping[str, Any], metrics: Mapping[str, jax.Array]
+    log: MetricsLog | None,
+    line: progress.Bar,
+    guard: LossGuard,
+    known: Mapping[str, Any],
+    metrics: Mapping[str, jax.Array],
 ) -> None:
     values = {name: float(value) for name, value in metrics.items()}
-    if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
-        raise StopAndLook(
-            f"the loss is {values['loss']} (gradient norm {values['grad_norm']}) at step {known['step']}; the last "
-            "checkpoint is from before it; lower train.peak_learning_rate or look at the data of that step"
-        )
+    spike = guard.look(known["step"], values["loss"], int(values.pop("skipped_in_row")))
     line.note(f"loss {values['loss']:.3f}  {known['tokens_per_second']:,.0f} tokens/s  fill {known['fill']:.0%}")
-    if log:
-        log.write({"step": known["step"], **values, **known})
+    if log:  # JSON has no word for what is not finite
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        log.write({"step": known["step"], **finite, **known, "skipped": guard.skipped, "spike": spike})
 
 
 def _announce(

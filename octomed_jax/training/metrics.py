@@ -25,7 +25,8 @@ class MetricsLog:
         self._file.write(json.dumps(dict(metrics)) + "\n")
         self._file.flush()
         for name in ("loss", "grad_norm", "learning_rate", "tokens_per_second", "fill"):
-            self._board.add_scalar(name, metrics[name], metrics["step"])
+            if metrics[name] is not None:
+                self._board.add_scalar(name, metrics[name], metrics["step"])
 
     def close(self) -> None:
         """Flush and close."""
