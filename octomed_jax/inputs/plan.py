@@ -31,6 +31,7 @@ class ExampleIndex:
     Attributes:
         record, response: where the example lies.
         tokens, patches, cells: what it takes; cells are those reserved in the window slots.
+        images: how many it has.
         source: index into ``sources``.
         sources: names.
         render_key: hash of what rendered it.
@@ -41,6 +42,7 @@ class ExampleIndex:
     tokens: np.ndarray
     patches: np.ndarray
     cells: np.ndarray
+    images: np.ndarray
     source: np.ndarray
     sources: tuple[str, ...]
     render_key: str

@@ -14,7 +14,8 @@ from octomed_jax.schema import Record
 from octomed_jax.storage import fingerprint, read_json, sha256_file
 
 INDEX = "index.npz"
-RENDER_VERSION = 2  # of the template, the positions and the window layout
+COLUMNS = ("record", "response", "tokens", "patches", "cells", "images", "source")  # of an ExampleIndex, int32
+RENDER_VERSION = 3  # of the template, the positions, the window layout and the columns of the index
 
 
 def read_patch_spec(folder: str | Path) -> PatchSpec:
@@ -63,15 +64,14 @@ def render_index(
 ) -> ExampleIndex:
     """Measure every (record, response), in order; ``advance`` is called once a record."""
     builder = example_builder(student, answer_format)
-    columns: dict[str, list[int]] = {
-        name: [] for name in ("record", "response", "tokens", "patches", "cells", "source")
-    }
+    columns: dict[str, list[int]] = {name: [] for name in COLUMNS}
     sources: dict[str, int] = {}
     for number, record in enumerate(records):
         source = sources.setdefault(record.question.benchmark, len(sources))
         for response, text in enumerate(record.responses):
             size = builder.measure(record.question, text)
-            entry = (number, response, size.tokens, size.patches, size.cells, source)
+            images = len(record.question.images)
+            entry = (number, response, size.tokens, size.patches, size.cells, images, source)
             for column, value in zip(columns.values(), entry, strict=True):
                 column.append(value)
         advance()
@@ -81,17 +81,8 @@ def render_index(
 
 def write_index(path: Path, index: ExampleIndex) -> None:
     """Write the index as plain arrays (no pickle). Call inside a staged folder."""
-    np.savez(
-        path,
-        record=index.record,
-        response=index.response,
-        tokens=index.tokens,
-        patches=index.patches,
-        cells=index.cells,
-        source=index.source,
-        sources=np.asarray(index.sources),
-        render_key=np.asarray(index.render_key),
-    )
+    columns = {name: getattr(index, name) for name in COLUMNS}
+    np.savez(path, **columns, sources=np.asarray(index.sources), render_key=np.asarray(index.render_key))
 
 
 def read_index(folder: str | Path, student: str | Path, answer_format: str) -> ExampleIndex:
@@ -105,12 +96,7 @@ def read_index(folder: str | Path, student: str | Path, answer_format: str) -> E
     try:
         with np.load(path, allow_pickle=False) as arrays:
             index = ExampleIndex(
-                record=arrays["record"],
-                response=arrays["response"],
-                tokens=arrays["tokens"],
-                patches=arrays["patches"],
-                cells=arrays["cells"],
-                source=arrays["source"],
+                **{name: arrays[name] for name in COLUMNS},
                 sources=tuple(str(name) for name in arrays["sources"]),
                 render_key=str(arrays["render_key"]),
             )

@@ -18,6 +18,7 @@ def index(tokens: list[int], cells: list[int]) -> ExampleIndex:
         tokens=np.array(tokens, np.int32),
         patches=np.array(cells, np.int32) * 4,
         cells=np.array(cells, np.int32),
+        images=np.array([-(-c // 2) for c in cells], np.int32),
         source=np.arange(n, dtype=np.int32) % 2,
         sources=("a", "b"),
         render_key="key",
