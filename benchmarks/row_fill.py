@@ -1,11 +1,8 @@
-"""How full the rows of the image bucket are, in tokens and in patch and window slots, on a mix like the paper's.
+"""How full rows are, in tokens and in patch and window slots, on a mix like the paper's (benchmarks/paper_mix.py).
 
     .venv/bin/python benchmarks/row_fill.py --output benchmarks/results/row_fill.json
 
-The paper gives shares by body region, not image sizes. The mix here takes its shares (chest 45 %, eyes 19, abdomen 18,
-skin 6, the rest 12) with the sizes that the public sources of each have, and a tail of small images (MedMNIST's 28 to
-224 pixels); every image goes through smart_resize with the paper's cap of 262,144 pixels. Text takes the paper's mean
-of 71 tokens asked and 840 answered, log-normal; one example in ten has two or three images. Only numpy and Pillow.
+Packs text examples and image examples apart, as training does, at several lengths of rows. Only numpy and Pillow.
 """
 
 import argparse
@@ -15,75 +12,59 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import numpy as np
+from bare_package import ROOT  # first: it makes the project importable
+from paper_mix import SPEC, paper_mix
 
-import numpy as np  # noqa: E402
-
-from octomed_jax.images.patches import PatchSpec  # noqa: E402
-from octomed_jax.images.resize import smart_resize  # noqa: E402
-from octomed_jax.inputs.plan import BLOCK, fit_evenly, image_bucket  # noqa: E402
-from octomed_jax.inputs.windows import window_layout  # noqa: E402
-
-SPEC = PatchSpec(max_pixels=262144)
+from octomed_jax.inputs.packing import image_bucket, pack
+from octomed_jax.inputs.rows import Bucket
 
 
-def image_size(rng: np.random.Generator) -> tuple[int, int]:
-    """Return height and width of an image of the mix."""
-    kind = rng.choice(["chest", "eyes", "abdomen", "skin", "figure", "small"], p=[0.45, 0.18, 0.13, 0.06, 0.13, 0.05])
-    if kind == "chest":  # radiographs, some 2,000 pixels, near square
-        return round(2000 * float(np.exp(rng.normal(0, 0.15)))), 2000
-    if kind == "eyes":  # fundus photographs 1:1, 2:3 and 3:4, and OCT
-        return round(1500 * float(rng.choice([1.0, 0.667, 0.75, 0.646]))), 1500
-    if kind == "abdomen":
-        return 512, 512
-    if kind == "skin":
-        return int(rng.choice([450, 600, 480])), 600
-    if kind == "figure":  # figures of papers
-        width, aspect = float(np.exp(rng.normal(6.2, 0.45))), float(np.exp(rng.normal(0, 0.35)))
-        return max(60, round(width / aspect)), max(60, round(width))
-    side = int(rng.choice([28, 64, 128, 224]))
-    return side, side
+def fill(tokens: np.ndarray, cells: np.ndarray, patches: np.ndarray, bucket: Bucket) -> dict[str, float]:
+    """Pack examples into rows of ``bucket`` and return how full those are."""
+    fits = (tokens <= bucket.tokens) & (cells <= bucket.cells)
+    start = time.perf_counter()
+    packing = pack(np.flatnonzero(fits), tokens[fits], cells[fits], bucket)
+    seconds = time.perf_counter() - start
+    counts = np.diff(packing.starts)
+    figures = {
+        "cells": bucket.cells,
+        "rows": len(packing),
+        "left_out": int((~fits).sum()),
+        "token_fill": float(tokens[fits].sum() / (len(packing) * bucket.tokens)),
+        "examples_of_a_row": [float(counts.mean()), float(counts.std())],
+        "examples_per_second": float(fits.sum() / seconds),
+    }
+    if bucket.cells:
+        places = len(packing) * bucket.cells * SPEC.merge_size**2
+        figures["patch_fill"] = float(patches[fits].sum() / places)
+    return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, nargs="+", default=[4096, 8192, 16384], help="tokens of a row")
+    parser.add_argument("--examples", type=int, default=200_000)
     parser.add_argument("--output", help="write the figures here as JSON")
     arguments = parser.parse_args()
-    rng = np.random.default_rng(0)
-    tokens, cells, used = [], [], []
-    for _ in range(BLOCK):
-        layouts = []
-        for _ in range(rng.choice([1, 2, 3], p=[0.9, 0.06, 0.04])):
-            height, width = smart_resize(*image_size(rng), SPEC.factor, SPEC.min_pixels, SPEC.max_pixels)
-            layouts.append(window_layout((height // SPEC.factor, width // SPEC.factor), SPEC))
-        used.append(sum(len(layout.window) for layout in layouts))
-        cells.append(sum(layout.cells for layout in layouts))
-        tokens.append(used[-1] + min(6000, round(rng.lognormal(np.log(911) - 0.18, 0.6))))
-    numbers, tokens, cells, used = np.arange(BLOCK), np.array(tokens), np.array(cells), np.array(used)
-    print(f"{BLOCK} examples, {used.mean():.0f} merged cells each; {used.sum() / cells.sum():.1%} of what they reserve")
+    index = paper_mix(arguments.examples)
+    image = index.cells > 0
+    cells = index.patches[image].sum() / SPEC.merge_size**2
+    print(f"{image.sum()} examples with images, {cells / image.sum():.0f} merged cells each; ", end="")
+    print(f"{cells / index.cells.sum():.1%} of what they reserve; {(~image).sum()} without")
     results = {}
     for length in arguments.tokens:
-        bucket = image_bucket(tokens, cells, length, SPEC)
-        room = bucket.cells
-        fits = (tokens <= length) & (cells <= room)
-        start = time.perf_counter()
-        rows = fit_evenly(numbers[fits], tokens[fits], cells[fits], bucket)
-        seconds = time.perf_counter() - start
-        results[length] = {
-            "cells": room,
-            "rows": len(rows),
-            "left_out": int((~fits).sum()),
-            "token_fill": float(tokens[fits].sum() / (len(rows) * length)),
-            "patch_fill": float(used[fits].sum() / (len(rows) * room)),
-            "examples_per_second": float(fits.sum() / seconds),
-        }
-        line = results[length]
-        print(
-            f"rows of {length} tokens and {room} cells: tokens {line['token_fill']:.1%}, patches and window slots "
-            f"{line['patch_fill']:.1%}, {line['left_out']} left out, {line['examples_per_second']:,.0f} examples/s"
-        )
+        buckets = Bucket("text", length, 0), image_bucket(index.tokens[image], index.cells[image], length, SPEC)
+        results[length] = {}
+        for bucket, chosen in zip(buckets, (~image, image), strict=True):
+            columns = [column[chosen] for column in (index.tokens, index.cells, index.patches)]
+            line = results[length][bucket.name] = fill(*columns, bucket)
+            print(
+                f"{bucket.name} rows of {length} tokens and {bucket.cells} cells: tokens {line['token_fill']:.1%}, "
+                f"patches and window slots {line.get('patch_fill', 1):.1%}, {line['left_out']} left out, "
+                f"{line['examples_of_a_row'][0]:.1f} +- {line['examples_of_a_row'][1]:.1f} examples a row, "
+                f"{line['examples_per_second']:,.0f} examples/s"
+            )
     if arguments.output:
         commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
         figures = {"command": " ".join(["benchmarks/row_fill.py", *sys.argv[1:]]), "commit": commit, "rows": results}

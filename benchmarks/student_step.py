@@ -55,7 +55,7 @@ def packed(arguments: argparse.Namespace, examples: list[Example], spec: PatchSp
 
     A step's rows are computed in micro-batches of one shape for each bucket, one after the other.
     """
-    from octomed_jax.inputs.plan import best_fit, fit_evenly
+    from octomed_jax.inputs.packing import pack
     from octomed_jax.inputs.rows import Bucket, assemble
 
     buckets, rows_of, batches = {}, {}, {}
@@ -65,15 +65,15 @@ def packed(arguments: argparse.Namespace, examples: list[Example], spec: PatchSp
             continue
         tokens = np.array([len(examples[number].token_ids) for number in members])
         if not with_images:
+            cells = np.zeros_like(tokens)
             buckets[name] = Bucket(name, arguments.tokens, 0)
-            rows = best_fit(members, tokens, arguments.tokens)
         else:
             cells = np.array([examples[number].cells for number in members])
             room = int(max(cells.max(), arguments.tokens * cells.sum() / tokens.sum() * 1.03))
             unit = 128 // spec.merge_size**2 if arguments.tokens >= 1024 else 1  # so that kernels divide the places
             unit = max(unit, spec.slot_cells)
             buckets[name] = Bucket(name, arguments.tokens, -(-room // unit) * unit)
-            rows = fit_evenly(members, tokens, cells, buckets[name])
+        rows = pack(members, tokens, cells, buckets[name]).rows()
         rows_of[name] = [[examples[number] for number in row] for row in rows]
     for name, rows in rows_of.items():
         count = -(-len(rows) // -(-len(rows) // arguments.micro_rows))

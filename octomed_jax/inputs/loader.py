@@ -41,28 +41,31 @@ class Share:
 
 
 class StepSource(grain.sources.RandomAccessDataSource):
-    """Batches by step number."""
+    """Batches by step number, from ``first`` to before ``steps``; rows are looked up when a step is read."""
 
     def __init__(
         self, plan: RowPlan, shards: Path, student: Path, answer_format: str, first: int, steps: int, share: Share
     ):
-        self._rows = [plan.step(step).rows for step in range(first, steps)]
-        self._rows_per_step, self._buckets = dict(plan.rows_per_step), plan.buckets
+        self._schedule, self._first, self._steps = plan.schedule, first, steps
+        self._buckets = plan.buckets
         self._where = np.stack([plan.index.record, plan.index.response], -1)
         self._reader = ShardReader(shards)
         self._builder = example_builder(student, answer_format)
         self._share = share
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._steps - self._first
 
     def __getitem__(self, offset: int) -> dict[str, dict[str, np.ndarray]]:
-        return {bucket.name: self._assemble(self._rows[offset][bucket.name], bucket) for bucket in self._buckets}
+        if not 0 <= offset < len(self):
+            raise IndexError(offset)
+        rows = self._schedule.step(self._first + offset).rows
+        return {bucket.name: self._assemble(rows[bucket.name], bucket) for bucket in self._buckets}
 
     def _assemble(self, rows: tuple[tuple[int, ...], ...], bucket: Bucket) -> dict[str, np.ndarray]:
         """Return this process's rows of each micro-batch: [micro-batches, rows, ...]."""
         share = self._share
-        number, width = share.micro_batches(self._rows_per_step[bucket.name])
+        number, width = share.micro_batches(self._schedule.rows_per_step[bucket.name])
         mine = width // share.count
         # The place of a row (micro-batch, device) does not depend on the number of processes.
         filled = [*rows, *[()] * (number * width - len(rows))]

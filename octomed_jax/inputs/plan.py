@@ -1,27 +1,25 @@
 """Which example goes into which row of which step: a pure function of (index, seed, epoch).
 
-The plan never looks at ranks or hosts. An epoch is shuffled, packed within large blocks, and its rows are shuffled
-again; text and image examples are packed apart, into their own buckets. Every step holds the same number of
-rows of each bucket (some may be empty at the end of an epoch), so the compiled step has one shape.
+The plan never looks at ranks or hosts. Text and image examples are packed apart, into their own buckets. How rows are
+composed is found once (packing.py); an epoch seats the examples of equal size anew and shuffles the rows. So all epochs
+have the same number of rows and of steps: step s belongs to epoch s // steps_per_epoch, and a run goes on at any step
+without planning the epochs before it. Every step holds the same number of rows of each bucket (some may be empty), so
+the compiled step has one shape.
+
+Legend: N examples, R rows.
 """
 
-import bisect
 import dataclasses
-import math
+import functools
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int32
 
-from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.packing import PACKING_VERSION, Packing, Row, pack
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.storage import fingerprint
-
-BLOCK = 8192  # examples that are packed together; larger blocks fill no better
-KERNEL_UNIT = 128  # patches: the vision tower's rows are a multiple of it, as attention kernels want
-SIZE_WEIGHT = 0.3  # of an example's size against evenness, where a row's next example is chosen
-ROUNDING = 1e-9  # of shares that add up to one
-
-Row = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +35,13 @@ class ExampleIndex:
         render_key: hash of what rendered it.
     """
 
-    record: np.ndarray
-    response: np.ndarray
-    tokens: np.ndarray
-    patches: np.ndarray
-    cells: np.ndarray
-    images: np.ndarray
-    source: np.ndarray
+    record: Int32[np.ndarray, "N"]
+    response: Int32[np.ndarray, "N"]
+    tokens: Int32[np.ndarray, "N"]
+    patches: Int32[np.ndarray, "N"]
+    cells: Int32[np.ndarray, "N"]
+    images: Int32[np.ndarray, "N"]
+    source: Int32[np.ndarray, "N"]
     sources: tuple[str, ...]
     render_key: str
 
@@ -60,149 +58,116 @@ class StepRows:
     rows: dict[str, tuple[Row, ...]]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Epoch:
+    """An epoch of one bucket: who sits on the packing's seats, and the order of its rows."""
+
+    examples: Int32[np.ndarray, "N"]
+    order: Int32[np.ndarray, "R"]
+
+
+class Schedule:
+    """The rows of every step, without the sizes that they were packed by: what a reading process needs.
+
+    Attributes:
+        rows_per_step: bucket name to number of rows.
+        steps_per_epoch: of every epoch.
+    """
+
+    def __init__(self, packings: dict[str, Packing], steps: int, seeds: dict[str, tuple[int, int]]):
+        """Spread the rows over about ``steps`` steps; ``seeds`` are by bucket name, like ``packings``."""
+        self._packings, self._seeds = packings, seeds
+        self.rows_per_step = {name: -(-len(packing) // steps) for name, packing in packings.items()}
+        # Rounding rows up leaves room in every bucket; with as many steps as the fullest bucket needs it is used.
+        needed = [-(-len(packing) // self.rows_per_step[name]) for name, packing in packings.items()]
+        self.steps_per_epoch = max(needed, default=1)
+        self._epochs: dict[int, dict[str, _Epoch]] = {}
+
+    def step(self, step: int) -> StepRows:
+        """Return the rows of step 0, 1, 2, ... of the run."""
+        epoch, offset = divmod(step, self.steps_per_epoch)
+        rows = {}
+        for name, seated in self._epoch(epoch).items():
+            packing, total = self._packings[name], len(seated.order)
+            first, last = [at * total // self.steps_per_epoch for at in (offset, offset + 1)]
+            rows[name] = tuple(packing.row(number, seated.examples) for number in seated.order[first:last].tolist())
+        return StepRows(step, epoch, rows)
+
+    def _epoch(self, epoch: int) -> dict[str, _Epoch]:
+        held = self._epochs
+        if epoch not in held:
+            planned = {name: self._seat(name, epoch) for name in self._packings}
+            # Of the epochs before only the latest is kept: readers ahead have begun this one, others still end that.
+            # Threads may come here together; each leaves a whole dict of the same arrays.
+            self._epochs = held = dict([*held.items()][-1:]) | {epoch: planned}
+        return held[epoch]
+
+    def _seat(self, name: str, epoch: int) -> _Epoch:
+        seed, bucket = self._seeds[name]
+        rng = np.random.default_rng([seed, epoch, bucket])
+        packing = self._packings[name]
+        return _Epoch(packing.shuffled(rng), rng.permutation(len(packing)).astype(np.int32))
+
+
 class RowPlan:
     """The plan of a run.
 
     Attributes:
+        index: the sizes of the examples.
         buckets: text first, then image; a bucket without examples is left out.
-        rows_per_step: bucket name to number of rows.
+        examples: number of examples that fit a row; each comes once an epoch.
         left_out: source name to number of examples that fit no row.
+        schedule: the rows of every step.
+        fill: bucket name to the share of token slots that is used in an epoch, empty rows counted.
     """
 
     def __init__(self, index: ExampleIndex, buckets: Sequence[Bucket], examples_per_step: int, seed: int):
+        """Pack the examples of ``index`` into rows of ``buckets``, for about ``examples_per_step`` examples a step."""
         self.index, self._seed, self._examples_per_step = index, seed, examples_per_step
         self._all_buckets = tuple(buckets)
         members = {bucket.name: _members(index, bucket) for bucket in buckets}
         self.buckets = tuple(bucket for bucket in buckets if len(members[bucket.name]))
-        self._members = {bucket.name: members[bucket.name] for bucket in self.buckets}
-        self.examples = sum(len(numbers) for numbers in self._members.values())
-        self.left_out = _left_out(index, self._members)
-        self._epochs: list[list[dict[str, tuple[Row, ...]]]] = []
-        self._starts = [0]
-        first = {bucket.name: self._pack(bucket, 0) for bucket in self.buckets}
-        steps = max(1, round(self.examples / examples_per_step))
-        self.rows_per_step = {name: -(-len(rows) // steps) for name, rows in first.items()}
+        self.examples = sum(len(numbers) for numbers in members.values())
+        self.left_out = _left_out(index, members)
+        packings, seeds = {}, {}
+        for number, bucket in enumerate(buckets):
+            if len(here := members[bucket.name]):
+                packings[bucket.name] = pack(here, index.tokens[here], index.cells[here], bucket)
+                seeds[bucket.name] = seed, number
+        self.schedule = Schedule(packings, max(1, round(self.examples / examples_per_step)), seeds)
+        self.rows_per_step, self.steps_per_epoch = self.schedule.rows_per_step, self.schedule.steps_per_epoch
+        self.fill = {
+            bucket.name: float(index.tokens[members[bucket.name]].sum(dtype=np.int64))
+            / (self.rows_per_step[bucket.name] * self.steps_per_epoch * bucket.tokens)
+            for bucket in self.buckets
+        }
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """The name of this plan; a checkpoint holds it, and another plan is refused."""
-        sizes = np.stack([self.index.tokens, self.index.patches, self.index.cells]).tobytes()
+        sizes = hashlib.sha256()
+        for column in (self.index.tokens, self.index.patches, self.index.cells):
+            sizes.update(column.astype(np.int32).tobytes())
         shapes = [dataclasses.astuple(bucket) for bucket in self._all_buckets]
-        import hashlib
-
-        digest = hashlib.sha256(sizes).hexdigest()
-        return fingerprint([digest, self.index.render_key, shapes, self._examples_per_step, self._seed, BLOCK])
+        key = self.index.render_key
+        return fingerprint([sizes.hexdigest(), key, shapes, self._examples_per_step, self._seed, PACKING_VERSION])
 
     def step(self, step: int) -> StepRows:
         """Return the rows of step 0, 1, 2, ... of the run."""
-        while step >= self._starts[-1]:
-            epoch = len(self._epochs)
-            self._epochs.append(self._plan_epoch(epoch))
-            self._starts.append(self._starts[-1] + len(self._epochs[-1]))
-        epoch = bisect.bisect_right(self._starts, step) - 1
-        return StepRows(step, epoch, self._epochs[epoch][step - self._starts[epoch]])
+        return self.schedule.step(step)
 
-    def steps_of_epoch(self, epoch: int) -> int:
-        """Return the number of steps of an epoch."""
-        while len(self._epochs) <= epoch:
-            self.step(self._starts[-1])
-        return len(self._epochs[epoch])
-
-    def _plan_epoch(self, epoch: int) -> list[dict[str, tuple[Row, ...]]]:
-        rows = {bucket.name: self._pack(bucket, epoch) for bucket in self.buckets}
-        steps = max(-(-len(rows[name]) // self.rows_per_step[name]) for name in rows)
-        spread = {name: np.array_split(np.arange(len(rows[name])), steps) for name in rows}
-        return [{name: tuple(rows[name][i] for i in spread[name][step]) for name in rows} for step in range(steps)]
-
-    def _pack(self, bucket: Bucket, epoch: int) -> list[Row]:
-        rng = np.random.default_rng([self._seed, epoch, self._all_buckets.index(bucket)])
-        order = rng.permutation(self._members[bucket.name])
-        tokens, cells = self.index.tokens, self.index.cells
-        rows: list[Row] = []
-        for start in range(0, len(order), BLOCK):
-            block = order[start : start + BLOCK]
-            if bucket.cells:
-                rows += fit_evenly(block, tokens[block], cells[block], bucket)
-            else:
-                rows += best_fit(block, tokens[block], bucket.tokens)
-        return [rows[i] for i in rng.permutation(len(rows))]
+    def count(self, step: int) -> dict[str, int]:
+        """Return the number of examples, tokens, patches and images of a step, over all processes."""
+        rows = self.step(step).rows.values()
+        numbers = np.array([number for bucket in rows for row in bucket for number in row], np.int64)
+        sums = {name: int(getattr(self.index, name)[numbers].sum()) for name in ("tokens", "patches", "images")}
+        return {"examples": len(numbers), **sums}
 
 
-def best_fit(numbers: np.ndarray, tokens: np.ndarray, room: int) -> list[Row]:
-    """Pack text examples into rows of ``room`` tokens, longest first, each into the fullest row that still takes it.
-
-    Args:
-        numbers: example numbers. [N]
-        tokens: what each takes; each fits an empty row. [N]
-        room: tokens of a row.
-    """
-    free: list[tuple[int, int]] = []  # (free tokens, row), sorted
-    rows: list[list[int]] = []
-    for i in np.argsort(-tokens, kind="stable"):
-        need = int(tokens[i])
-        at = bisect.bisect_left(free, (need, -1))
-        if at < len(free):
-            left, row = free.pop(at)
-        else:
-            left, row = room, len(rows)
-            rows.append([])
-        rows[row].append(int(numbers[i]))
-        bisect.insort(free, (left - need, row))
-    return [tuple(row) for row in rows]
-
-
-def fit_evenly(numbers: np.ndarray, tokens: np.ndarray, cells: np.ndarray, bucket: Bucket) -> list[Row]:
-    """Pack image examples into rows that have room for tokens and for merged cells.
-
-    A row is begun with the largest example left; then the example is taken after which the free shares of tokens and
-    cells are nearest to each other, a large one before a small one (benchmarks/row_fill.py).
-
-    Args:
-        numbers: example numbers. [N]
-        tokens, cells: what each takes; each fits an empty row. [N]
-        bucket: the room of a row.
-    """
-    shares = np.stack([tokens / bucket.tokens, cells / bucket.cells])  # of a row's room. [2, N]
-    order = np.argsort(-shares.max(axis=0), kind="stable")
-    numbers, shares = numbers[order], shares[:, order]
-    difference, size = shares[0] - shares[1], SIZE_WEIGHT * shares.sum(axis=0)
-    rows: list[Row] = []
-    while len(numbers):
-        left = np.ones(len(numbers), bool)
-        free = np.ones((2, 1))
-        row = []
-        at = 0
-        while True:
-            row.append(int(numbers[at]))
-            left[at] = False
-            free -= shares[:, at : at + 1]
-            fits = left & (shares <= free + ROUNDING).all(axis=0)
-            if not fits.any():
-                break
-            score = size - np.abs(free[0] - free[1] - difference)
-            at = int(np.where(fits, score, -np.inf).argmax())
-        rows.append(tuple(row))
-        numbers, shares, difference, size = numbers[left], shares[:, left], difference[left], size[left]
-    return rows
-
-
-def image_bucket(tokens: np.ndarray, cells: np.ndarray, room: int, spec: PatchSpec) -> Bucket:
-    """Return the bucket for image examples: with ``room`` tokens go as many cells as such examples bring along.
-
-    Args:
-        tokens, cells: what each image example takes. [N]
-        room: tokens of a row.
-        spec: how images become patches.
-    """
-    unit = math.lcm(spec.slot_patches, KERNEL_UNIT) // spec.merge_size**2
-    wanted = max(float(room * cells.sum() / tokens.sum()), float(cells.max()))
-    return Bucket("image", room, math.ceil(wanted / unit) * unit)
-
-
-def _members(index: ExampleIndex, bucket: Bucket) -> np.ndarray:
+def _members(index: ExampleIndex, bucket: Bucket) -> Int32[np.ndarray, "N"]:
     with_images = index.cells > 0
     fits = (index.tokens <= bucket.tokens) & (index.cells <= bucket.cells)
-    return np.flatnonzero(fits & (with_images if bucket.cells else ~with_images))
+    return np.flatnonzero(fits & (with_images if bucket.cells else ~with_images)).astype(np.int32)
 
 
 def _left_out(index: ExampleIndex, members: dict[str, np.ndarray]) -> dict[str, int]:

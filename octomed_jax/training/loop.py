@@ -22,7 +22,8 @@ from octomed_jax.hf.checkpoint import DATA
 from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.loader import Share, StepSource, batches
-from octomed_jax.inputs.plan import RowPlan, image_bucket
+from octomed_jax.inputs.packing import image_bucket
+from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.models import mesh as meshes
@@ -287,7 +288,7 @@ def _announce(
     progress.say(
         f"train: {plan.examples:,} examples in rows of {config.train.tokens_per_row} tokens and "
         f"{cells * spec.merge_size**2} patches ({rows} rows a step), images of at most {spec.max_pixels:,} pixels; "
-        f"{sum(plan.left_out.values())} too long for a row; {steps / plan.steps_of_epoch(0):.1f} epochs"
+        f"{sum(plan.left_out.values())} too long for a row; {steps / plan.steps_per_epoch:.1f} epochs"
     )
     for source, number in plan.left_out.items():
         progress.say(f"  left out of {source}: {number} examples longer than a row")
