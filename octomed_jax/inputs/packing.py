@@ -125,17 +125,21 @@ def _compose(sizes: np.ndarray, counts: np.ndarray, bucket: Bucket) -> tuple[lis
 def _fill_row(shares: np.ndarray, counts: np.ndarray, goal: int) -> list[int]:
     """Return the kinds of one row of about ``goal`` examples, the first kind among them; uses ``counts`` up."""
     row: list[int] = []
-    free = np.ones((2, 1))
+    tokens, cells = shares
+    free_tokens = free_cells = 1.0
     at = 0
     while True:
         row.append(at)
         counts[at] -= 1
-        free -= shares[:, at : at + 1]
-        fits = (counts > 0) & (shares <= free + ROUNDING).all(axis=0)
-        if not fits.any():
+        free_tokens -= tokens[at]
+        free_cells -= cells[at]
+        wanted = max(goal - len(row), 1)  # examples that should still come
+        distance = np.abs(tokens - free_tokens / wanted)
+        distance += np.abs(cells - free_cells / wanted)
+        distance[(counts == 0) | (tokens > free_tokens + ROUNDING) | (cells > free_cells + ROUNDING)] = np.inf
+        at = int(distance.argmin())
+        if distance[at] == np.inf:
             return row
-        wanted = free / max(goal - len(row), 1)
-        at = int(np.where(fits, np.abs(shares - wanted).sum(axis=0), np.inf).argmin())
 
 
 def image_bucket(tokens: np.ndarray, cells: np.ndarray, room: int, spec: PatchSpec) -> Bucket:
