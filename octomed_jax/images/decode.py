@@ -16,7 +16,9 @@ VIDEO_MARKS = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"\x00\
 VIDEO = "{} is a video, which this student does not take; extract the frames you mean and give them as images"
 
 
-def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image") -> Image.Image:
+def decode_image(
+    data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image", keep_gray: bool = False
+) -> Image.Image:
     """Return an encoded PNG or JPEG file as an RGB image, upright and on white.
 
     16-bit gray is scaled down to 8 bits, a palette is applied, transparency is laid on white, and the EXIF orientation
@@ -26,6 +28,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image")
         data: the file.
         max_pixels: most pixels (width times height) that are decoded.
         name: what to call the file in a message.
+        keep_gray: return a gray image in mode L, which is resized in less time to the same values.
 
     Raises:
         UserError: not a PNG or JPEG file, a video, larger than allowed, truncated or corrupt.
@@ -46,9 +49,9 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image")
                 if getattr(image, "n_frames", 1) > 1:
                     raise UserError(VIDEO.format(name))
                 image.load()
-                upright = ImageOps.exif_transpose(image)
-                assert upright is not None
-                return _to_rgb(upright)
+                ImageOps.exif_transpose(image, in_place=True)
+                plain = _plain(image)
+                return plain if keep_gray or plain.mode == "RGB" else plain.convert("RGB")
     except Image.DecompressionBombError as error:
         raise UserError(f"{name} has more pixels than the limit of {max_pixels}; shrink it") from error
     except Image.UnidentifiedImageError as error:
@@ -59,15 +62,16 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image")
         raise UserError(f"{name} is truncated or corrupt ({error}); replace it or remove it") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image) -> Image.Image:
+    """Return an image in mode L or RGB."""
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit gray; PIL's own conversion would clip it at 255
         gray = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
-        return Image.fromarray(gray.astype(np.uint8)).convert("RGB")
+        return Image.fromarray(gray.astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def encode_png(image: Image.Image) -> bytes:

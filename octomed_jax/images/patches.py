@@ -1,9 +1,11 @@
 """Pixels to patches, equal bit for bit to transformers 4.57.1's Qwen2-VL image processor on its PIL path.
 
-Legend: G patches of one image (grid_height * grid_width), E values of a patch (channels * frames * patch_size**2).
+Legend: G patches of one image (grid_height * grid_width), E values of a patch (channels * frames * patch_size**2),
+K channels that are stored (1 for a gray image, whose three are equal, or 3), Q pixels of a patch (patch_size**2).
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -56,29 +58,56 @@ class PatchSpec:
         return 3 * self.temporal_patch_size * self.patch_size**2
 
 
-def normalise(pixels: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 3"]:
-    """Scale to 0..1 and standardise by channel, in the order of operations of the reference."""
-    # The reference multiplies in float64, rounds once to float32, and goes on in float32.
-    scaled = (pixels.astype(np.float64) * (1 / 255)).astype(np.float32)
-    return (scaled - IMAGE_MEAN) / IMAGE_STD
+def cut(image: Image.Image, spec: PatchSpec) -> tuple[UInt8[np.ndarray, "G K Q"], tuple[int, int]]:
+    """Resize an RGB or gray image and cut it into patches.
+
+    Patches are ordered by merged cell (row of cells, column of cells, row in the cell, column in the cell).
+
+    Returns:
+        The pixels of the patches, and the grid (height, width) in patches.
+    """
+    resized = resize(image, spec.factor, spec.min_pixels, spec.max_pixels)
+    grid = (resized.height // spec.patch_size, resized.width // spec.patch_size)
+    merge, side = spec.merge_size, spec.patch_size
+    blocks = (grid[0] // merge, merge, side, grid[1] // merge, merge, side)
+    # Channel by channel: NumPy copies whole lines of a patch then, not single pixels.
+    channels = [np.asarray(channel, np.uint8).reshape(blocks) for channel in resized.split()]
+    ordered = [np.ascontiguousarray(channel.transpose(0, 3, 1, 4, 2, 5)) for channel in channels]
+    return np.stack([channel.reshape(grid[0] * grid[1], -1) for channel in ordered], axis=1), grid
+
+
+def normalise(pixels: UInt8[np.ndarray, "G Q"], channel: int) -> Float32[np.ndarray, "G Q"]:
+    """Scale pixels of a channel to 0..1 and standardise them, equal bit for bit to the reference.
+
+    The reference multiplies by 1/255 in float64, rounds to float32, and goes on in float32; for all 256 values, that is
+    what dividing by 255 in float32 gives.
+    """
+    values = pixels.astype(np.float32)
+    values /= np.float32(255)
+    values -= IMAGE_MEAN[channel]
+    values /= IMAGE_STD[channel]
+    return values
+
+
+def channel_values(pixels: UInt8[np.ndarray, "G K Q"]) -> Iterator[Float32[np.ndarray, "G Q"]]:
+    """Yield the standardised values of each of the three channels."""
+    for channel in range(3):
+        yield normalise(pixels[:, channel % pixels.shape[1]], channel)
 
 
 def to_patches(image: Image.Image, spec: PatchSpec) -> tuple[Float32[np.ndarray, "G E"], tuple[int, int]]:
-    """Resize an RGB image and cut it into patches.
-
-    Patches are ordered by merged cell (row of cells, column of cells, row in the cell, column in the cell); inside a
-    patch the order is channel, frame, y, x.
+    """Resize an RGB or gray image and cut it into patches of values, in the order channel, frame, y, x.
 
     Returns:
         The patches, and the grid (height, width) in patches.
     """
-    pixels = np.asarray(resize(image, spec.factor, spec.min_pixels, spec.max_pixels), np.uint8)
-    grid = (pixels.shape[0] // spec.patch_size, pixels.shape[1] // spec.patch_size)
-    cells_high, cells_wide = grid[0] // spec.merge_size, grid[1] // spec.merge_size
-    blocks = normalise(pixels).reshape(
-        cells_high, spec.merge_size, spec.patch_size, cells_wide, spec.merge_size, spec.patch_size, 3
-    )
-    ordered = blocks.transpose(0, 3, 1, 4, 6, 2, 5)  # cell row, cell column, row, column, channel, y, x
-    frame = ordered.reshape(grid[0] * grid[1], 3, 1, spec.patch_size**2)
-    repeated = np.broadcast_to(frame, (frame.shape[0], 3, spec.temporal_patch_size, spec.patch_size**2))
-    return repeated.reshape(frame.shape[0], spec.patch_values), grid
+    pixels, grid = cut(image, spec)
+    return patch_values(pixels, spec.temporal_patch_size), grid
+
+
+def patch_values(pixels: UInt8[np.ndarray, "G K Q"], frames: int) -> Float32[np.ndarray, "G E"]:
+    """Return the values of cut pixels; a still image is repeated in ``frames``."""
+    values = np.empty((len(pixels), 3, frames, pixels.shape[2]), np.float32)
+    for channel, here in enumerate(channel_values(pixels)):
+        values[:, channel] = here[:, None]
+    return values.reshape(len(pixels), -1)

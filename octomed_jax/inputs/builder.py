@@ -71,7 +71,7 @@ class ExampleBuilder:
 
     def _image(self, question: Question, number: int) -> ImagePatches:
         try:
-            return image_patches(decode_image(question.images[number]), self.spec)
+            return image_patches(decode_image(question.images[number], keep_gray=True), self.spec)
         except ValueError as error:
             raise StopAndLook(f"image {number} of question {question.id}: {error}") from error
 

@@ -96,12 +96,12 @@ def _fill_images(
     assert sum(image.layout.cells for image in images) <= bucket.cells, "the plan put too many images into a row"
     places = place_cells([image.layout for image in images])
     unit = spec.merge_size**2
-    patches = batch["patches"][row].reshape(bucket.cells, unit, spec.patch_values)
+    values = batch["patches"][row].reshape(bucket.cells, unit, 3, spec.temporal_patch_size, spec.patch_size**2)
     window_ids, frame_ids = [batch[name][row].reshape(bucket.cells, unit) for name in ("window_ids", "frame_ids")]
     positions = batch["patch_positions"][row].reshape(bucket.cells, unit, 2)
     windows = 0
     for frame, (image, place) in enumerate(zip(images, places, strict=True), 1):
-        patches[place] = image.patches.reshape(-1, unit, spec.patch_values)
+        image.place(place, values)
         window_ids[place] = (windows + 1 + image.layout.window)[:, None]
         frame_ids[place] = frame
         positions[place] = image.layout.positions

@@ -53,6 +53,22 @@ def test_16_bit_gray_is_scaled_not_clipped():
     assert decoded[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
+@pytest.mark.parametrize(
+    ("image", "mode"),
+    [
+        (Image.new("L", (3, 2), 7), "L"),
+        (Image.fromarray(np.full((2, 3), 4000, np.uint16)), "L"),
+        (Image.new("1", (3, 2), 1), "RGB"),
+        (Image.new("LA", (3, 2), (7, 9)), "RGB"),
+        (Image.new("RGB", (3, 2), (7, 8, 9)), "RGB"),
+    ],
+)
+def test_gray_is_kept_where_asked_for(image, mode):
+    kept, whole = decode_image(saved(image), keep_gray=True), decode_image(saved(image))
+    assert (kept.mode, whole.mode) == (mode, "RGB")
+    assert np.array_equal(np.asarray(kept.convert("RGB")), np.asarray(whole))
+
+
 def test_palette_is_applied():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 50])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from octomed_jax.images.patches import PatchSpec, to_patches
+from octomed_jax.images.patches import IMAGE_MEAN, IMAGE_STD, PatchSpec, normalise, to_patches
 from octomed_jax.images.resize import smart_resize
 
 image_processing = pytest.importorskip("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
@@ -21,6 +21,23 @@ def test_pixels_and_grid_are_bit_identical(size):
     patches, grid = to_patches(image, spec)
     assert expected["image_grid_thw"][0].tolist() == [1, *grid]
     assert np.array_equal(patches, expected["pixel_values"])
+
+
+@pytest.mark.parametrize("size", [(112, 112), (300, 200), (28, 56)])
+def test_a_gray_image_gives_what_its_colours_would(size):
+    gray = Image.fromarray(np.random.default_rng(size).integers(0, 256, size, np.uint8))
+    spec = PatchSpec(min_pixels=784, max_pixels=50176)
+    (patches, grid), (expected, expected_grid) = to_patches(gray, spec), to_patches(gray.convert("RGB"), spec)
+    assert grid == expected_grid
+    assert np.array_equal(patches, expected)
+
+
+def test_every_value_is_scaled_as_the_reference_does():
+    values = np.arange(256, dtype=np.uint8)
+    for channel in range(3):
+        scaled = (values * (1 / 255)).astype(np.float32)  # in float64, rounded once
+        expected = (scaled - IMAGE_MEAN[channel]) / IMAGE_STD[channel]
+        assert np.array_equal(normalise(values[None], channel)[0], expected)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
