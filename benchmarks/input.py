@@ -37,11 +37,10 @@ from bare_package import ROOT  # first: it makes the project importable
 from paper_mix import SPEC, paper_mix
 from PIL import Image
 
-from octomed_jax.inputs.loader import Share, StepSource
 from octomed_jax.inputs.packing import image_bucket
 from octomed_jax.inputs.plan import ExampleIndex, RowPlan
 from octomed_jax.inputs.render import COLUMNS, INDEX, example_builder, read_patch_spec, render_index, write_index
-from octomed_jax.inputs.rows import Bucket
+from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.template import CHAT_TEMPLATE
 from octomed_jax.prompts import user_text
 from octomed_jax.schema import Record
@@ -124,7 +123,7 @@ def equal(batch: dict[str, np.ndarray], ids: list[list[int]], pixels: np.ndarray
     )
     if pixels is not None:
         used = batch["frame_ids"][0] > 0
-        same &= used.sum() == len(pixels) and float(batch["patches"][0][used].sum()) != 0
+        same &= used.sum() == len(pixels)
         # Ours lie by windows and theirs by rows; each patch is looked for by its values.
         ours = {patch.tobytes() for patch in batch["patches"][0][used]}
         same &= ours == {patch.tobytes() for patch in pixels}
@@ -135,13 +134,20 @@ def reading(shards: Path, rows: int) -> dict:
     """Read ``rows`` rows of each bucket, ours and theirs in turn, and return seconds of the processor."""
     student = shards / "student"
     plan = plan_of(render_index(ShardReader(shards), student, FORMAT), read_patch_spec(student), 1)
-    source = StepSource(plan, shards, student, FORMAT, 0, plan.steps_per_epoch, Share())
+    reader, builder = ShardReader(shards), example_builder(student, FORMAT)
+
+    def ours(row: tuple[int, ...], bucket: Bucket) -> dict[str, np.ndarray]:
+        """Make a row as a reading process of training does."""
+        records = [reader[number] for number in row]
+        examples = [builder.build(record.question, record.responses[0]) for record in records]
+        return assemble([examples], 1, bucket, builder.spec)
+
     others = peers(shards)
     figures = {}
     for bucket in plan.buckets:
         # One row at a time, in the order of the plan.
         planned = [row for step in range(plan.steps_per_epoch) for row in plan.step(step).rows[bucket.name]]
-        sides = {"ours": lambda row, bucket=bucket: source._assemble((row,), bucket)} | others
+        sides = {"ours": lambda row, bucket=bucket: ours(row, bucket)} | others
         seconds = {name: [] for name in sides}
         for number, row in enumerate(planned[: rows + 2]):
             made = {}

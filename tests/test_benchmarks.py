@@ -1,4 +1,4 @@
-"""The benchmark that others run on a bare GPU image, and the one of import and export, on a tiny model."""
+"""Benchmarks that compare with others: they run, and both sides do the same work."""
 
 import json
 import os
@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from configs.demo import get_config
+from octomed_jax.cli.shard import make_shards
+from tests.traces.corpus import write_traces
 
 ROOT = Path(__file__).parents[1]
 # Every package of ours that jax, flax, optax, numpy, pillow, torch and transformers do not bring along themselves.
@@ -59,3 +63,20 @@ def test_import_and_export_are_measured_and_leave_nothing(tmp_path):
     for step in figures["steps"].values():
         assert 0 < step["peak_anonymous_bytes"] < step["peak_bytes"]
         assert min(step["bytes_per_second"], step["of_plain"]) > 0
+
+
+@pytest.mark.integration
+def test_rows_are_read_as_transformers_reads_them(tmp_path):
+    """The benchmark of the input compares ids and pixels of both sides before it counts anything."""
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    make_shards(config, write_traces(tmp_path / "traces"), tmp_path / "shards")
+    command = [sys.executable, "benchmarks/input.py", "--examples=20000", "--rows=3"]
+    command += [f"--shards={tmp_path / 'shards'}", f"--output={tmp_path / 'out.json'}"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["plan"]["examples"] == 20000
+    assert figures["plan"]["fill"]["all"] > 0.95
+    assert figures["reading"]["image"]["rows"] == figures["reading"]["text"]["rows"] == 3
+    assert figures["reading"]["image"]["images"] > 0
