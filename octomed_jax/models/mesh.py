@@ -57,13 +57,24 @@ def parameter_shardings(mesh: Mesh, abstract: Mapping[str, Any]) -> dict[str, An
 def _spec(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
     for pattern, axes in RULES:
         if re.fullmatch(pattern, name):
-            axes = (None,) * (len(shape) - len(axes)) + axes
-            # A dimension that the axis does not divide is replicated (small models on many devices).
-            fits = [
-                axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, shape, strict=True)
-            ]
-            return PartitionSpec(*fits)
+            stacked = len(shape) - len(axes)
+            return PartitionSpec(*[None] * stacked, *_fitting(mesh, axes, shape[stacked:]))
     return PartitionSpec()
+
+
+def _fitting(mesh: Mesh, axes: tuple[str | None, ...], shape: tuple[int, ...]) -> list[str | None]:
+    """Return the axis of each dimension; one that does not divide its own goes to another (3,420 by 8, for example).
+
+    One that divides none is left out, and the parameter is replicated (small models on many devices).
+    """
+    fitting: list[str | None] = [None] * len(axes)
+    for own, axis in enumerate(axes):
+        if axis:
+            order = [own, *(other for other in range(len(axes)) if not axes[other])]
+            place = next((at for at in order if not fitting[at] and shape[at] % mesh.shape[axis] == 0), None)
+            if place is not None:
+                fitting[place] = axis
+    return fitting
 
 
 def batch_devices(mesh: Mesh) -> int:

@@ -1,53 +1,170 @@
-"""The same global mesh on one process, on two and on four gives the same losses (real processes on loopback)."""
+"""Many processes train as one: the same losses to the last bit, also when their number changes after a kill.
+
+Real processes on loopback, killed with SIGKILL.
+"""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from octomed_jax.errors import UserError
-from octomed_jax.models.runtime import distributed_arguments
-from octomed_jax.training.metrics import read_metrics
+from octomed_jax.models.runtime import distributed_arguments, same_threads
+from octomed_jax.training.metrics import read_lines, read_metrics
+
+DEVICES = 8
+STEPS = 6
 
 
-def run(shards, workdir, processes, devices):
+def start(shards, workdir, processes: int, *more: str) -> list[subprocess.Popen]:
+    """Start a job over eight simulated devices."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    words = ["--config=configs/demo.py:tiny", "--config.train.steps=3", "--config.train.examples_per_step=12"]
-    words += ["--config.train.tokens_per_row=272", f"--shards={shards}", f"--workdir={workdir}"]
-    command = [sys.executable, "-m", "octomed_jax.cli.main", "train", *words]
+    words = ["--config=configs/demo.py:tiny", f"--config.train.steps={STEPS}", "--config.train.examples_per_step=12"]
+    words += ["--config.train.tokens_per_row=272", "--config.checkpoint.every=2", "--config.train.mesh.data=2"]
+    words += ["--config.held_out.records=4", "--config.held_out.every=3", "--config.held_out.max_new_tokens=4"]
+    words += [f"--shards={shards}", f"--workdir={workdir}", *more]
     running = []
     for rank in range(processes):
-        # The job of one process is told of itself too: without that XLA adds up its devices in another order than Gloo,
-        # and the last bit of a sum may differ.
-        environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-            "JAX_NUM_PROCESSES": str(processes),
-            "JAX_PROCESS_ID": str(rank),
-        }
-        running.append(subprocess.Popen(command, env=environment))
-    codes = [process.wait(timeout=280) for process in running]
-    assert codes == [0] * processes
-    return [entry["loss"] for entry in read_metrics(workdir / "metrics.jsonl")]
+        # The suite's flags, which compile fast, with this process's part of the devices.
+        flags = os.environ["XLA_FLAGS"].replace(f"device_count={DEVICES}", f"device_count={DEVICES // processes}")
+        environment = os.environ | {"XLA_FLAGS": flags}
+        if processes > 1:
+            environment |= {
+                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+                "JAX_NUM_PROCESSES": str(processes),
+                "JAX_PROCESS_ID": str(rank),
+            }
+        command = [sys.executable, "-m", "octomed_jax.cli.main", "train", *words]
+        running.append(
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        )
+    return running
+
+
+def finish(running: list[subprocess.Popen]) -> str:
+    """Wait for a job that must end well; return what its first process said."""
+    said = [process.communicate(timeout=280)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * len(running), said
+    return said[0]
+
+
+def curve(workdir) -> list[list]:
+    names = ("step", "loss", "grad_norm", "held_out_loss", "target_tokens", "tokens", "images", "fill")
+    return [[entry.get(name) for name in names] for entry in read_metrics(workdir / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def whole(shards, tmp_path_factory):
+    """The curve of one process that nothing interrupts; it was told nothing of a job."""
+    workdir = tmp_path_factory.mktemp("one")
+    finish(start(shards, workdir, 1))
+    assert len(curve(workdir)) == STEPS
+    return workdir
 
 
 @pytest.mark.integration
-def test_many_processes_train_as_one(shards, tmp_path):
-    one = run(shards, tmp_path / "one", 1, 4)
-    two = run(shards, tmp_path / "two", 2, 2)
-    four = run(shards, tmp_path / "four", 4, 1)
-    assert len(one) == 3
-    assert one == two == four
+@pytest.mark.parametrize("processes", [2, 4])
+def test_many_processes_train_as_one(whole, shards, tmp_path, processes):
+    said = finish(start(shards, tmp_path, processes, f"--config.held_out.samples={2 * (processes == 2)}"))
+    assert curve(tmp_path) == curve(whole)
+    assert f"train: {processes} processes are there: " in said
+    if processes == 2:
+        assert read_lines(tmp_path / "samples.jsonl") == read_lines(whole / "samples.jsonl")
+
+
+@pytest.mark.integration
+def test_killed_and_gone_on_with_by_another_number_of_processes(whole, shards, tmp_path):
+    for processes, step in ((2, 2), (4, 4)):
+        running = start(shards, tmp_path, processes, "--config.held_out.samples=0")
+        deadline = time.monotonic() + 240
+        while not (tmp_path / "checkpoints" / str(step)).exists():
+            assert all(process.poll() is None for process in running), "the job ended too early"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for process in running:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    said = finish(start(shards, tmp_path, 1, "--config.held_out.samples=0"))
+    assert "going on after step" in said
+    assert "since the first of 3 start(s)" in " ".join(said.split())
+    assert curve(tmp_path) == curve(whole)
+
+
+@pytest.mark.integration
+def test_other_meshes_agree_over_twenty_steps(shards, tmp_path):
+    losses = []
+    for name, mesh in (("data", (8, 1)), ("both", (2, 4)), ("fsdp", (1, 8))):
+        words = [f"--config.train.mesh.{axis}={size}" for axis, size in zip(("data", "fsdp"), mesh, strict=True)]
+        finish(start(shards, tmp_path / name, 1, "--config.train.steps=20", "--config.held_out.every=0", *words))
+        losses.append([entry["loss"] for entry in read_metrics(tmp_path / name / "metrics.jsonl")])
+        assert len(losses[-1]) == 20
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    np.testing.assert_allclose(losses[2], losses[0], rtol=1e-5)
+
+
+MISSING = """
+import octomed_jax.models.runtime as runtime
+from octomed_jax.errors import TryAgain
+runtime.CENSUS_S = 4
+try:
+    runtime.start_jax()
+except TryAgain as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_does_not_come_is_named(rank):
+    """Of three processes the last one is never started."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", MISSING],
+            env=os.environ
+            | {
+                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+                "JAX_NUM_PROCESSES": "3",
+                "JAX_PROCESS_ID": str(one),
+                "TPU_WORKER_HOSTNAMES": "host-a,host-b,host-c",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for one in range(2)
+    ]
+    said = [process.communicate(timeout=100) for process in running]
+    assert "process 2 (host-c) of 3 did not come within 4 s" in said[rank][0], said[rank]
+
+
+@pytest.mark.parametrize(
+    ("flags", "processes", "threads"),
+    [("--xla_force_host_platform_device_count=4 --x=1", 64, "256"), ("--x=1", 64, None), ("", 1, None)],
+)
+def test_simulated_devices_have_the_same_threads_however_they_are_spread(monkeypatch, flags, processes, threads):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.delenv("NPROC", raising=False)
+    same_threads(processes)
+    assert os.environ.get("NPROC") == threads
 
 
 def test_half_a_set_of_variables_is_refused():
     assert distributed_arguments({}) is None
     with pytest.raises(UserError, match="but not JAX_NUM_PROCESSES, JAX_PROCESS_ID"):
         distributed_arguments({"JAX_COORDINATOR_ADDRESS": "127.0.0.1:1"})
+    pod = {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1"}
+    assert distributed_arguments(pod) == {"coordinator_address": "a:8476", "num_processes": 2, "process_id": 1}
+    assert distributed_arguments(pod | {"MEGASCALE_COORDINATOR_ADDRESS": "x"}) == {}
+    assert distributed_arguments(pod | {"TPU_WORKER_HOSTNAMES": "a"}) is None
     full = {"JAX_COORDINATOR_ADDRESS": "127.0.0.1:1", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "x"}
     with pytest.raises(UserError, match="must be numbers"):
         distributed_arguments(full)

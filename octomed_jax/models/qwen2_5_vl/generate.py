@@ -10,12 +10,13 @@ that are listed.
 
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.models.compute import Compute
@@ -224,7 +225,7 @@ def _chosen(
 
 def _result(state: _State, first: int, budget: int, listed: int, stop_ids: tuple[int, ...]) -> Generated:
     """Return the new tokens as host arrays, padded to the budget."""
-    number, visible_BM, cut_B, written = jax.device_get((state.number, state.visible_BM, state.cut_B, state.written))
+    number, visible_BM, cut_B, written = _to_host((state.number, state.visible_BM, state.cut_B, state.written))
     tokens_BN, *best = [part[:, first : first + budget] for part in written]
     short = budget - tokens_BN.shape[1]
     tokens_BN, *best = [np.pad(part, [(0, 0), (0, short)] + [(0, 0)] * (part.ndim - 2)) for part in (tokens_BN, *best)]
@@ -234,6 +235,13 @@ def _result(state: _State, first: int, budget: int, listed: int, stop_ids: tuple
     lengths_B = np.where(ended_B, is_stop_BN.argmax(axis=1) + 1, np.where(empty_B, 0, budget))
     ids_BNK, logprobs_BNK = [part[..., :listed] for part in best]
     return Generated(tokens_BN, lengths_B, ended_B, cut_B, (ids_BNK, logprobs_BNK))
+
+
+def _to_host(tree: Any) -> Any:
+    """Return whole arrays on the host, on every process of a job."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def _logits(hidden_B1D: Float[Array, "B 1 D"], head_DV: Float[Array, "D V"]) -> Float[Array, "B V"]:
