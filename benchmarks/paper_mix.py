@@ -16,6 +16,7 @@ from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.windows import window_layout
 
 SPEC = PatchSpec(max_pixels=262144)
+PATCHES = SPEC.merge_size**2  # of a merged cell
 WITH_IMAGES = 3_687_105 / 8_095_571  # the paper, of all traces
 LONGEST = 6000  # tokens of text
 
@@ -38,13 +39,14 @@ def image_sizes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def image_cells(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Return the merged cells of images, and the cells that they reserve. [count, 2]"""
+    """Return what images take: cells, cells reserved, pairs of patches within windows and within frames. [count, 4]"""
     distinct, number = np.unique(image_sizes(rng, count), axis=0, return_inverse=True)
     takes = []
     for height, width in distinct.tolist():
         height, width = smart_resize(height, width, SPEC.factor, SPEC.min_pixels, SPEC.max_pixels)
         layout = window_layout((height // SPEC.factor, width // SPEC.factor), SPEC)
-        takes.append((len(layout.window), layout.cells))
+        cells, windows = len(layout.window), np.bincount(layout.window)
+        takes.append((cells, layout.cells, PATCHES**2 * int((windows**2).sum()), PATCHES**2 * cells**2))
     return np.array(takes)[number.ravel()]
 
 
@@ -55,17 +57,20 @@ def paper_mix(examples: int, with_images: float = WITH_IMAGES, seed: int = 0) ->
     images = np.zeros(examples, np.int32)
     share = round(with_images * examples)
     images[:share] = rng.choice([1, 2, 3], size=share, p=[0.9, 0.06, 0.04])
-    used, reserved = np.zeros((2, examples), np.int32)
+    takes = np.zeros((4, examples), np.int64)
     if share:
         first = np.cumsum(images[:share]) - images[:share]
-        used[:share], reserved[:share] = np.add.reduceat(image_cells(rng, int(images.sum())), first).T
+        takes[:, :share] = np.add.reduceat(image_cells(rng, int(images.sum())), first).T
+    used, reserved = takes[:2].astype(np.int32)
     return ExampleIndex(
         record=np.arange(examples, dtype=np.int32),
         response=np.zeros(examples, np.int32),
         tokens=tokens + used,
-        patches=used * SPEC.merge_size**2,
+        patches=used * PATCHES,
         cells=reserved,
         images=images,
+        window_pairs=takes[2],
+        frame_pairs=takes[3],
         source=np.zeros(examples, np.int32),
         sources=("mix",),
         render_key="mix",

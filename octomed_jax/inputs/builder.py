@@ -3,6 +3,7 @@
 import dataclasses
 import io
 
+import numpy as np
 from PIL import Image
 
 from octomed_jax.errors import StopAndLook
@@ -29,11 +30,14 @@ class ExampleSize:
         tokens: with one for each merged cell of its images.
         patches: of its images.
         cells: merged cells that its images reserve in the row's window slots.
+        window_pairs, frame_pairs: pairs of patches that see each other within windows and within whole images.
     """
 
     tokens: int
     patches: int
     cells: int
+    window_pairs: int
+    frame_pairs: int
 
 
 class ExampleBuilder:
@@ -66,8 +70,16 @@ class ExampleBuilder:
             [rows * columns for rows, columns in grids],
             response,
         )
-        patches = sum(rows * columns for rows, columns in grids) * self.spec.merge_size**2
-        return ExampleSize(len(chat.token_ids), patches, sum(layout.cells for layout in layouts))
+        unit = self.spec.merge_size**2
+        frames = [rows * columns * unit for rows, columns in grids]
+        windows = [np.bincount(layout.window).astype(np.int64) * unit for layout in layouts]
+        return ExampleSize(
+            tokens=len(chat.token_ids),
+            patches=sum(frames),
+            cells=sum(layout.cells for layout in layouts),
+            window_pairs=sum(int((sizes**2).sum()) for sizes in windows),
+            frame_pairs=sum(frame**2 for frame in frames),
+        )
 
     def _image(self, question: Question, number: int) -> ImagePatches:
         try:

@@ -5,6 +5,7 @@ does not depend on how many processes read it: each takes its share of the same 
 """
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import grain
 import numpy as np
 from absl import flags
 
+from octomed_jax.errors import StopAndLook
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.traces.shards import ShardReader
+
+BAD = "bad_records"  # beside the buckets of a step: what could not be read, as JSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +48,27 @@ class StepSource(grain.sources.RandomAccessDataSource):
     """Batches by step number, from ``first`` to before ``steps``; rows are looked up when a step is read."""
 
     def __init__(
-        self, plan: RowPlan, shards: Path, student: Path, answer_format: str, first: int, steps: int, share: Share
+        self,
+        plan: RowPlan,
+        shards: Path,
+        student: Path,
+        answer_format: str,
+        first: int,
+        steps: int,
+        share: Share,
+        skip_bad: bool = False,
     ):
+        """Open the shards.
+
+        Args:
+            plan: of the rows.
+            shards, student, answer_format: what is read, and what renders it.
+            first, steps: which steps there are.
+            share: this process's part of each.
+            skip_bad: a record that cannot be read leaves its place in the row empty, and is listed; otherwise it ends
+                the run.
+        """
+        self._skip_bad = skip_bad
         self._schedule, self._first, self._steps = plan.schedule, first, steps
         self._buckets = plan.buckets
         self._where = np.stack([plan.index.record, plan.index.response], -1)
@@ -60,9 +83,11 @@ class StepSource(grain.sources.RandomAccessDataSource):
         if not 0 <= offset < len(self):
             raise IndexError(offset)
         rows = self._schedule.step(self._first + offset).rows
-        return {bucket.name: self._assemble(rows[bucket.name], bucket) for bucket in self._buckets}
+        bad: list[dict] = []
+        step: dict = {bucket.name: self._assemble(rows[bucket.name], bucket, bad) for bucket in self._buckets}
+        return step | {BAD: np.frombuffer(json.dumps(bad).encode(), np.uint8)}
 
-    def _assemble(self, rows: tuple[tuple[int, ...], ...], bucket: Bucket) -> dict[str, np.ndarray]:
+    def _assemble(self, rows: tuple[tuple[int, ...], ...], bucket: Bucket, bad: list[dict]) -> dict[str, np.ndarray]:
         """Return this process's rows of each micro-batch: [micro-batches, rows, ...]."""
         share = self._share
         number, width = share.micro_batches(self._schedule.rows_per_step[bucket.name])
@@ -71,17 +96,28 @@ class StepSource(grain.sources.RandomAccessDataSource):
         filled = [*rows, *[()] * (number * width - len(rows))]
         firsts = [micro * width + share.index * mine for micro in range(number)]
         chosen = [row for first in firsts for row in filled[first : first + mine]]
-        examples = [[self._example(number) for number in row] for row in chosen]
+        examples = [[one for number in row if (one := self._example(number, bad))] for row in chosen]
         batch = assemble(examples, len(chosen), bucket, self._builder.spec)
         return {name: part.reshape(number, mine, *part.shape[1:]) for name, part in batch.items()}
 
-    def _example(self, number: int) -> Example:
+    def _example(self, number: int, bad: list[dict]) -> Example | None:
         record_number, response = (int(value) for value in self._where[number])
-        record = self._reader[record_number]
-        return self._builder.build(record.question, record.responses[response])
+        try:
+            record = self._reader[record_number]
+            return self._builder.build(record.question, record.responses[response])
+        except StopAndLook as error:
+            if not self._skip_bad:
+                raise
+            bad.append({"record": record_number, "response": response, "problem": str(error)})
+            return None
 
 
-def batches(source: StepSource, workers: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+def take_bad(batch: dict) -> list[dict]:
+    """Remove from a step's batch the list of what could not be read, and return it."""
+    return json.loads(batch.pop(BAD).tobytes())
+
+
+def batches(source: StepSource, workers: int) -> Iterator[dict]:
     """Yield the batches of ``source`` in order, read ahead by threads, or by worker processes if ``workers`` > 0."""
     if workers and not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain's worker processes read absl flags, which our command line does not parse

@@ -13,13 +13,16 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, Int64
 
 from octomed_jax.inputs.packing import PACKING_VERSION, Packing, Row, pack
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.storage import fingerprint
+
+SUMMED = ("tokens", "patches", "images", "window_pairs", "frame_pairs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,7 @@ class ExampleIndex:
         record, response: where the example lies.
         tokens, patches, cells: what it takes; cells are those reserved in the window slots.
         images: how many it has.
+        window_pairs, frame_pairs: pairs of patches that see each other within windows and within whole images.
         source: index into ``sources``.
         sources: names.
         render_key: hash of what rendered it.
@@ -41,6 +45,8 @@ class ExampleIndex:
     patches: Int32[np.ndarray, "N"]
     cells: Int32[np.ndarray, "N"]
     images: Int32[np.ndarray, "N"]
+    window_pairs: Int64[np.ndarray, "N"]
+    frame_pairs: Int64[np.ndarray, "N"]
     source: Int32[np.ndarray, "N"]
     sources: tuple[str, ...]
     render_key: str
@@ -156,12 +162,13 @@ class RowPlan:
         """Return the rows of step 0, 1, 2, ... of the run."""
         return self.schedule.step(step)
 
-    def count(self, step: int) -> dict[str, int]:
-        """Return the number of examples, tokens, patches and images of a step, over all processes."""
+    def count(self, step: int) -> dict[str, Any]:
+        """Return how much a step holds, over all processes: examples, and sums of what the index has of them."""
         rows = self.step(step).rows.values()
         numbers = np.array([number for bucket in rows for row in bucket for number in row], np.int64)
-        sums = {name: int(getattr(self.index, name)[numbers].sum()) for name in ("tokens", "patches", "images")}
-        return {"examples": len(numbers), **sums}
+        sums = {name: int(getattr(self.index, name)[numbers].sum()) for name in SUMMED}
+        pairs = float((self.index.tokens[numbers].astype(np.float64) ** 2).sum() / 2)  # causal
+        return {"examples": len(numbers), "token_pairs": pairs, **sums}
 
 
 def _members(index: ExampleIndex, bucket: Bucket) -> Int32[np.ndarray, "N"]:

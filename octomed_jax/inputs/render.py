@@ -1,5 +1,6 @@
 """The index of a set of shards: what every (record, response) takes, and the hash of what rendered it."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from octomed_jax.schema import Record
 from octomed_jax.storage import fingerprint, read_json, sha256_file
 
 INDEX = "index.npz"
-COLUMNS = ("record", "response", "tokens", "patches", "cells", "images", "source")  # of an ExampleIndex, int32
-RENDER_VERSION = 3  # of the template, the positions, the window layout and the columns of the index
+COLUMNS = {  # of an ExampleIndex
+    **dict.fromkeys(("record", "response", "tokens", "patches", "cells", "images", "source"), np.int32),
+    **dict.fromkeys(("window_pairs", "frame_pairs"), np.int64),
+}
+RENDER_VERSION = 4  # of the template, the positions, the window layout and the columns of the index
 
 
 def read_patch_spec(folder: str | Path) -> PatchSpec:
@@ -70,12 +74,16 @@ def render_index(
         source = sources.setdefault(record.question.benchmark, len(sources))
         for response, text in enumerate(record.responses):
             size = builder.measure(record.question, text)
-            images = len(record.question.images)
-            entry = (number, response, size.tokens, size.patches, size.cells, images, source)
-            for column, value in zip(columns.values(), entry, strict=True):
-                column.append(value)
+            entry = dataclasses.asdict(size) | {
+                "record": number,
+                "response": response,
+                "images": len(record.question.images),
+                "source": source,
+            }
+            for name, value in entry.items():
+                columns[name].append(value)
         advance()
-    arrays = {name: np.asarray(column, np.int32) for name, column in columns.items()}
+    arrays = {name: np.asarray(columns[name], dtype) for name, dtype in COLUMNS.items()}
     return ExampleIndex(**arrays, sources=tuple(sources), render_key=render_key(student, answer_format))
 
 

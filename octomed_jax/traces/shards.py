@@ -86,7 +86,10 @@ class ShardReader:
             [data] = self._readers[shard].read([number - first])
         except (RuntimeError, ValueError) as error:
             raise StopAndLook(f"record {number - first} of {self._paths[shard]} is damaged ({error})") from error
-        return unpack_record(data)
+        try:
+            return unpack_record(data)
+        except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+            raise StopAndLook(f"record {number - first} of {self._paths[shard]} is no record ({error!r})") from error
 
     def __iter__(self) -> Iterator[schema.Record]:
         return (self[number] for number in range(len(self)))

@@ -1,11 +1,15 @@
 """Batches by step number: the plan's rows, whoever reads which share of them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from configs.demo import get_config
 from octomed_jax.cli.shard import make_shards
-from octomed_jax.inputs.loader import Share, StepSource
+from octomed_jax.errors import StopAndLook
+from octomed_jax.inputs.loader import Share, StepSource, take_bad
+from octomed_jax.traces.shards import ShardReader, write_shards
 from octomed_jax.training.loop import make_plan
 from tests.traces.corpus import write_traces
 
@@ -21,15 +25,22 @@ def made(tmp_path_factory):
     return config, folder / "shards"
 
 
-def source(made, first: int = 0, steps: int = 6, share: Share | None = None) -> StepSource:
+def source(made, first: int = 0, steps: int = 6, share: Share | None = None, skip_bad: bool = False) -> StepSource:
     config, shards = made
-    plan = make_plan(config, shards)
-    return StepSource(plan, shards, shards / "student", config.distill.answer_format, first, steps, share or Share())
+    plan, student = make_plan(config, shards), shards / "student"
+    return StepSource(plan, shards, student, config.distill.answer_format, first, steps, share or Share(), skip_bad)
+
+
+def rows_of(source: StepSource, offset: int) -> dict:
+    """Return a step's rows; all its records could be read."""
+    batch = source[offset]
+    assert take_bad(batch) == []
+    return batch
 
 
 def test_batches_hold_what_the_plan_counts(made):
     plan = make_plan(*made)
-    for step, batch in enumerate(source(made)[number] for number in range(6)):
+    for step, batch in enumerate(rows_of(source(made), number) for number in range(6)):
         counted = plan.count(step)
         assert counted["tokens"] == sum((rows["segment_ids"] > 0).sum() for rows in batch.values())
         assert counted["patches"] == (batch["image"]["frame_ids"] > 0).sum()
@@ -39,8 +50,8 @@ def test_batches_hold_what_the_plan_counts(made):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_shares_make_up_the_step(made, count):
-    whole = source(made, share=Share(0, 1, 4, 1))[3]
-    parts = [source(made, share=Share(index, count, 4, 1))[3] for index in range(count)]
+    whole = rows_of(source(made, share=Share(0, 1, 4, 1)), 3)
+    parts = [rows_of(source(made, share=Share(index, count, 4, 1)), 3) for index in range(count)]
     assert len(whole["image"]["segment_ids"]) > 1  # micro-batches
     for name, rows in whole.items():
         for key, values in rows.items():
@@ -50,9 +61,10 @@ def test_shares_make_up_the_step(made, count):
 def test_a_source_begun_late_reads_the_same_steps(made):
     early, late = source(made), source(made, first=4)
     for offset in range(2):
-        for name, rows in early[4 + offset].items():
+        again = rows_of(late, offset)
+        for name, rows in rows_of(early, 4 + offset).items():
             for key, values in rows.items():
-                np.testing.assert_array_equal(values, late[offset][name][key])
+                np.testing.assert_array_equal(values, again[name][key])
     with pytest.raises(IndexError):
         late[2]
 
@@ -61,4 +73,48 @@ def test_rows_are_looked_up_when_a_step_is_read(made):
     """A list of all rows would not end."""
     endless = source(made, steps=10**12)
     assert len(endless) == 10**12
-    assert endless[10**12 - 1].keys() == {"text", "image"}
+    assert rows_of(endless, 10**12 - 1).keys() == {"text", "image"}
+
+
+@pytest.fixture
+def damaged(made, tmp_path):
+    """The same shards, but the first image of one record is cut off in the middle."""
+    import shutil
+
+    config, shards = made
+    folder = tmp_path / "shards"
+    shutil.copytree(shards, folder)
+    records = list(ShardReader(shards))
+    number = next(number for number, record in enumerate(records) if record.question.images)
+    question = records[number].question
+    records[number] = dataclasses.replace(
+        records[number], question=dataclasses.replace(question, images=(question.images[0][:200],))
+    )
+    write_shards(records, len(records), folder, config.shard.records_per_shard)
+    return config, folder, number
+
+
+def test_a_bad_record_ends_the_run(damaged):
+    config, shards, _ = damaged
+    reader = source((config, shards))
+    with pytest.raises(StopAndLook, match="image 0 of question made:"):
+        [reader[offset] for offset in range(6)]
+
+
+def test_a_bad_record_leaves_its_place_empty_where_that_is_allowed(made, damaged):
+    config, shards, number = damaged
+    plan, whole, reader = make_plan(config, shards), source(made), source((config, shards), skip_bad=True)
+    found = 0
+    for offset in range(plan.steps_per_epoch):
+        batch = reader[offset]
+        bad = take_bad(batch)
+        assert all(one["record"] == number and "image 0 of question made:" in one["problem"] for one in bad)
+        lost = sum(
+            int(plan.index.tokens[(plan.index.record == one["record"]) & (plan.index.response == one["response"])][0])
+            for one in bad
+        )
+        both = rows_of(whole, offset), batch
+        before, after = [sum(int((rows["segment_ids"] > 0).sum()) for rows in each.values()) for each in both]
+        assert before - after == lost
+        found += len(bad)
+    assert found == 2  # both of its responses, once an epoch

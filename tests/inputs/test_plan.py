@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octomed_jax.inputs.plan import ExampleIndex, RowPlan
+from octomed_jax.inputs.plan import SUMMED, ExampleIndex, RowPlan
 from octomed_jax.inputs.rows import Bucket
 
 BUCKETS = (Bucket("text", 64, 0), Bucket("image", 64, 6))
@@ -23,6 +23,8 @@ def index(tokens: list[int], cells: list[int]) -> ExampleIndex:
         patches=np.array(cells, np.int32) * 4,
         cells=np.array(cells, np.int32),
         images=np.array([-(-c // 2) for c in cells], np.int32),
+        window_pairs=np.array(cells, np.int64) * 16,
+        frame_pairs=np.array(cells, np.int64) ** 2 * 16,
         source=np.arange(n, dtype=np.int32) % 2,
         sources=("a", "b"),
         render_key="key",
@@ -120,7 +122,8 @@ def test_a_step_is_counted_over_all_its_rows():
     numbers = [i for rows in plan.step(5).rows.values() for row in rows for i in row]
     counted = plan.count(5)
     assert counted.pop("examples") == len(numbers)
-    assert counted == {name: sum(getattr(plan.index, name)[numbers]) for name in ("tokens", "patches", "images")}
+    assert counted.pop("token_pairs") == sum(int(size) ** 2 for size in plan.index.tokens[numbers]) / 2
+    assert counted == {name: sum(getattr(plan.index, name)[numbers]) for name in SUMMED}
     assert counted["images"] != counted["patches"]
 
 

@@ -4,7 +4,9 @@ import numpy as np
 
 from configs.demo import get_config
 from octomed_jax.hf.student import write_student
-from octomed_jax.inputs.render import COLUMNS, read_index, render_index, write_index
+from octomed_jax.inputs.render import COLUMNS, example_builder, read_index, render_index, write_index
+from octomed_jax.models.qwen2_5_vl.config import read_config
+from octomed_jax.models.qwen2_5_vl.flops import work_of
 from octomed_jax.schema import Record
 from tests.traces.corpus import questions
 
@@ -22,6 +24,14 @@ def test_the_index_counts_the_images_of_each_example(tmp_path):
     write_index(tmp_path / "index.npz", index)
     again = read_index(tmp_path, student, "boxed")
     assert again.render_key == index.render_key
-    for name in COLUMNS:
+    for name, dtype in COLUMNS.items():
         np.testing.assert_array_equal(getattr(again, name), getattr(index, name))
-        assert getattr(again, name).dtype == np.int32
+        assert getattr(again, name).dtype == dtype
+    builder = example_builder(student, "boxed")
+    examples = [builder.build(record.question, answer) for record in records for answer in record.responses]
+    work = [
+        work_of(read_config(student).vision, [(len(one.token_ids), [image.layout.grid for image in one.images])])
+        for one in examples
+    ]
+    for name in ("tokens", "patches", "window_pairs", "frame_pairs"):
+        assert getattr(index, name).tolist() == [getattr(one, name) for one in work], name
