@@ -97,6 +97,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "lora": {"rank": 0, "alpha": 32.0, "targets": ("q", "k", "v", "o", "gate", "up", "down")},
             "mesh": {"data": 1, "fsdp": -1},
             "loader_workers": 0,
+            "bad_records": "stop",  # or skip: leave the place of one that cannot be read empty, and list it
+            "wandb": "",  # project of Weights & Biases; empty: none
             # Updates in a row that may be skipped as not finite; a loss that stands out by so many robust standard
             # deviations is named; seconds after which a step is given up, and the first one, which compiles.
             "guards": {
@@ -107,6 +109,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
             },
         }
     )
+    # So many records are not trained on; every so many steps (0: never) the student's loss on them is measured, and
+    # its answers to some of them are written down.
+    config.held_out = ConfigDict({"records": 0, "every": 0, "samples": 2, "max_new_tokens": 96})
     # The newest are kept, and every keep_every-th step (0: none).
     config.checkpoint = ConfigDict({"every": 300, "keep": 2, "keep_every": 0})
     config.eval = ConfigDict(

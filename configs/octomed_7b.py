@@ -21,6 +21,29 @@ def get_config() -> ConfigDict:
     config.distill.update({"samples": 16, "samples_per_request": 16, "max_tokens": 8192})
     config.traces.per_question = 16
     config.student.base = "models/qwen2_5_vl_7b"
+    # The published sizes, for a preview before the model is there; training reads those of the model.
+    config.student.vocab_size = 152064
+    config.student.text.update(
+        {
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "mrope_section": (16, 24, 24),
+            "tie_word_embeddings": False,
+        }
+    )
+    config.student.vision.update(
+        {
+            "depth": 32,
+            "hidden_size": 1280,
+            "intermediate_size": 3420,
+            "num_heads": 16,
+            "window_size": 112,
+            "fullatt_block_indexes": (7, 15, 23, 31),
+        }
+    )
     config.shard.max_pixels = 262144
     config.train.update(
         {

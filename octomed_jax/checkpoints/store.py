@@ -14,7 +14,9 @@ from octomed_jax import progress
 from octomed_jax.checkpoints.checksum import checksums
 from octomed_jax.checkpoints.parameters import save_arguments
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.storage import read_json, write_json
 
+LAST_GOOD = "last_good.json"
 QUARANTINE = "damaged"  # beside the checkpoints: those that could not be restored
 
 
@@ -28,7 +30,9 @@ class CheckpointStore:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._keep, self._keep_every = keep, keep_every
-        self._good: int | None = None
+        # Beside the folder, so that a run that goes on still knows it.
+        self._good_path = folder.parent / LAST_GOOD
+        self._good: int | None = read_json(self._good_path)["step"] if self._good_path.exists() else None
         options = ocp.CheckpointManagerOptions(enable_async_checkpointing=True)
         self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
 
@@ -53,6 +57,8 @@ class CheckpointStore:
     def call_good(self, step: int) -> None:
         """Keep this checkpoint, until a later one is called good: the run went well after it."""
         self._good = step
+        if jax.process_index() == 0:
+            write_json(self._good_path, {"step": step})
 
     def restore(self, abstract: Any, plan: str | None) -> tuple[int, Any] | None:
         """Return the newest checkpoint that is whole, as (step, state); None where there is none.

@@ -80,9 +80,11 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         return make_shards(config, folder / "traces", folder / "shards")
 
     def train() -> object:
+        from octomed_jax.evaluation.held_out import HeldOut
         from octomed_jax.training.loop import train
 
-        return train(config, folder / "shards", folder / "train")
+        look = HeldOut(config, folder / "shards", folder / "train") if config.held_out.every else None
+        return train(config, folder / "shards", folder / "train", look)
 
     def export() -> object:
         from octomed_jax.hf.export import export
@@ -140,6 +142,9 @@ def _is_finished(config: ConfigDict, folder: Path) -> bool:
 
 def run_stages(config: ConfigDict, folder: Path) -> None:
     """Run what is not done yet, then the report."""
+    from octomed_jax.models.runtime import start_jax
+
+    start_jax(job=True)  # as training wants it, before the first evaluation uses JAX
     plan = stages(config, folder)
     for number, (name, title, output, work) in enumerate(plan, 1):
         left = not (output / storage.MANIFEST).exists()

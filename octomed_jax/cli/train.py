@@ -1,9 +1,14 @@
 """``octomed train``: train the student on shards."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from octomed_jax import progress
 from octomed_jax.cli.options import Parser, finish
+from octomed_jax.evaluation.held_out import HeldOut
 from octomed_jax.training.loop import train
+from octomed_jax.training.preview import preview, told
+from octomed_jax.training.profile import parse_span
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -16,10 +21,19 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_config()
     parser.add_argument("--workdir", metavar="DIR", help="checkpoints and metrics (default RUN/train)")
     parser.add_argument("--shards", metavar="DIR", help="what `octomed shard` wrote (default RUN/shards)")
+    parser.add_argument("--dry-run", action="store_true", help="only say which model, mesh, memory and data it takes")
+    parser.add_argument("--profile", metavar="STEP:N", help="trace N steps from STEP on, for xprof or TensorBoard")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options, config = parser.read_config(arguments)
-    workdir = options.workdir or f"{config.run}/train"
-    manifest = train(config, options.shards or f"{config.run}/shards", workdir)
+    workdir, shards = options.workdir or f"{config.run}/train", Path(options.shards or f"{config.run}/shards")
+    if options.dry_run:
+        found = preview(config, shards)
+        for line in told(found):
+            progress.say(line)
+        return finish(f"nothing was started; a run would write {workdir}", {"workdir": workdir, **found}, options.json)
+    span = parse_span(options.profile) if options.profile else None
+    look = HeldOut(config, shards, Path(workdir)) if config.held_out.every else None
+    manifest = train(config, shards, workdir, look, span)
     steps, losses = manifest.counts["steps"], manifest.extra
     summary = (
         f"trained {steps} steps, loss {losses['loss_first']:.3f} to {losses['loss_last']:.3f}: {workdir}/checkpoints"

@@ -4,7 +4,7 @@ A run from random weights starts from such a folder; a run from a published chec
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,24 @@ def _limit_pixels(path: Path, pixels: ConfigDict) -> None:
     path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
+def planned_config(config: ConfigDict) -> Qwen25VLConfig:
+    """Return the architecture whose sizes the config's ``student`` names; its vocabulary is not there yet."""
+    special = range(config.vocab_size - len(SPECIAL_TOKENS), config.vocab_size)
+    return _sized_config(config, config.vocab_size, dict(zip(SPECIAL_TOKENS, special, strict=True)))
+
+
 def _model_config(config: ConfigDict, tokenizer: Tokenizer) -> Qwen25VLConfig:
     ids = chat_tokenizer(Tokenizer.from_str(tokenizer.to_str())).ids
+    return _sized_config(config, tokenizer.get_vocab_size(), ids)
+
+
+def _sized_config(config: ConfigDict, vocab_size: int, ids: Mapping[str, int]) -> Qwen25VLConfig:
     text = {name: config.text[name] for name in config.text}
     vision = {name: config.vision[name] for name in config.vision}
     text["mrope_section"] = tuple(text["mrope_section"])
     vision["fullatt_block_indexes"] = tuple(vision["fullatt_block_indexes"])
     return Qwen25VLConfig(
-        text=TextConfig(vocab_size=tokenizer.get_vocab_size(), **text),
+        text=TextConfig(vocab_size=vocab_size, **text),
         vision=VisionConfig(
             out_hidden_size=config.text.hidden_size,
             patch_size=14,

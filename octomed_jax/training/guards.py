@@ -31,7 +31,7 @@ class LossGuard:
         """
         self._most_skipped, self._deviations = most_skipped, deviations
         self._losses: deque[float] = deque(maxlen=WINDOW)
-        self.skipped = self.spikes = 0
+        self._trouble = False
 
     def look(self, step: int, loss: float, skipped_in_row: int) -> bool:
         """Look at a step's loss; return whether it is a spike.
@@ -40,7 +40,7 @@ class LossGuard:
             StopAndLook: too many updates in a row were skipped.
         """
         if skipped_in_row:
-            self.skipped += 1
+            self._trouble = True
             progress.say(f"train: step {step} is skipped, its loss or gradient is not finite")
             if skipped_in_row > self._most_skipped:
                 raise StopAndLook(
@@ -50,11 +50,16 @@ class LossGuard:
             return False
         spike = self._is_spike(loss)
         if spike:
-            self.spikes += 1
+            self._trouble = True
             median = statistics.median(self._losses)
             progress.say(f"train: the loss of step {step}, {loss:.3f}, stands out (median of the last: {median:.3f})")
         self._losses.append(loss)
         return spike
+
+    def quiet(self) -> bool:
+        """Return whether nothing stood out since this was asked last."""
+        trouble, self._trouble = self._trouble, False
+        return not trouble
 
     def _is_spike(self, loss: float) -> bool:
         if not self._deviations or len(self._losses) < FEWEST:
@@ -118,7 +123,7 @@ class Watchdog:
 
 
 def slowest(seconds: Mapping[str, float], factor: float = 2.0, least: float = 0.1) -> str | None:
-    """Return the host that keeps the others waiting: ``factor`` times the median of all, and ``least`` seconds more.
+    """Return the host that keeps the others waiting: ``factor`` times their median, and ``least`` seconds more.
 
     Args:
         seconds: host to the seconds a step that it spends on its own, not waiting for the others.
@@ -126,6 +131,6 @@ def slowest(seconds: Mapping[str, float], factor: float = 2.0, least: float = 0.
     """
     if len(seconds) < 2:
         return None
-    median = statistics.median(seconds.values())
     name = max(seconds, key=lambda host: seconds[host])
-    return name if seconds[name] > max(factor * median, median + least) else None
+    others = statistics.median(one for host, one in seconds.items() if host != name)
+    return name if seconds[name] > max(factor * others, others + least) else None

@@ -1,10 +1,10 @@
 """The training loop: shards in, checkpoints and metrics out. It continues whatever its folder holds."""
 
+import dataclasses
 import json
-import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +16,75 @@ from ml_collections import ConfigDict
 from octomed_jax import progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import plain
-from octomed_jax.errors import StopAndLook, TryAgain, UserError
+from octomed_jax.errors import StopAndLook, TryAgain, UserError, did_you_mean
 from octomed_jax.hf.base import BASE, STUDENT, base_folder, side_folder, weights_identity
 from octomed_jax.hf.checkpoint import DATA
 from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.loader import Share, StepSource, batches
 from octomed_jax.inputs.packing import image_bucket
-from octomed_jax.inputs.plan import RowPlan
+from octomed_jax.inputs.plan import ExampleIndex, RowPlan
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import check_compute, compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
-from octomed_jax.training.guards import LossGuard, Watchdog
-from octomed_jax.training.metrics import MetricsLog, read_metrics
+from octomed_jax.training.guards import Watchdog
+from octomed_jax.training.metrics import check_wandb, read_metrics
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
+from octomed_jax.training.profile import Profile
+from octomed_jax.training.record import Record, Sent
+from octomed_jax.training.speed import goodput
 from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
 from octomed_jax.training.stop import StopRequest
 
-# Fields that say where and how fast, not what is learned: a run may go on with others.
-FREE = ("mesh", "rows_at_once", "attention", "remat", "loader_workers", "guards")
+# Fields that say where, how fast and what is shown, not what is learned: a run may go on with others.
+FREE = ("mesh", "rows_at_once", "attention", "remat", "loader_workers", "guards", "bad_records", "wandb")
+BAD_RECORDS = ("stop", "skip")
 
 
-def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLike) -> storage.Manifest:
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """The student after a step, for a look at it from outside.
+
+    Attributes:
+        step: the last one.
+        parameters: as they are trained; valid until the next step begins.
+        student: what they belong to.
+        mesh: where they lie.
+    """
+
+    step: int
+    parameters: Any
+    student: Student
+    mesh: jax.sharding.Mesh
+
+
+Look = Callable[[Moment], Mapping[str, float]]
+
+
+def train(
+    config: ConfigDict,
+    shards: storage.PathLike,
+    workdir: storage.PathLike,
+    look: Look | None = None,
+    span: tuple[int, int] | None = None,
+) -> storage.Manifest:
     """Train a student on a folder of shards.
 
     Args:
-        config: uses ``train``, ``checkpoint``, ``student.base``, ``distill.answer_format`` and ``seed``.
+        config: uses ``train``, ``held_out``, ``checkpoint``, ``student.base``, ``distill.answer_format`` and ``seed``.
         shards: what ``octomed shard`` wrote; its ``student`` folder names the architecture and the tokenizer.
         workdir: checkpoints and metrics; a run that was cut off there goes on.
+        look: called every ``held_out.every`` steps, by all processes; what it returns goes into the step's metrics.
+        span: trace so many steps (second) from this one on (first).
 
     Raises:
         UserError: the workdir holds another run, or the config does not fit the data or the machine.
         StopAndLook: too many updates in a row were not finite, or no checkpoint is whole.
-        TryAgain: SIGTERM came; the step was saved.
+        TryAgain: SIGTERM came; the step was saved. Or other processes of the job are missing.
     """
     check_training(config)
     shards, workdir = Path(shards), Path(workdir)
@@ -60,15 +93,14 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     request = training_request(config)
     if done := storage.finished(workdir, "train", request, inputs):
         return done
-    start_jax()
+    start_jax(job=True)
     _claim(workdir, shards, request, inputs)
 
-    student = shards / "student"
-    model_config = read_config(student)
+    student, steps = shards / "student", config.train.steps
     mesh = meshes.make_mesh(config.train.mesh)
     plan = make_plan(config, shards)
     optimizer = make_optimizer(config.train)
-    learner = Student(model_config, trained_of(config.train), compute_of(config.train))
+    learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
 
     store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.keep_every)
     first = 0
@@ -78,62 +110,86 @@ def train(config: ConfigDict, shards: storage.PathLike, workdir: storage.PathLik
     else:
         source = open_source(base_folder(config.student)) if config.student.base else None
         state = initial_state(learner, optimizer, mesh, config.seed, source)
-    names = [bucket.name for bucket in plan.buckets]
-    step_function = make_step(learner, optimizer, make_schedule(config.train), mesh, names)
-
-    steps = config.train.steps
+    step_function = make_step(
+        learner, optimizer, make_schedule(config.train), mesh, [bucket.name for bucket in plan.buckets]
+    )
     share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh), config.train.rows_at_once)
-    reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share)
-    lead = jax.process_index() == 0
-    log = MetricsLog(workdir, first) if lead else None
+    skip_bad = config.train.bad_records == "skip"
+    reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share, skip_bad)
     _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
+    profile = Profile(workdir / "profile", *span) if span else None
+    if profile:
+        profile.check(first, steps)
 
     limits = config.train.guards
-    guard = LossGuard(limits.most_skipped, limits.spike_deviations)
     watchdog = Watchdog(workdir, jax.process_index(), limits.step_seconds, limits.first_step_seconds)
-    with progress.bar("train", steps, "steps", first) as line, StopRequest() as stop, watchdog:
-        pending: tuple[dict[str, Any], dict[str, jax.Array]] | None = None
-        last = time.perf_counter()
-        for step, batch in enumerate(_read(batches(reader, config.train.loader_workers)), first + 1):
-            counts = count(batch)
+    with (
+        progress.bar("train", steps, "steps", first) as line,
+        Record(config, workdir, first, plan, learner, mesh, share, line) as record,
+        StopRequest() as stop,
+        watchdog,
+    ):
+        rows = _read(batches(reader, config.train.loader_workers))
+        saved = first
+        sent: Sent | None = None
+        for step in range(first + 1, steps + 1):
+            batch, arrived = record.wait_for(rows, sent)
+            if profile:
+                profile.step_begins(step)
             state, metrics = step_function(state, meshes.to_devices(mesh, batch, rows=1))
             # Metrics are read one step late, so that the loop never waits for the step it has just sent off.
-            if pending:
-                _record(log, line, guard, *pending)
-            now = time.perf_counter()
-            elapsed, last = now - last, now
-            known = {
-                "step": step,
-                **counts,
-                "step_seconds": elapsed,
-                "tokens_per_second": counts["tokens"] * jax.process_count() / elapsed,
-            }
-            pending = known, metrics
+            before, sent = sent, record.sent(step, metrics, arrived)
+            if before:
+                record.write(record.ended(before))
+            if profile:
+                profile.step_sent(step, metrics)
             stopping = stop.reached(step)
-            if step % config.checkpoint.every == 0 or step == steps or stopping:
-                _record(log, line, guard, *pending)
-                pending = None
-                store.save(step, state, plan.hash)
+            looking = look is not None and config.held_out.every > 0 and step % config.held_out.every == 0
+            saving = step % config.checkpoint.every == 0 or step == steps or stopping
+            if looking or saving:
+                assert sent
+                entry, sent = record.ended(sent), None
+                if looking and look:
+                    with record.clock.pause("looks"):
+                        entry |= look(Moment(step, state["parameters"], learner, mesh))
+                record.write(entry)
+            if saving:
+                with record.clock.pause("checkpoints"):
+                    quiet = record.guard.quiet()
+                    if saved and quiet:  # nothing went wrong since
+                        store.call_good(saved)
+                    store.save(step, state, plan.hash)
+                saved = step
             line.advance()
             watchdog.step_ended()
             if stopping and step < steps:
                 store.close()
                 raise TryAgain(f"told to end: saved step {step} in {workdir}; the same command goes on from there")
     store.close()
-    if log:
-        log.close()
-        losses = [entry["loss"] for entry in read_metrics(log.path) if entry["loss"] is not None]
-        manifest = storage.Manifest(
-            stage="train",
-            config=request,
-            inputs=inputs,
-            counts={"steps": len(losses), "examples": plan.examples, "left_out": plan.left_out},
-            extra={"loss_first": losses[0], "loss_last": float(np.mean(losses[-20:])), "plan": plan.hash},
-        )
-        storage.write_manifest(workdir, manifest)
+    if jax.process_index() == 0:
+        _finish(workdir, request, inputs, plan)
     # All processes leave together, with what the first one wrote.
     multihost_utils.sync_global_devices("train finished")
     return storage.read_manifest(workdir, "train")
+
+
+def _finish(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str], plan: RowPlan) -> None:
+    """Write the manifest of a finished run, and say what its time went into."""
+    entries = read_metrics(workdir / "metrics.jsonl")
+    losses = [entry["loss"] for entry in entries if entry["loss"] is not None]
+    manifest = storage.Manifest(
+        stage="train",
+        config=request,
+        inputs=inputs,
+        counts={"steps": len(entries), "examples": plan.examples, "left_out": plan.left_out},
+        extra={"loss_first": losses[0], "loss_last": float(np.mean(losses[-20:])), "plan": plan.hash},
+    )
+    spent = goodput(workdir, entries, time.time())
+    progress.say(
+        f"train: goodput {spent['goodput']:.1%} of {spent['seconds'] / 60:,.1f} minutes since the first of "
+        f"{spent['starts']:.0f} start(s)"
+    )
+    storage.write_manifest(workdir, manifest)
 
 
 def check_training(config: ConfigDict) -> None:
@@ -143,8 +199,13 @@ def check_training(config: ConfigDict) -> None:
         UserError: an unknown schedule, dtype, attention back end or policy, or nothing to train.
     """
     make_schedule(config.train)
+    make_optimizer(config.train)
     check_compute(config.train)
+    check_wandb(config.train.wandb)
     trained_of(config.train)
+    if config.train.bad_records not in BAD_RECORDS:
+        hint = did_you_mean(config.train.bad_records, BAD_RECORDS)
+        raise UserError(f"train.bad_records={config.train.bad_records!r} is unknown{hint}; one of: stop, skip")
 
 
 def training_request(config: ConfigDict) -> dict[str, Any]:
@@ -152,6 +213,7 @@ def training_request(config: ConfigDict) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "train": {name: value for name, value in plain(config.train).items() if name not in FREE},
+        "held_out": config.held_out.records,
         "checkpoint": plain(config.checkpoint),
         "answer_format": config.distill.answer_format,
         "base": weights_identity(base_folder(config.student)) if config.student.base else "",
@@ -177,26 +239,31 @@ def check_base(config: ConfigDict, shards: Path) -> None:
 
 
 def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
-    """Return the plan of rows.
+    """Return the plan of rows, without the held-out records.
 
     Raises:
         UserError: no example fits the rows.
     """
     student = shards / "student"
-    index = read_index(shards, student, config.distill.answer_format)
-    spec = read_patch_spec(student)
+    index, spec = read_index(shards, student, config.distill.answer_format), read_patch_spec(student)
+    learned, _ = hold_out(index, config.held_out.records, config.seed)
+    plan = RowPlan(learned, row_buckets(config, index, spec), config.train.examples_per_step, config.seed)
+    if not plan.examples:
+        raise UserError(
+            f"none of the {len(learned)} examples fits a row of {config.train.tokens_per_row} tokens and "
+            f"{config.train.patches_per_row} patches; raise train.tokens_per_row or train.patches_per_row"
+        )
+    return plan
+
+
+def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, Bucket]:
+    """Return the shapes of rows for text and for images."""
     room, patches = config.train.tokens_per_row, config.train.patches_per_row
     with_images = (index.cells > 0) & (index.tokens <= room)
     image = Bucket("image", room, patches // spec.slot_patches * spec.slot_cells)
     if not patches and with_images.any():
         image = image_bucket(index.tokens[with_images], index.cells[with_images], room, spec)
-    plan = RowPlan(index, (Bucket("text", room, 0), image), config.train.examples_per_step, config.seed)
-    if not plan.examples:
-        raise UserError(
-            f"none of the {len(index)} examples fits a row of {config.train.tokens_per_row} tokens and "
-            f"{config.train.patches_per_row} patches; raise train.tokens_per_row or train.patches_per_row"
-        )
-    return plan
+    return Bucket("text", room, 0), image
 
 
 def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
@@ -222,18 +289,6 @@ def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapp
         storage.write_json(path, claim)
 
 
-def count(batch: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
-    """Return useful tokens and images of this process's rows, and the share of token places that is used."""
-    segments = [rows["segment_ids"] for rows in batch.values()]
-    tokens = int(sum((part > 0).sum() for part in segments))
-    frames = [rows["frame_ids"].max(axis=(-2, -1)) for rows in batch.values() if "frame_ids" in rows]
-    return {
-        "tokens": tokens,
-        "images": int(sum(part.sum() for part in frames)),
-        "fill": tokens / sum(part.size for part in segments),
-    }
-
-
 def _read(source: Iterator[Any]) -> Iterator[Any]:
     """Yield batches, letting our own errors out of Grain's wrapping."""
     while True:
@@ -247,21 +302,6 @@ def _read(source: Iterator[Any]) -> Iterator[Any]:
                 cause = cause.__cause__ or cause.__context__
             raise cause or error from None
         yield batch
-
-
-def _record(
-    log: MetricsLog | None,
-    line: progress.Bar,
-    guard: LossGuard,
-    known: Mapping[str, Any],
-    metrics: Mapping[str, jax.Array],
-) -> None:
-    values = {name: float(value) for name, value in metrics.items()}
-    spike = guard.look(known["step"], values["loss"], int(values.pop("skipped_in_row")))
-    line.note(f"loss {values['loss']:.3f}  {known['tokens_per_second']:,.0f} tokens/s  fill {known['fill']:.0%}")
-    if log:  # JSON has no word for what is not finite
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        log.write({"step": known["step"], **finite, **known, "skipped": guard.skipped, "spike": spike})
 
 
 def _announce(

@@ -1,41 +1,93 @@
-"""The record of a run: ``metrics.jsonl`` (each step once, floats in full precision) and TensorBoard."""
+"""The record of a run: ``metrics.jsonl`` (each step once, floats in full precision), TensorBoard, Weights & Biases."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from octomed_jax.errors import UserError
 from octomed_jax.storage import write_bytes
+
+# What is the same on every step is left out of the charts.
+CHARTED = (
+    "loss",
+    "grad_norm",
+    "learning_rate",
+    "tokens_per_second",
+    "images_per_second",
+    "mfu",
+    "fill",
+    "input_stall",
+    "skipped",
+    "held_out_loss",
+)
+
+
+class JsonLines:
+    """Appends lines that have a ``step``. Opening it drops those of steps after ``resume_step``: they come again."""
+
+    def __init__(self, path: Path, resume_step: int):
+        self.path = path
+        kept = [line for line in read_lines(path) if json.loads(line)["step"] <= resume_step]
+        write_bytes(path, "".join(kept).encode())
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, fields: Mapping[str, Any]) -> None:
+        """Append one line."""
+        self._file.write(json.dumps(dict(fields)) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class MetricsLog:
-    """Appends one line a step. Opening it drops the lines of steps after ``resume_step``, which will come again."""
+    """One line a step in ``metrics.jsonl``, and the same numbers where people look at charts."""
 
-    def __init__(self, folder: Path, resume_step: int):
-        self.path = folder / "metrics.jsonl"
-        kept = [line for line in read_lines(self.path) if json.loads(line)["step"] <= resume_step]
-        write_bytes(self.path, "".join(kept).encode())
-        self._file = self.path.open("a", encoding="utf-8")
+    def __init__(self, folder: Path, resume_step: int, project: str = "", config: Mapping[str, Any] | None = None):
+        """Open the logs of a run.
+
+        Args:
+            folder: of the run.
+            resume_step: lines after it are dropped.
+            project: of Weights & Biases; empty: it is not used.
+            config: what it shows beside the charts.
+
+        Raises:
+            UserError: ``project`` is given, and wandb is not installed.
+        """
+        self._lines = JsonLines(folder / "metrics.jsonl", resume_step)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
+        self._wandb = _wandb_run(folder, project, config or {}) if project else None
+
+    @property
+    def path(self) -> Path:
+        """Of ``metrics.jsonl``."""
+        return self._lines.path
 
     def write(self, metrics: Mapping[str, Any]) -> None:
         """Append one step's metrics."""
-        self._file.write(json.dumps(dict(metrics)) + "\n")
-        self._file.flush()
-        for name in ("loss", "grad_norm", "learning_rate", "tokens_per_second", "fill"):
-            if metrics[name] is not None:
-                self._board.add_scalar(name, metrics[name], metrics["step"])
+        self._lines.write(metrics)
+        charted = {name: metrics[name] for name in CHARTED if metrics.get(name) is not None}
+        for name, value in charted.items():
+            self._board.add_scalar(name, value, metrics["step"])
+        if self._wandb is not None:
+            self._wandb.log(charted, step=metrics["step"])
 
     def close(self) -> None:
         """Flush and close."""
-        self._file.close()
+        self._lines.close()
         self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the complete lines of a metrics file; a line torn by a kill is left out."""
+    """Return the complete lines of a file; a line torn by a kill is left out."""
     if not path.exists():
         return []
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
@@ -44,3 +96,33 @@ def read_lines(path: Path) -> list[str]:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the metrics of all steps."""
     return [json.loads(line) for line in read_lines(path)]
+
+
+def check_wandb(project: str) -> None:
+    """Refuse a project where wandb is not installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if project:
+        _wandb()
+
+
+def _wandb() -> Any:
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError(
+            "train.wandb names a project, but wandb is not installed: pip install octomed-jax[wandb], or leave it empty"
+        ) from error
+    return wandb
+
+
+def _wandb_run(folder: Path, project: str, config: Mapping[str, Any]) -> Any:
+    """Begin a run, or go on with it: its name there is kept in the folder. WANDB_API_KEY and WANDB_MODE are its own."""
+    wandb, name = _wandb(), folder / "wandb.id"
+    if not name.exists():
+        write_bytes(name, secrets.token_hex(4).encode())
+    return wandb.init(
+        project=project, id=name.read_text(), name=folder.name, dir=str(folder), config=dict(config), resume="allow"
+    )

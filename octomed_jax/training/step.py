@@ -163,14 +163,14 @@ def make_step(
             "grad_norm": norm,
             "target_tokens": targets,
             "learning_rate": schedule(state["step"] - state["skipped"]),
+            "skipped": state["skipped"] + ~finite,
             "skipped_in_row": jnp.where(finite, 0, state["skipped_in_row"] + 1),
         }
         new_state = {
             "parameters": joined(kept[0], frozen),
             "optimizer": kept[1],
             "step": state["step"] + 1,
-            "skipped": state["skipped"] + ~finite,
-            "skipped_in_row": metrics["skipped_in_row"],
+            **{name: metrics[name] for name in ("skipped", "skipped_in_row")},
         }
         return new_state, metrics
 

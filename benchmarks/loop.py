@@ -1,0 +1,170 @@
+"""What the training loop costs: its steps, with loader, metrics and checkpoints, beside the bare compiled step.
+
+    .venv/bin/python benchmarks/loop.py --shards runs/input/shards --output benchmarks/results/loop_cpu.json
+
+Shards are made as in benchmarks/input.py; the student gets the sizes of `--size`. The bare step is the same compiled
+program on rows that lie on the devices already, called again and again and waited for at the end; it is timed before
+and after the loop, in the same process. The loop is `octomed train`'s own, with its checkpoints. Its time goes from the
+end of the third step to the end of the last, saving included.
+"""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+from bare_package import ROOT  # first: it makes the project importable
+from ml_collections import ConfigDict
+from student_examples import SIZES, model_config
+
+from configs.demo import get_config
+from octomed_jax.inputs.loader import Share, StepSource, take_bad
+from octomed_jax.models import mesh as meshes
+from octomed_jax.models.options import compute_of, trained_of
+from octomed_jax.models.qwen2_5_vl.config import read_config, to_fields
+from octomed_jax.models.runtime import start_jax
+from octomed_jax.training.loop import make_plan, train
+from octomed_jax.training.metrics import read_metrics
+from octomed_jax.training.optimizer import make_optimizer, make_schedule
+from octomed_jax.training.record import Record
+from octomed_jax.training.step import Student, initial_state, make_step
+
+WARM = 3  # steps that are not timed
+VERSIONS = ("jax", "flax", "grain", "orbax-checkpoint")
+HELD = 6  # steps' rows that the bare step takes in turn
+
+
+def settings(arguments: argparse.Namespace) -> ConfigDict:
+    config = get_config("tiny")
+    config.train.update(
+        {
+            "steps": arguments.steps,
+            "examples_per_step": arguments.examples,
+            "tokens_per_row": arguments.tokens,
+            "patches_per_row": 0,
+            "dtype": arguments.dtype,
+            "loader_workers": arguments.workers,
+        }
+    )
+    config.checkpoint.every = arguments.every
+    return config
+
+
+class Bare:
+    """The compiled step with rows that lie on the devices."""
+
+    def __init__(self, config: ConfigDict, shards: Path):
+        student = shards / "student"
+        mesh, plan = meshes.make_mesh(config.train.mesh), make_plan(config, shards)
+        optimizer = make_optimizer(config.train)
+        learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
+        self._state = initial_state(learner, optimizer, mesh, config.seed)
+        names = [bucket.name for bucket in plan.buckets]
+        self._step = make_step(learner, optimizer, make_schedule(config.train), mesh, names)
+        share = Share(0, 1, meshes.batch_devices(mesh), config.train.rows_at_once)
+        source = StepSource(plan, shards, student, config.distill.answer_format, 0, HELD, share)
+        batches = [source[number] for number in range(HELD)]
+        assert not any(take_bad(batch) for batch in batches)
+        self._batches = [meshes.to_devices(mesh, batch, rows=1) for batch in batches]
+        self.rows_per_step = plan.rows_per_step
+        self.seconds(WARM)
+
+    def seconds(self, steps: int) -> float:
+        """Return the mean seconds of a step."""
+        start = time.perf_counter()
+        for number in range(steps):
+            self._state, metrics = self._step(self._state, self._batches[number % HELD])
+        jax.block_until_ready((self._state, metrics))
+        return (time.perf_counter() - start) / steps
+
+
+def resized(shards: Path, size: str, folder: Path) -> Path:
+    """Return the same shards for a student of another size; its tokenizer and its way to cut images stay."""
+    folder.mkdir()
+    for path in shards.resolve().iterdir():
+        if path.name != "student":
+            (folder / path.name).symlink_to(path)
+    shutil.copytree(shards / "student", folder / "student")
+    old, new = read_config(folder / "student"), model_config(size, 112)
+    text = dataclasses.replace(new.text, vocab_size=old.text.vocab_size)
+    vision = dataclasses.replace(new.vision, window_size=old.vision.window_size)
+    fields = to_fields(dataclasses.replace(old, text=text, vision=vision), "float32")
+    (folder / "student" / "config.json").write_text(json.dumps(fields))
+    return folder
+
+
+def looped(config: ConfigDict, shards: Path, workdir: Path) -> list[float]:
+    """Train, and return when each step had ended."""
+    ends: list[float] = []
+    ended = Record.ended
+
+    def noted(record: Record, sent) -> dict:
+        entry = ended(record, sent)
+        ends.append(time.perf_counter())
+        return entry
+
+    Record.ended = noted
+    try:
+        train(config, shards, workdir)
+    finally:
+        Record.ended = ended
+    return ends
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=Path, required=True)
+    parser.add_argument("--size", choices=SIZES, default="small", help="of the student")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--every", type=int, default=20, help="steps between two checkpoints")
+    parser.add_argument("--examples", type=int, default=16, help="of a step")
+    parser.add_argument("--tokens", type=int, default=1024, help="of a row")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read rows; 0: threads")
+    parser.add_argument("--output", help="write the figures here as JSON")
+    arguments = parser.parse_args()
+    start_jax(job=True)
+    config, timed = settings(arguments), arguments.steps - WARM
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shards = resized(arguments.shards, arguments.size, folder / "shards")
+        bare = Bare(config, shards)
+        before = bare.seconds(timed // 2)
+        ends = looped(config, shards, folder / "run")
+        entries = read_metrics(folder / "run" / "metrics.jsonl")[WARM:]
+        after = bare.seconds(timed // 2)
+    whole = ends[-1] - ends[WARM - 1]
+    loop, alone = whole / timed, (before + after) / 2
+    figures = {
+        "seconds_of_a_step": {"bare before": before, "loop": loop, "bare after": after},
+        "cost_of_the_loop": loop / alone - 1,
+        "input_stall": sum(entry["input_stall"] * entry["step_seconds"] for entry in entries)
+        / (ends[-1] - ends[WARM - 1]),
+        "rows_per_step": bare.rows_per_step,
+        "checkpoints_inside": (arguments.steps - 1) // arguments.every,
+    }
+    print(json.dumps(figures, indent=1))
+    if arguments.output:
+        commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+        machine = {
+            "command": " ".join(["benchmarks/loop.py", *sys.argv[1:]]),
+            "commit": commit or None,
+            "device": f"{jax.devices()[0].device_kind} {platform.machine()}, {os.cpu_count()} cores",
+            "versions": {
+                name: importlib.metadata.version(name) for name in ("jax", "flax", "grain", "orbax-checkpoint")
+            },
+        }
+        Path(arguments.output).write_text(json.dumps(machine | figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What a training run would use, before anything is started: model, mesh, steps, memory and data."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from octomed_jax import storage
+from octomed_jax.errors import UserError
+from octomed_jax.hf.base import base_folder, side_folder
+from octomed_jax.hf.student import planned_config
+from octomed_jax.models import mesh as meshes
+from octomed_jax.models.options import compute_of, trained_of
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
+from octomed_jax.training.loop import check_training, make_plan
+from octomed_jax.training.optimizer import make_optimizer, warmup_steps
+from octomed_jax.training.step import Student, abstract_state
+
+GB = 1e9
+
+
+def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
+    """Return what the run would use; nothing is written, and what is not there yet is said to be missing.
+
+    Memory is that of the state and its gradients, exactly, and of the activations that are kept between the layers for
+    one micro-batch; what the layers need while they are computed comes on top.
+
+    Raises:
+        UserError: the config makes no sense, or does not fit the data or the devices.
+    """
+    check_training(config)
+    missing: dict[str, str] = {}
+    model = _model(config, shards, missing)
+    mesh = meshes.make_mesh(config.train.mesh)
+    learner = Student(model, trained_of(config.train), compute_of(config.train))
+    state = abstract_state(learner, make_optimizer(config.train), mesh)
+    learned, frozen = learner.trained.split(state["parameters"])
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(part)) for part in (learned, frozen)]
+    parameters = _bytes_of_a_device(state["parameters"])
+    memory = {
+        "parameters": parameters,
+        "moments": _bytes_of_a_device(state["optimizer"]),
+        "gradients": _bytes_of_a_device(learned),
+    }
+    data = _data(config, shards, missing)
+    rows = config.train.rows_at_once or (data and -(-max(data["rows_per_step"].values()) // mesh.size))
+    if rows:
+        memory["kept_activations"] = _kept_activations(model, learner, config, rows)
+    return {
+        "model": {
+            "parameters_trained": sizes[0],
+            "parameters_frozen": sizes[1],
+            "decoder_layers": model.text.num_hidden_layers,
+            "vision_blocks": model.vision.depth,
+            "dtype": config.train.dtype,
+        },
+        "mesh": {**mesh.shape, "devices": mesh.size, "kind": jax.devices()[0].device_kind},
+        "steps": {
+            "steps": config.train.steps,
+            "warmup": warmup_steps(config.train),
+            "schedule": config.train.schedule,
+            "peak_learning_rate": config.train.peak_learning_rate,
+            "examples_per_step": config.train.examples_per_step,
+            "tokens_per_row": config.train.tokens_per_row,
+            "checkpoint_every": config.checkpoint.every,
+        },
+        "memory_bytes_of_a_device": memory,
+        "data": data,
+        "missing": missing,
+    }
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """Return the preview as lines for a person."""
+    model, mesh, steps, data = found["model"], found["mesh"], found["steps"], found["data"]
+    memory = found["memory_bytes_of_a_device"]
+    axes = " x ".join(f"{axis} {size}" for axis, size in mesh.items() if axis in meshes.AXES)
+    lines = [
+        f"model   {model['parameters_trained']:,} parameters trained, {model['parameters_frozen']:,} frozen; "
+        f"{model['decoder_layers']} decoder layers, {model['vision_blocks']} vision blocks; {model['dtype']}",
+        f"mesh    {axes} on {mesh['devices']} device(s): {mesh['kind']}",
+        f"steps   {steps['steps']:,} of {steps['examples_per_step']} examples; {steps['schedule']} from "
+        f"{steps['peak_learning_rate']:g} after {steps['warmup']:,} steps of warmup; a checkpoint every "
+        f"{steps['checkpoint_every']:,}",
+        f"memory  {sum(memory.values()) / GB:,.2f} GB a device: "
+        + ", ".join(f"{name.replace('_', ' ')} {size / GB:,.2f}" for name, size in memory.items()),
+    ]
+    if data:
+        rows = " + ".join(f"{count} {name}" for name, count in data["rows_per_step"].items())
+        fill = ", ".join(f"{name} {share:.0%}" for name, share in data["fill"].items())
+        lines.append(
+            f"data    {data['examples']:,} examples ({sum(data['left_out'].values())} too long, {data['held_out']} "
+            f"records held out); {rows} rows of {steps['tokens_per_row']:,} tokens a step, filled {fill}; "
+            f"{data['epochs']:.2f} epochs"
+        )
+    lines += [f"missing {what}: {cure}" for what, cure in found["missing"].items()]
+    return lines
+
+
+def _model(config: ConfigDict, shards: Path, missing: dict[str, str]) -> Qwen25VLConfig:
+    """Return the architecture from the nearest place that has it."""
+    if (shards / "student" / "config.json").is_file():
+        return read_config(shards / "student")
+    if config.student.base:
+        try:
+            return read_config(side_folder(base_folder(config.student)))
+        except UserError:
+            missing[config.student.base] = "sizes are those of the config; get it with `octomed import`"
+    return planned_config(config.student)
+
+
+def _data(config: ConfigDict, shards: Path, missing: dict[str, str]) -> dict[str, Any] | None:
+    if not (shards / storage.MANIFEST).is_file():
+        missing[str(shards)] = "rows cannot be planned yet; make it with `octomed shard`"
+        return None
+    plan = make_plan(config, shards)
+    return {
+        "examples": plan.examples,
+        "left_out": plan.left_out,
+        "held_out": config.held_out.records,
+        "rows_per_step": plan.rows_per_step,
+        "fill": plan.fill,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "epochs": config.train.steps / plan.steps_per_epoch,
+    }
+
+
+def _bytes_of_a_device(tree: Any) -> int:
+    """Return the bytes that one device holds of a tree of abstract arrays."""
+    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _kept_activations(model: Qwen25VLConfig, learner: Student, config: ConfigDict, rows: int) -> int:
+    """Return the bytes of the stream between the layers of the language model, kept for the gradient (remat full)."""
+    values = model.text.num_hidden_layers * rows * config.train.tokens_per_row * model.text.hidden_size
+    return values * jax.numpy.dtype(learner.compute.dtype).itemsize
