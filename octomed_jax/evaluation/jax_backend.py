@@ -1,7 +1,6 @@
 """Answers by this project's own generation: for small models and CI, or on the training chips."""
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,11 +10,14 @@ import numpy as np
 
 from octomed_jax.errors import UserError
 from octomed_jax.hf.source import holds_weights, load_parameters
-from octomed_jax.inputs.buckets import prompt_bucket
+from octomed_jax.inputs.buckets import prompt_batches
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.models.compute import Compute
 from octomed_jax.models.mesh import one_device
+from octomed_jax.models.ops.attention import UNITS
+from octomed_jax.models.options import AUTO
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.generate import generate
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters, split_model
@@ -54,6 +56,7 @@ class JaxBackend:
             raise UserError(f"{weights} {state}; {'leave out' if holds_weights(weights) else 'give'} --random-weights")
         config = read_config(folder)
         self._graph, _ = split_model(config)
+        self._compute = Compute(attention=AUTO[jax.default_backend()])
         if random_seed is None:
             self._parameters = load_parameters(weights, one_device())[1]
         else:
@@ -81,22 +84,17 @@ class JaxBackend:
             batch: prompts generated at once.
             advance: called with the number of answers just finished.
         """
-        sizes = [self._builder.measure(question, None) for question in questions]
-        shapes: dict[Bucket, list[int]] = defaultdict(list)
-        for number, size in enumerate(sizes):
-            shapes[prompt_bucket(size.tokens, size.cells, self._builder.spec)].append(number)
+        measured = [self._builder.measure(question, None) for question in questions]
+        sizes = [(size.tokens, size.cells) for size in measured]
         answers: dict[int, Answer] = {}
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(len(questions)))
-        for bucket in sorted(shapes, key=lambda bucket: (bucket.cells, bucket.tokens)):
-            numbers = shapes[bucket]
-            for start in range(0, len(numbers), batch):
-                chosen = numbers[start : start + batch]
-                examples = [self._builder.build(questions[number], None) for number in chosen]
-                padded = np.resize(chosen, batch)
-                answers |= zip(
-                    chosen, self._generate(examples, keys[padded], bucket, sampling, max_new_tokens, batch), strict=True
-                )
-                advance(len(chosen))
+        for bucket, chosen in prompt_batches(sizes, batch, self._builder.spec, UNITS[self._compute.attention]):
+            examples = [self._builder.build(questions[number], None) for number in chosen]
+            padded = np.resize(chosen, batch)
+            answers |= zip(
+                chosen, self._generate(examples, keys[padded], bucket, sampling, max_new_tokens, batch), strict=True
+            )
+            advance(len(chosen))
         return [answers[number] for number in range(len(questions))]
 
     def _generate(
@@ -112,6 +110,7 @@ class JaxBackend:
             max_new_tokens=budget,
             stop_ids=tokenizer.stop_ids,
             sampling=sampling,
+            compute=self._compute,
         )
         return [
             Answer(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,12 +13,12 @@ from flax import nnx
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.hf.base import side_folder
 from octomed_jax.hf.source import load_parameters
-from octomed_jax.inputs.buckets import LENGTHS, prompt_bucket
+from octomed_jax.inputs.buckets import LENGTHS, prompt_batches
 from octomed_jax.inputs.conversation import Messages, answer_text, chat_template, encode_messages, images_of
 from octomed_jax.inputs.examples import Example, ImagePatches, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.render import read_patch_spec
-from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.inputs.rows import assemble
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.mesh import batch_devices, make_mesh, one_device, to_devices
@@ -241,14 +240,9 @@ class ChatModel:
         devices = batch_devices(self._mesh)
         # Few conversations take fewer rows, a power of two of them on each device.
         each = min(-(-batch // devices), 1 << (-(-len(examples) // devices) - 1).bit_length())
-        groups: dict[Bucket, list[int]] = defaultdict(list)
-        for number, example in enumerate(examples):
-            unit = UNITS[self._compute.attention]
-            groups[prompt_bucket(len(example.token_ids), example.cells, self._spec, unit)].append(number)
-        for bucket, numbers in groups.items():
-            for start in range(0, len(numbers), each * devices):
-                chosen = numbers[start : start + each * devices]
-                yield chosen, assemble([[examples[number]] for number in chosen], each * devices, bucket, self._spec)
+        sizes = [(len(example.token_ids), example.cells) for example in examples]
+        for bucket, chosen in prompt_batches(sizes, each * devices, self._spec, UNITS[self._compute.attention]):
+            yield chosen, assemble([[examples[number]] for number in chosen], each * devices, bucket, self._spec)
 
     def _scored(self, messages: Messages, folder: str | Path, name: str) -> Example:
         """Return a conversation whose last message is the target."""
