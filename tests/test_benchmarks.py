@@ -49,6 +49,7 @@ def test_student_steps_need_only_the_numeric_packages(tmp_path):
     assert min(ours["images_per_second"], ours["useful_tokens_per_second"], theirs["seconds"], figures["ratio"]) > 0
 
 
+@pytest.mark.integration
 def test_import_and_export_are_measured_and_leave_nothing(tmp_path):
     (tmp_path / "disk").mkdir()
     command = [sys.executable, "benchmarks/export_memory.py", "--size=tiny", "--max-shard-gb", "0.0002"]

@@ -118,10 +118,29 @@ def take_bad(batch: dict) -> list[dict]:
 
 
 def batches(source: StepSource, workers: int) -> Iterator[dict]:
-    """Yield the batches of ``source`` in order, read ahead by threads, or by worker processes if ``workers`` > 0."""
+    """Yield the batches of ``source`` in order, read ahead by threads, or by worker processes if ``workers`` > 0.
+
+    Raises:
+        StopAndLook: a record cannot be read.
+    """
     if workers and not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain's worker processes read absl flags, which our command line does not parse
     dataset = grain.MapDataset.source(source).to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
     if workers:
         dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4))
-    return iter(dataset)
+    return _unwrapped(iter(dataset))
+
+
+def _unwrapped(source: Iterator[dict]) -> Iterator[dict]:
+    """Yield what comes, letting our own errors out of Grain's wrapping."""
+    while True:
+        try:
+            batch = next(source)
+        except StopIteration:
+            return
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, StopAndLook):
+                cause = cause.__cause__ or cause.__context__
+            raise cause or error from None
+        yield batch

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from octomed_jax import progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import plain
-from octomed_jax.errors import StopAndLook, TryAgain, UserError, did_you_mean
+from octomed_jax.errors import TryAgain, UserError, did_you_mean
 from octomed_jax.hf.base import BASE, STUDENT, base_folder, side_folder, weights_identity
 from octomed_jax.hf.checkpoint import DATA
 from octomed_jax.hf.source import open_source
@@ -129,7 +129,7 @@ def train(
         StopRequest() as stop,
         watchdog,
     ):
-        rows = _read(batches(reader, config.train.loader_workers))
+        rows = batches(reader, config.train.loader_workers)
         saved = first
         sent: Sent | None = None
         for step in range(first + 1, steps + 1):
@@ -287,21 +287,6 @@ def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapp
         storage.write_json(workdir / DATA, storage.read_json(shards / storage.MANIFEST))
     if jax.process_index() == 0 and not path.exists():
         storage.write_json(path, claim)
-
-
-def _read(source: Iterator[Any]) -> Iterator[Any]:
-    """Yield batches, letting our own errors out of Grain's wrapping."""
-    while True:
-        try:
-            batch = next(source)
-        except StopIteration:
-            return
-        except Exception as error:
-            cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, StopAndLook):
-                cause = cause.__cause__ or cause.__context__
-            raise cause or error from None
-        yield batch
 
 
 def _announce(

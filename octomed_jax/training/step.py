@@ -174,7 +174,10 @@ def make_step(
         }
         return new_state, metrics
 
-    compiled = jax.jit(step, donate_argnums=0)
+    # The state comes out laid out as it went in: otherwise the second step is another program than the first, which is
+    # compiled again and adds up in another order than the step after a restart.
+    layout = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(student, optimizer, mesh))
+    compiled = jax.jit(step, donate_argnums=0, out_shardings=(layout, None))
 
     def in_mesh(state: State, batches: Mapping[str, Any]) -> tuple[State, dict[str, jax.Array]]:
         with jax.set_mesh(mesh):

@@ -8,7 +8,7 @@ import pytest
 from configs.demo import get_config
 from octomed_jax.cli.shard import make_shards
 from octomed_jax.errors import StopAndLook
-from octomed_jax.inputs.loader import Share, StepSource, take_bad
+from octomed_jax.inputs.loader import Share, StepSource, batches, take_bad
 from octomed_jax.traces.shards import ShardReader, write_shards
 from octomed_jax.training.loop import make_plan
 from tests.traces.corpus import write_traces
@@ -74,6 +74,23 @@ def test_rows_are_looked_up_when_a_step_is_read(made):
     endless = source(made, steps=10**12)
     assert len(endless) == 10**12
     assert rows_of(endless, 10**12 - 1).keys() == {"text", "image"}
+
+
+def test_worker_processes_read_what_threads_read(made):
+    """Real processes of Grain's."""
+    threads, workers = [list(batches(source(made, first=1, steps=5), count)) for count in (0, 2)]
+    assert len(threads) == len(workers) == 4
+    for one, other in zip(threads, workers, strict=True):
+        assert take_bad(one) == take_bad(other) == []
+        for name, rows in one.items():
+            for key, values in rows.items():
+                np.testing.assert_array_equal(values, other[name][key])
+
+
+def test_a_bad_record_in_a_worker_process_keeps_its_name(damaged):
+    config, shards, _ = damaged
+    with pytest.raises(StopAndLook, match="image 0 of question made:"):
+        list(batches(source((config, shards), steps=4), 1))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_lines, read_metrics
 
 
+@pytest.mark.integration
 def test_a_cut_off_image_ends_the_run_and_may_be_left_out(config, shards, tmp_path):
     folder, workdir = tmp_path / "shards", tmp_path / "run"
     shutil.copytree(shards, folder)

@@ -16,6 +16,9 @@ from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.render import read_index
 from octomed_jax.training.loop import make_plan, train
 from octomed_jax.training.metrics import MetricsLog, read_lines, read_metrics
+from octomed_jax.training.record import Record
+
+ORDER: list[tuple[str, int]] = []  # in which steps were sent to the devices and their metrics read
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +32,37 @@ def looked(tmp_path_factory, shards):
     config.held_out.update({"records": 4, "every": 3, "samples": 2, "max_new_tokens": 8})
     workdir = tmp_path_factory.mktemp("looked")
     with pytest.MonkeyPatch.context() as patch:
+        sent, ended = Record.sent, Record.ended
+
+        def noted_sent(record, step, *more):
+            ORDER.append(("sent", step))
+            return sent(record, step, *more)
+
+        def noted_ended(record, one):
+            ORDER.append(("read", one.step))
+            return ended(record, one)
+
+        patch.setattr(Record, "sent", noted_sent)
+        patch.setattr(Record, "ended", noted_ended)
         patch.setenv("WANDB_MODE", "offline")
         patch.setenv("WANDB_SILENT", "true")
         train(config, shards, workdir, HeldOut(config, shards, workdir), (2, 2))
     return config, workdir
+
+
+@pytest.mark.usefixtures("looked")
+def test_metrics_are_read_a_step_late_but_for_looks_and_checkpoints():
+    late = [("sent", 1), ("sent", 2), ("read", 1), ("sent", 3), ("read", 2)]
+    assert ORDER[:5] == late
+    assert ORDER[5:] == [
+        ("read", 3),  # a look
+        ("sent", 4),
+        ("read", 4),  # a checkpoint
+        ("sent", 5),
+        ("sent", 6),
+        ("read", 5),
+        ("read", 6),
+    ]
 
 
 def test_the_held_out_loss_stands_in_its_steps_line(looked):
