@@ -15,6 +15,7 @@ import pytest
 
 from octomed_jax.errors import UserError
 from octomed_jax.models.runtime import distributed_arguments, same_threads
+from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_lines, read_metrics
 
 DEVICES = 8
@@ -98,12 +99,14 @@ def test_killed_and_gone_on_with_by_another_number_of_processes(whole, shards, t
 
 
 @pytest.mark.integration
-def test_other_meshes_agree_over_twenty_steps(shards, tmp_path):
+@pytest.mark.timeout(900)
+def test_other_meshes_agree_over_twenty_steps(config, shards, tmp_path):
+    config.train.steps, config.checkpoint.every = 20, 20
     losses = []
-    for name, mesh in (("data", (8, 1)), ("both", (2, 4)), ("fsdp", (1, 8))):
-        words = [f"--config.train.mesh.{axis}={size}" for axis, size in zip(("data", "fsdp"), mesh, strict=True)]
-        finish(start(shards, tmp_path / name, 1, "--config.train.steps=20", "--config.held_out.every=0", *words))
-        losses.append([entry["loss"] for entry in read_metrics(tmp_path / name / "metrics.jsonl")])
+    for data in (8, 2, 1):
+        config.train.mesh = {"data": data, "fsdp": 8 // data}
+        train(config, shards, tmp_path / str(data))
+        losses.append([entry["loss"] for entry in read_metrics(tmp_path / str(data) / "metrics.jsonl")])
         assert len(losses[-1]) == 20
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     np.testing.assert_allclose(losses[2], losses[0], rtol=1e-5)
