@@ -11,7 +11,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from octomed_jax.errors import UserError
+from octomed_jax import progress, storage
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.loader import Share, StepSource, take_bad
@@ -38,13 +39,15 @@ class HeldOut:
         """Plan the rows of the held-out records.
 
         Raises:
-            UserError: none are held out, or none fits a row.
+            UserError: no shards, none are held out, or none fits a row.
         """
+        if not config.held_out.records:
+            raise UserError("held_out.every asks for looks at held-out records; set held_out.records too")
+        storage.read_manifest(shards, "shard")
+        self._skip_bad = config.train.bad_records == "skip"
         self._config, self._shards, self._workdir = config, shards, workdir
         student, answer_format = shards / "student", config.distill.answer_format
         index, self._spec = read_index(shards, student, answer_format), read_patch_spec(student)
-        if not config.held_out.records:
-            raise UserError("held_out.every asks for looks at held-out records; set held_out.records too")
         _, held = hold_out(index, config.held_out.records, config.seed)
         self._plan = RowPlan(held, row_buckets(config, index, self._spec), config.train.examples_per_step, config.seed)
         if not self._plan.examples:
@@ -69,11 +72,13 @@ class HeldOut:
             self._config.train.rows_at_once,
         )
         student, steps = self._shards / "student", self._plan.steps_per_epoch
-        rows = StepSource(self._plan, self._shards, student, self._config.distill.answer_format, 0, steps, share)
+        answer_format = self._config.distill.answer_format
+        rows = StepSource(self._plan, self._shards, student, answer_format, 0, steps, share, self._skip_bad)
         total = targets = 0.0
         for step in range(steps):
             batch = rows[step]
-            take_bad(batch)  # there are none: a bad record ends the run here
+            for one in take_bad(batch):
+                progress.say(f"train: the held-out loss leaves out a record: {one['problem']}")
             for bucket in batch.values():
                 for micro in range(len(bucket["input_ids"])):
                     part = meshes.to_devices(moment.mesh, {name: values[micro] for name, values in bucket.items()})
@@ -87,8 +92,17 @@ class HeldOut:
         graph, _ = split_model(moment.student.config, moment.student.trained.lora)
         builder = example_builder(self._shards / "student", self._config.distill.answer_format)
         reader, compute = ShardReader(self._shards), moment.student.compute
-        questions = [reader[number].question for number in self._records]
-        examples = [builder.build(question, None) for question in questions]
+        questions, examples = [], []
+        for number in self._records:
+            try:
+                question = reader[number].question
+                examples.append(builder.build(question, None))
+                questions.append(question)
+            except StopAndLook:  # named by the loss
+                if not self._skip_bad:
+                    raise
+        if not examples:
+            return
         bucket = prompt_bucket(
             max(len(example.token_ids) for example in examples),
             max(example.cells for example in examples),

@@ -7,6 +7,9 @@ import shutil
 import pytest
 
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.evaluation.held_out import HeldOut
+from octomed_jax.inputs.held_out import hold_out
+from octomed_jax.inputs.render import read_index
 from octomed_jax.traces.shards import ShardReader, write_shards
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_lines, read_metrics
@@ -32,6 +35,33 @@ def test_a_cut_off_image_ends_the_run_and_may_be_left_out(config, shards, tmp_pa
     entries = read_metrics(workdir / "metrics.jsonl")
     assert [entry["step"] for entry in entries] == [1, 2, 3, 4, 5]
     assert sum(entry["bad_records"] for entry in entries) == len(listed) >= 2
+
+
+@pytest.mark.integration
+def test_a_bad_held_out_record_is_left_out_of_a_look(config, shards, tmp_path, capfd):
+    folder, workdir = tmp_path / "shards", tmp_path / "run"
+    shutil.copytree(shards, folder)
+    records = list(ShardReader(shards))
+    held = hold_out(read_index(shards, shards / "student", "boxed"), 8, config.seed)[1]
+    number = next(int(record) for record in held.record if records[record].question.images)
+    question = dataclasses.replace(records[number].question, images=(records[number].question.images[0][:200],))
+    records[number] = dataclasses.replace(records[number], question=question)
+    write_shards(records, len(records), folder, config.shard.records_per_shard)
+    config.train.steps = 2
+    config.held_out.update({"records": 8, "every": 2, "samples": 8, "max_new_tokens": 2})
+    with pytest.raises(StopAndLook, match=f"image 0 of question {question.id}"):
+        train(config, folder, workdir, HeldOut(config, folder, workdir))
+    config.train.bad_records = "skip"
+    train(config, folder, workdir, HeldOut(config, folder, workdir))
+    assert read_metrics(workdir / "metrics.jsonl")[-1]["held_out_loss"] > 0
+    assert len(read_lines(workdir / "samples.jsonl")) == 7
+    assert "the held-out loss leaves out a record" in " ".join(capfd.readouterr().err.split())
+
+
+def test_looks_at_shards_that_are_not_there_are_refused(config, tmp_path):
+    config.held_out.update({"records": 8, "every": 2})
+    with pytest.raises(UserError, match="make it first with `octomed shard`"):
+        HeldOut(config, tmp_path / "none", tmp_path)
 
 
 def test_another_word_is_refused(config, shards, tmp_path):
