@@ -17,6 +17,8 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+os.environ.pop("NPROC", None)
+
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from absl import flags  # noqa: E402
@@ -31,3 +33,11 @@ hypothesis.settings.load_profile("untimed")
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def own_threads(monkeypatch):
+    """Training in this process sets NPROC, which would change the last bits of what processes of later tests compute."""
+    monkeypatch.delenv("NPROC", raising=False)
+    yield
+    os.environ.pop("NPROC", None)
