@@ -11,7 +11,8 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,16 @@ import orbax.checkpoint as ocp
 import tensorstore
 from etils import epath
 
+from octomed_jax.checkpoints.direct import takes_direct
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.models.place import Index
 from octomed_jax.models.trees import STACKS, flatten_names, unflatten_names
 
 CHUNK_BYTES = 2**24  # what TensorStore reads and writes at once; larger memory is new each time, and is cleared first
+DIRECT = {
+    "file_io_mode": {"mode": "direct"}
+}  # how TensorStore reads past the system's page cache; it writes through it
+SETTLE_S = 0.1  # between two looks for files that are written
 IN_FLIGHT_BYTES = 2**29  # of the parts that are read and written at the same time; a larger part is held alone
 
 
@@ -82,7 +88,7 @@ class _StreamedHandler(ocp.type_handlers.NumpyHandler):
     assert hasattr(ocp.type_handlers.NumpyHandler, "_open_and_write"), "another Orbax than this was written for"
 
     async def _open_and_write(self, value: Streamed, tspec: dict[str, Any], ts_context: tensorstore.Context) -> None:
-        # Not waiting for the disk after each piece; write_parameters does, once.
+        # Not waiting for the disk after each piece: _settled sees to it, beside the writing.
         context = tensorstore.Context({"file_io_sync": False}, ts_context)
         store = await tensorstore.open(tensorstore.Spec(tspec), create=True, open=True, context=context)
         layers = range(value.shape[0]) if value.stacked else (None,)
@@ -119,7 +125,7 @@ def write_parameters(folder: Path, parameters: Mapping[str, Streamed]) -> None:
     )
     # Weights hardly shrink, and zstd would be slower than the disk.
     handler = ocp.PyTreeCheckpointHandler(type_handler_registry=registry, use_compression=False)
-    with ocp.Checkpointer(handler) as checkpointer:
+    with _settled(folder), ocp.Checkpointer(handler) as checkpointer:
         checkpointer.save(folder.resolve(), ocp.args.PyTreeSave(tree, save_args=save_arguments(tree)))
     for path in folder.rglob("*"):
         if path.is_file():
@@ -127,15 +133,48 @@ def write_parameters(folder: Path, parameters: Mapping[str, Streamed]) -> None:
                 os.fsync(file.fileno())
 
 
+@contextlib.contextmanager
+def _settled(folder: Path) -> Iterator[None]:
+    """Bring files that the block writes for a checkpoint to the disk, one by one, and out of the system's page cache.
+
+    What is written once would otherwise fill the cache, and each new page of it has to be found and cleared; and the
+    disk would wait until the last file is written.
+    """
+    ended, done = threading.Event(), set[str]()
+
+    def look() -> None:
+        # Orbax writes beside the folder and renames it; TensorStore does so with each file.
+        for path in folder.parent.glob(f"{folder.name}*/ocdbt.process_*/d/*"):
+            if path.name not in done and "lock" not in path.name:
+                with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                    os.fsync(file.fileno())
+                    if hasattr(os, "posix_fadvise"):
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                    done.add(path.name)
+
+    def keep_looking() -> None:
+        while not ended.wait(SETTLE_S):
+            look()
+
+    thread = threading.Thread(target=keep_looking, name="settle")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 class SavedParameters:
     """The parameters in a checkpoint's folder, by dotted name."""
 
-    def __init__(self, folder: Path, below: str | None = None):
+    def __init__(self, folder: Path, below: str | None = None, once: bool = False):
         """Open a checkpoint; no value is read.
 
         Args:
             folder: what Orbax wrote.
             below: the part of the tree that holds them, None where it is the whole.
+            once: read past the system's page cache, as what is not read again soon.
 
         Raises:
             UserError: there is no such checkpoint.
@@ -157,7 +196,8 @@ class SavedParameters:
         self._driver = "zarr3" if written.get("use_zarr3") else "zarr"
         self._opened: dict[str, tensorstore.TensorStore] = {}
         # Where chunks lie is looked up for each; the chunks themselves are not kept.
-        self._context = tensorstore.Context({"cache_pool#places": {"total_bytes_limit": 10**8}})
+        direct = DIRECT if once and takes_direct(self._folder / "_METADATA") else {}
+        self._context = tensorstore.Context({"cache_pool#places": {"total_bytes_limit": 10**8}} | direct)
 
     def read(self, name: str, layer: int | None = None, index: Index = ...) -> np.ndarray:
         """Return a parameter, or the region ``index`` of it or of one layer of it.

@@ -94,7 +94,7 @@ def _imported(folder: Path) -> Checkpoint:
     manifest = storage.read_manifest(folder, "import")
     student = folder / STUDENT
     config, base = read_config(student), storage.read_json(student / BASE)
-    saved = SavedParameters(folder / PARAMETERS)
+    saved = SavedParameters(folder / PARAMETERS, once=True)
     request, dtype = {"import": manifest.identity}, manifest.extra["dtype"]
     return _checked(Checkpoint(saved, student, config, None, request, {}, {}, base, dtype), folder)
 
@@ -104,7 +104,7 @@ def _of_run(folder: Path, step: Path) -> Checkpoint:
     base = storage.read_json(student / BASE) if (student / BASE).is_file() else {}
     fields = storage.read_json(student / "config.json")
     checkpoint = Checkpoint(
-        saved=SavedParameters(step / "state", below=PARAMETERS),
+        saved=SavedParameters(step / "state", below=PARAMETERS, once=True),
         student=student,
         config=read_config(student),
         lora=trained_of(claim["config"]["train"]).lora,

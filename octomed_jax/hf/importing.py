@@ -35,7 +35,7 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
         StopAndLook: a file is damaged.
     """
     folder = _folder(model)
-    weights = HubWeights(folder)
+    weights = HubWeights(folder, once=True)
     dtypes = sorted({str(dtype) for dtype in weights.dtypes.values()})
     if len(dtypes) > 1:
         raise UserError(

@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from octomed_jax import progress, storage
+from octomed_jax.checkpoints.direct import DirectWriter
 from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.weights import FLOATS, INDEX_NAME, SINGLE_NAME
 
@@ -116,7 +116,7 @@ def _write(path: Path, shard: Shard, dtype: np.dtype, read: Callable[[HubTensor]
     tensors = sorted(shard.tensors, key=lambda tensor: tensor.name)  # as safetensors' own writer does
     digest = hashlib.sha256()
     # A thread for each of the three that take time: the pieces are turned here, hashed and written there.
-    with partial.open("wb") as file, ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(1) as writing:
+    with DirectWriter(partial) as file, ThreadPoolExecutor(1) as hashing, ThreadPoolExecutor(1) as writing:
         unfinished: deque[Future] = deque()
         for piece in itertools.chain([_header(tensors, dtype)], _values(tensors, dtype, read)):
             data = piece.view(np.uint8).data
@@ -125,8 +125,6 @@ def _write(path: Path, shard: Shard, dtype: np.dtype, read: Callable[[HubTensor]
                 unfinished.popleft().result()
         for one in unfinished:
             one.result()
-        file.flush()
-        os.fsync(file.fileno())
     partial.rename(path)
     return digest.hexdigest()
 

@@ -1,9 +1,11 @@
 """Checks of an exported folder, each a level: is it what was meant, and do others read the same model out of it?"""
 
 import importlib.util
+import math
 import shutil
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.adapter import CONFIG, WEIGHTS, adapter_tensors
 from octomed_jax.hf.base import SIDE_FILES, check_side_files
 from octomed_jax.hf.checkpoint import Checkpoint
+from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.shards import DTYPES
 from octomed_jax.hf.weights import FLOATS, INDEX_NAME, HubWeights, tensor_files
 from octomed_jax.teacher.vllm import vllm_version
 
 DTYPE_FIELDS = {"dtype", "torch_dtype"}
+READERS = 4  # tensors that are read at the same time
+AHEAD_BYTES = 2**28  # of tensors that are read before their turn; a larger one is read alone
 ROOM = 1.15  # memory that a model takes while it is loaded, for each byte of its weights
 
 
@@ -133,17 +138,34 @@ def _roundtrip(folder: Path, source: Checkpoint, settings: Settings) -> dict[str
                 _expect(_same_bits(file.get_tensor(name), part.astype(dtype)), folder, f"differs in {name}")
                 compared += part.size
         return {"parameters": compared}
-    weights = HubWeights(folder)
-    with progress.bar("verify roundtrip", len(weights.tensors), "tensors") as bar, ThreadPoolExecutor(2) as pool:
-        for tensor in weights.tensors:
-            reading = [pool.submit(source.read, tensor), pool.submit(weights.read, tensor.ours, tensor.layer)]
-            ours, back = (part.result() for part in reading)
+    weights = HubWeights(folder, once=True)
+    with progress.bar("verify roundtrip", len(weights.tensors), "tensors") as bar:
+        for tensor, (ours, back) in _pairs(weights, source):
             same = _same_bits(back, ours.astype(dtype, copy=False))
             _expect(same, folder, f"differs from the checkpoint in {tensor.name}")
             compared += ours.size
-            del reading, ours, back  # before the next two are read
             bar.advance()
     return {"parameters": compared}
+
+
+def _pairs(weights: HubWeights, source: Checkpoint) -> Iterator[tuple[HubTensor, list[np.ndarray]]]:
+    """Yield each tensor as the checkpoint and as the folder has it; the next ones are read meanwhile."""
+    with ThreadPoolExecutor(READERS) as pool:
+        reading: deque[tuple[HubTensor, list[Future[np.ndarray]]]] = deque()
+        ahead = 0  # bytes of the folder's
+        for tensor in weights.tensors:
+            size = math.prod(tensor.shape) * weights.dtypes[tensor.name].itemsize
+            while reading and ahead + size > AHEAD_BYTES:
+                first, parts = reading.popleft()
+                ahead -= math.prod(first.shape) * weights.dtypes[first.name].itemsize
+                yield first, [part.result() for part in parts]
+                del parts  # before others are read in their place
+            both = [pool.submit(source.read, tensor), pool.submit(weights.read, tensor.ours, tensor.layer)]
+            reading.append((tensor, both))
+            ahead += size
+        while reading:
+            first, parts = reading.popleft()
+            yield first, [part.result() for part in parts]
 
 
 def _transformers(folder: Path, source: Checkpoint, _: Settings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from octomed_jax.checkpoints.direct import DirectReader
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.base import hub_file
 from octomed_jax.hf.names import BLOCK, HubTensor, hub_tensors, modern_name, transpose_into
@@ -63,14 +64,18 @@ class HubWeights:
         dtypes: of the files, by published name.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, once: bool = False):
         """Open a folder.
+
+        Args:
+            folder: a Hugging Face one.
+            once: read past the system's page cache, as what is not read again soon.
 
         Raises:
             UserError: missing, unexpected or misshapen tensors, which are listed; or a dtype that is none of a weight.
             StopAndLook: a file is damaged.
         """
-        self.config = read_config(folder)
+        self.config, self._once = read_config(folder), once
         _, self.abstract = split_model(self.config)
         self.tensors = list(hub_tensors(self.config, self.abstract))
         files = tensor_files(folder)
@@ -110,7 +115,7 @@ class HubWeights:
                 raise StopAndLook(f"{path} ends within {tensor.name}; download or export it again")
             return values
 
-        with path.open("rb") as file:
+        with DirectReader(path) if self._once else path.open("rb") as file:
             file.seek(start)
             if not tensor.transposed:
                 return fill(np.empty(tensor.shape, dtype))
