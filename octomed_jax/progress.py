@@ -31,13 +31,16 @@ class Bar:
     def __init__(self, title: str, total: int, unit: str, done: int = 0):
         self.title, self.total, self.unit = title, total, unit
         self.first, self.done, self.noted = done, done, ""
-        self._start = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._since: tuple[float, int] | None = None  # when the first units were done, and what was done then
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
     def advance(self, count: int = 1) -> None:
         """Count ``count`` more units as done."""
         self.done += count
+        if self._since is None:
+            self._since = time.monotonic(), self.done
         self._show()
 
     def note(self, text: str) -> None:
@@ -50,12 +53,26 @@ class Bar:
             self._progress.update(self._task, completed=self.done, note=self.noted)
         elif time.monotonic() - self._last >= self.PLAIN_SECONDS:
             self._last = time.monotonic()
-            elapsed = self._last - self._start
-            left = elapsed / max(self.done - self.first, 1) * (self.total - self.done)
-            console.print(
-                f"  {self.title}: {self.done}/{self.total} {self.unit}, about {left:.0f} s left  {self.noted}".rstrip(),
-                markup=False,
-            )
+            line = f"  {self.title}: {self.done}/{self.total} {self.unit}{self._left()}  {self.noted}"
+            console.print(line.rstrip(), markup=False)
+
+    def _left(self) -> str:
+        """Return how long the rest will take, as the units after the first: that one may compile things first."""
+        if self._since is None or self._since[1] == self.done:
+            return ""
+        start, done = self._since
+        return f", about {duration((self._last - start) / (self.done - done) * (self.total - self.done))} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: ``40 s``, ``12 min``, ``13 h 18 min``, ``5 d 3 h``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 @contextmanager

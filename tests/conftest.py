@@ -37,7 +37,7 @@ def root() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_threads(monkeypatch):
-    """Training in this process sets NPROC, which would change the last bits of what processes of later tests compute."""
+    """Training in this process sets NPROC; processes of later tests would compute other last bits with it."""
     monkeypatch.delenv("NPROC", raising=False)
     yield
     os.environ.pop("NPROC", None)

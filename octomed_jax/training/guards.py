@@ -1,6 +1,7 @@
 """What watches over a run: updates that are not finite, losses out of line, and steps that never end."""
 
 import faulthandler
+import math
 import os
 import statistics
 import sys
@@ -16,6 +17,7 @@ from octomed_jax.errors import StopAndLook, TryAgain
 
 WINDOW = 100  # losses that a new one is compared with
 FEWEST = 20  # below which nothing is compared
+LEAST = 1e-9  # a loss that counts as none
 
 
 class LossGuard:
@@ -26,8 +28,8 @@ class LossGuard:
 
         Args:
             most_skipped: updates in a row that may be skipped because they were not finite.
-            deviations: a loss so many robust standard deviations above the median of the last hundred is a spike;
-                0: none is.
+            deviations: a loss whose logarithm is so many robust standard deviations above the median of the last
+                hundred is a spike; 0: none is.
         """
         self._most_skipped, self._deviations = most_skipped, deviations
         self._losses: deque[float] = deque(maxlen=WINDOW)
@@ -64,10 +66,12 @@ class LossGuard:
     def _is_spike(self, loss: float) -> bool:
         if not self._deviations or len(self._losses) < FEWEST:
             return False
-        median = statistics.median(self._losses)
-        # 1.4826 median absolute deviations are a standard deviation where losses are normal.
-        spread = 1.4826 * statistics.median(abs(one - median) for one in self._losses)
-        return loss > median + self._deviations * max(spread, 1e-3 * abs(median))
+        # Of logarithms: losses of small batches lean to the right, and what counts is how many times higher one is.
+        losses = [math.log(max(one, LEAST)) for one in self._losses]
+        median = statistics.median(losses)
+        # 1.4826 median absolute deviations are a standard deviation where they are normal.
+        spread = 1.4826 * statistics.median(abs(one - median) for one in losses)
+        return math.log(max(loss, LEAST)) > median + self._deviations * max(spread, 1e-3)
 
 
 class Watchdog:

@@ -36,6 +36,15 @@ def test_only_a_loss_that_stands_out_is_a_spike():
     assert not flat.look(51, 1.0005, 0)  # rounding around a constant is none
 
 
+def test_losses_of_small_batches_may_lean_to_the_right():
+    rng = np.random.default_rng(0)
+    guard = LossGuard(most_skipped=5, deviations=8.0)
+    losses = 0.12 * np.exp(0.4 * rng.normal(size=1000))
+    assert losses.max() > 3 * 0.12
+    assert not any(guard.look(step, loss, 0) for step, loss in enumerate(losses))
+    assert guard.look(1001, 0.12 * np.exp(0.4 * 12), 0)
+
+
 def test_few_losses_say_nothing():
     guard = LossGuard(5, 3.0)
     assert not any(guard.look(step, loss, 0) for step, loss in enumerate((1, 1, 1, 100)))

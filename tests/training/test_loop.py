@@ -118,6 +118,45 @@ def test_told_to_end_and_killed_it_goes_on_with_the_same_losses_and_weights(whol
     assert storage.read_manifest(workdir, "train").identity == whole[1].identity
 
 
+def being_saved(workdir) -> bool:
+    """Orbax writes a step under another name, which it changes when the step is whole."""
+    folder = workdir / "checkpoints"
+    return folder.is_dir() and any(not path.name.isdigit() and path.name[0].isdigit() for path in folder.iterdir())
+
+
+MOMENTS = {
+    "reading": lambda workdir: (workdir / "config.json").exists(),
+    "compiling": lambda workdir: (workdir / "tensorboard").exists(),
+    "first steps": lambda workdir: (workdir / "metrics.jsonl").exists() and len(curve(workdir)) >= 1,
+    "saving": being_saved,
+    "saving again": lambda workdir: being_saved(workdir) and (workdir / "checkpoints" / "4").exists(),
+    "between": lambda workdir: len(curve(workdir)) >= 9,
+    "late": lambda workdir: len(curve(workdir)) >= 15 and being_saved(workdir),
+}
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_killed_again_and_again_whatever_it_was_doing(whole, shards, tmp_path):
+    """One run, killed with SIGKILL at each of these moments, and let go on to its end."""
+    seen = []
+    for moment, reached in MOMENTS.items():
+        running = subprocess.Popen(command(shards, tmp_path), env=environment(), start_new_session=True)
+        deadline = time.monotonic() + 100
+        while not reached(tmp_path) and running.poll() is None:
+            assert time.monotonic() < deadline, moment
+            time.sleep(0.002)
+        assert running.poll() is None, f"the run ended before it was {moment}"
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        lines = tmp_path / "metrics.jsonl"
+        seen.append(len(curve(tmp_path)) if lines.exists() else 0)
+    assert seen[-1] >= 14  # it did get on in between
+    subprocess.run(command(shards, tmp_path), env=environment(), check=True, timeout=280)
+    assert curve(tmp_path) == curve(whole[0])
+    assert storage.read_manifest(tmp_path, "train").identity == whole[1].identity
+
+
 def test_training_starts_from_the_weights_of_a_base(whole, config, shards, tmp_path):
     """The random weights of the other run, saved as a checkpoint, give its losses again."""
     from safetensors.numpy import save_file
