@@ -12,7 +12,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ DIRECT = {
     "file_io_mode": {"mode": "direct"}
 }  # how TensorStore reads past the system's page cache; it writes through it
 SETTLE_S = 0.1  # between two looks for files that are written
-IN_FLIGHT_BYTES = 2**29  # of the parts that are read and written at the same time; a larger part is held alone
+PIECE_BYTES = 2**27  # of a part that is read at once
+IN_FLIGHT_BYTES = 2**29  # of the pieces that are read and written at the same time; a larger one is held alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +43,16 @@ class Streamed:
     Attributes:
         shape: of the whole; a stack of layers has them first.
         dtype: of the parts.
-        stacked: whether a part is a layer of it; otherwise there is one part.
-        read: returns the part of a layer, or the whole for None.
+        stacked: whether it is a stack; each layer is read by itself.
+        axis: of the parameter, or of a layer: along it, pieces are read one after the other.
+        read: returns the piece of a layer (None where there is no stack) from a place of the axis to another.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     stacked: bool
-    read: Callable[[int | None], np.ndarray]
+    axis: int
+    read: Callable[[int | None, int, int], np.ndarray]
 
     @property
     def size(self) -> int:
@@ -64,17 +67,15 @@ class _Room:
         self._most, self._held = most, 0
         self._turn, self._changed = asyncio.Lock(), asyncio.Condition()
 
-    @contextlib.asynccontextmanager
-    async def held(self, size: int) -> AsyncIterator[None]:
+    async def take(self, size: int) -> None:
         async with self._turn, self._changed:
             await self._changed.wait_for(lambda: not self._held or self._held + size <= self._most)
             self._held += size
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._held -= size
-                self._changed.notify_all()
+
+    async def give_back(self, size: int) -> None:
+        async with self._changed:
+            self._held -= size
+            self._changed.notify_all()
 
 
 class _StreamedHandler(ocp.type_handlers.NumpyHandler):
@@ -92,15 +93,39 @@ class _StreamedHandler(ocp.type_handlers.NumpyHandler):
         context = tensorstore.Context({"file_io_sync": False}, ts_context)
         store = await tensorstore.open(tensorstore.Spec(tspec), create=True, open=True, context=context)
         layers = range(value.shape[0]) if value.stacked else (None,)
-        size = value.size // len(layers) * value.dtype.itemsize
+        shape = value.shape[1:] if value.stacked else value.shape
+        chunk = [int(size or 1) for size in store.chunk_layout.write_chunk.shape or ()][-len(shape) :]
 
         async def pass_through(layer: int | None) -> None:
-            async with self._room.held(size):
-                part = await asyncio.to_thread(value.read, layer)
-                target = store if layer is None else store[layer]
-                await target.write(part, can_reference_source_data_indefinitely=True)
+            """Read the pieces in their order; each is written while the next ones are read."""
+            whole = store if layer is None else store[layer]
+            writing = []
+            for start, stop in _pieces(value, shape, chunk):
+                size = (stop - start) * math.prod(shape) // (shape[value.axis] if shape else 1)
+                await self._room.take(size * value.dtype.itemsize)
+                part = await asyncio.to_thread(value.read, layer, start, stop)
+                place = whole[(slice(None),) * value.axis + (slice(start, stop),)] if shape else whole
+                writing.append(asyncio.create_task(self._write(place, part)))
+                del part
+            await asyncio.gather(*writing)
 
         await asyncio.gather(*map(pass_through, layers))
+
+    async def _write(self, place: tensorstore.TensorStore, part: np.ndarray) -> None:
+        await place.write(part, can_reference_source_data_indefinitely=True)
+        await self._room.give_back(part.nbytes)
+
+
+def _pieces(value: Streamed, shape: tuple[int, ...], chunk: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield from where to where a part is read at once: whole chunks, PIECE_BYTES of them or a little less."""
+    if not shape:
+        yield 0, 1
+        return
+    length = shape[value.axis]
+    bytes_of_chunks = math.prod(shape) // length * chunk[value.axis] * value.dtype.itemsize
+    step = max(1, PIECE_BYTES // bytes_of_chunks) * chunk[value.axis]
+    for start in range(0, length, step):
+        yield start, min(start + step, length)
 
 
 def save_arguments(tree: Any) -> Any:

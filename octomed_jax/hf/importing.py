@@ -4,8 +4,9 @@ import hashlib
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -14,11 +15,13 @@ from octomed_jax import progress, storage
 from octomed_jax.checkpoints.parameters import Streamed, write_parameters
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import SIDE_FILES, STUDENT, check_side_files, copy_base, describe_base, hub_file, side_names
+from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.source import PARAMETERS
 from octomed_jax.hf.weights import INDEX_NAME, HubWeights
 from octomed_jax.models.trees import is_stack
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+COMPARED = 8  # pieces in which a tensor is read again to be compared
 WANTED = (*SIDE_FILES, "README.md", "*.safetensors", "model.safetensors.index.json")  # no pickle, no code
 
 
@@ -44,15 +47,14 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
     check_side_files(folder)
     base = describe_base(folder)
     request = {"model": base["model"], "revision": base["revision"], "files": _identity(folder)}
-    digests: dict[tuple[str, int | None], str]
     if (epath.Path(output) / storage.MANIFEST).exists():
         # Finished; but of these weights? Two trainings of one model differ in nothing else.
         with progress.bar("import: comparing", len(weights.tensors), "tensors") as bar:
-            digests = {(name, layer): _digest(part) for name, layer, part in _parts(weights, bar)}
+            digests = _digests(weights, bar)
         if done := storage.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}):
             return done
     total = sum(weights.dtypes[tensor.name].itemsize * int(np.prod(tensor.shape)) for tensor in weights.tensors)
-    digests = {}
+    read: dict[tuple[str, int | None], Any] = {}
     with storage.staged_folder(output) as staged:
         target = Path(staged)
         storage.check_room(target, total)
@@ -60,7 +62,8 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
         if (folder / INDEX_NAME).is_file():  # an export cuts its files in the same places
             shutil.copyfile(hub_file(folder, INDEX_NAME), target / STUDENT / INDEX_NAME)
         with progress.bar("import", len(weights.tensors), "tensors") as bar:
-            write_parameters(target / PARAMETERS, _streamed(weights, bar, digests))
+            write_parameters(target / PARAMETERS, _streamed(weights, bar, read))
+        digests = {key: digest.hexdigest() for key, digest in read.items()}
         manifest = storage.Manifest(
             stage="import",
             config=request | {"weights": _fingerprint(digests)},
@@ -78,14 +81,17 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
     return manifest
 
 
-def _parts(weights: HubWeights, bar: progress.Bar) -> Iterator[tuple[str, int | None, np.ndarray]]:
+def _digests(weights: HubWeights, bar: progress.Bar) -> dict[tuple[str, int | None], str]:
+    """Return the hash of each tensor's bytes in the files."""
+    digests = {}
     for tensor in weights.tensors:
-        yield tensor.ours, tensor.layer, weights.read(tensor.ours, tensor.layer)
+        digest = hashlib.sha256()
+        for start in range(0, tensor.shape[0], rows := max(1, tensor.shape[0] // COMPARED)):
+            stop = min(start + rows, tensor.shape[0])
+            weights.read_rows(tensor.ours, tensor.layer, start, stop, digest.update)
+        digests[tensor.ours, tensor.layer] = digest.hexdigest()
         bar.advance()
-
-
-def _digest(part: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data).hexdigest()
+    return digests
 
 
 def _fingerprint(digests: Mapping[tuple[str, int | None], str]) -> str:
@@ -95,25 +101,29 @@ def _fingerprint(digests: Mapping[tuple[str, int | None], str]) -> str:
 
 
 def _streamed(
-    weights: HubWeights, bar: progress.Bar, digests: dict[tuple[str, int | None], str]
+    weights: HubWeights, bar: progress.Bar, digests: dict[tuple[str, int | None], Any]
 ) -> dict[str, Streamed]:
     """Return the parameters as they are read when they are written; what is read is hashed on the way."""
     lock = threading.Lock()
 
-    def streamed(name: str) -> Streamed:
+    def streamed(tensor: HubTensor) -> Streamed:
+        name = tensor.ours
         leaf = weights.shapes[name]
 
-        def read(layer: int | None) -> np.ndarray:
-            part = weights.read(name, layer)
-            digest = _digest(part)
+        def read(layer: int | None, start: int, stop: int) -> np.ndarray:
             with lock:
-                digests[name, layer] = digest
-                bar.advance()
+                digest = digests.setdefault((name, layer), hashlib.sha256())
+            part = weights.read_rows(name, layer, start, stop, digest.update)
+            if stop == tensor.shape[0]:
+                with lock:
+                    bar.advance()
             return part
 
-        return Streamed(leaf.shape, np.dtype(leaf.dtype), is_stack(name), read)
+        # Rows of the file are columns of ours where it is transposed.
+        axis = 1 if tensor.transposed else 0
+        return Streamed(leaf.shape, np.dtype(leaf.dtype), is_stack(name), axis, read)
 
-    return {name: streamed(name) for name in weights.shapes}
+    return {tensor.ours: streamed(tensor) for tensor in weights.tensors}
 
 
 def _folder(model: str) -> Path:

@@ -25,8 +25,8 @@ from octomed_jax.hf.weights import FLOATS, INDEX_NAME, HubWeights, tensor_files
 from octomed_jax.teacher.vllm import vllm_version
 
 DTYPE_FIELDS = {"dtype", "torch_dtype"}
-READERS = 4  # tensors that are read at the same time
-AHEAD_BYTES = 2**28  # of tensors that are read before their turn; a larger one is read alone
+READERS = 6  # tensors that are read at the same time
+AHEAD_BYTES = 2**29  # of tensors that are read before their turn; a larger one is read alone
 ROOM = 1.15  # memory that a model takes while it is loaded, for each byte of its weights
 
 
@@ -144,6 +144,7 @@ def _roundtrip(folder: Path, source: Checkpoint, settings: Settings) -> dict[str
             same = _same_bits(back, ours.astype(dtype, copy=False))
             _expect(same, folder, f"differs from the checkpoint in {tensor.name}")
             compared += ours.size
+            del ours, back  # before others are read in their place
             bar.advance()
     return {"parameters": compared}
 
@@ -151,21 +152,19 @@ def _roundtrip(folder: Path, source: Checkpoint, settings: Settings) -> dict[str
 def _pairs(weights: HubWeights, source: Checkpoint) -> Iterator[tuple[HubTensor, list[np.ndarray]]]:
     """Yield each tensor as the checkpoint and as the folder has it; the next ones are read meanwhile."""
     with ThreadPoolExecutor(READERS) as pool:
-        reading: deque[tuple[HubTensor, list[Future[np.ndarray]]]] = deque()
-        ahead = 0  # bytes of the folder's
+        reading: deque[tuple[HubTensor, int, list[Future[np.ndarray]]]] = deque()
+
+        def results() -> list[np.ndarray]:
+            return [part.result() for part in reading.popleft()[2]]
+
         for tensor in weights.tensors:
             size = math.prod(tensor.shape) * weights.dtypes[tensor.name].itemsize
-            while reading and ahead + size > AHEAD_BYTES:
-                first, parts = reading.popleft()
-                ahead -= math.prod(first.shape) * weights.dtypes[first.name].itemsize
-                yield first, [part.result() for part in parts]
-                del parts  # before others are read in their place
-            both = [pool.submit(source.read, tensor), pool.submit(weights.read, tensor.ours, tensor.layer)]
-            reading.append((tensor, both))
-            ahead += size
+            while reading and sum(one[1] for one in reading) + size > AHEAD_BYTES:
+                yield reading[0][0], results()
+            reads = (source.read, tensor), (weights.read, tensor.ours, tensor.layer)
+            reading.append((tensor, size, [pool.submit(*one) for one in reads]))
         while reading:
-            first, parts = reading.popleft()
-            yield first, [part.result() for part in parts]
+            yield reading[0][0], results()
 
 
 def _transformers(folder: Path, source: Checkpoint, _: Settings) -> dict[str, Any]:

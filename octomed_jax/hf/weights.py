@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,25 +106,42 @@ class HubWeights:
         with self._lock:
             return tensor.to_ours(self._slice(tensor)[region])
 
-    def _whole(self, tensor: HubTensor) -> np.ndarray:
-        """Read one of our parameters where its file has the bytes: safetensors stops other threads while it reads."""
-        path, start = self._starts[self._names[tensor.name]]
-        dtype, rows = self.dtypes[tensor.name], tensor.shape[0]
+    def read_rows(
+        self, name: str, layer: int | None, start: int, stop: int, seen: Callable[[memoryview], None] | None = None
+    ) -> np.ndarray:
+        """Return rows of a tensor of the files as ours: they are columns of ours where it is transposed.
+
+        It reads where the file has the bytes: safetensors stops other threads while it reads.
+
+        Args:
+            name, layer: of our parameter.
+            start, stop: rows of the tensor as it lies in the file, of all its axes but the first together.
+            seen: gets the bytes as they come out of the file, in its order.
+        """
+        tensor = self._places[name, layer]
+        path, begin = self._starts[self._names[tensor.name]]
+        dtype, width = self.dtypes[tensor.name], math.prod(tensor.shape[1:])
 
         def fill(values: np.ndarray) -> np.ndarray:
-            if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
+            data = values.reshape(-1).view(np.uint8).data
+            if file.readinto(data) != values.nbytes:
                 raise StopAndLook(f"{path} ends within {tensor.name}; download or export it again")
+            if seen:
+                seen(data)
             return values
 
         with DirectReader(path) if self._once else path.open("rb") as file:
-            file.seek(start)
+            file.seek(begin + start * width * dtype.itemsize)
             if not tensor.transposed:
-                return fill(np.empty(tensor.shape, dtype))
-            ours = np.empty((math.prod(tensor.shape[1:]), rows), dtype)
-            strip = np.empty((BLOCK, len(ours)), dtype)
-            for row in range(0, rows, BLOCK):
-                transpose_into(ours[:, row : row + BLOCK], fill(strip[: rows - row]))
+                return fill(np.empty((stop - start, *tensor.shape[1:]), dtype))
+            ours = np.empty((width, stop - start), dtype)
+            strip = np.empty((BLOCK, width), dtype)
+            for row in range(0, stop - start, BLOCK):
+                transpose_into(ours[:, row : row + BLOCK], fill(strip[: stop - start - row]))
             return ours
+
+    def _whole(self, tensor: HubTensor) -> np.ndarray:
+        return self.read_rows(tensor.ours, tensor.layer, 0, tensor.shape[0])
 
     def _first(self, name: str) -> HubTensor:
         return self._places.get((name, None)) or self._places[name, 0]

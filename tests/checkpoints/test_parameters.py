@@ -25,12 +25,16 @@ class Watched:
 
     def streamed(self) -> dict[str, Streamed]:
         return {
-            "text.layers.a": Streamed((12, 128, 128), FLOAT, True, lambda layer: self.made((128, 128), layer)),
-            "head": Streamed((128, 1024), FLOAT, False, lambda _: self.made((128, 1024), -1)),
+            "text.layers.a": Streamed((12, 128, 128), FLOAT, True, 0, lambda layer, *rows: self.made(*rows, layer)),
+            "head": Streamed((128, 1024), FLOAT, False, 1, lambda _, *columns: self.made(*columns, None)),
+            "empty": Streamed((), FLOAT, False, 0, lambda *_: np.float32(7)[None].reshape(())),
         }
 
-    def made(self, shape: tuple[int, ...], value: int | None) -> np.ndarray:
-        part = np.full(shape, value, FLOAT)
+    def made(self, start: int, stop: int, layer: int | None) -> np.ndarray:
+        """Return rows of a layer, which hold its number, or columns of the matrix, which hold theirs."""
+        columns = np.arange(start, stop, dtype=FLOAT)
+        shape = (128, stop - start) if layer is None else (stop - start, 128)
+        part = np.full(shape, columns if layer is None else layer, FLOAT)
         self.now += part.nbytes
         self.most = max(self.most, self.now)
         weakref.finalize(part, self.given_back, part.nbytes)
@@ -40,26 +44,30 @@ class Watched:
         self.now -= size
 
 
-@pytest.mark.parametrize("room", [1, 3 * LAYER, 100 * LAYER])
-def test_no_more_is_held_than_there_is_room_for(tmp_path, monkeypatch, room):
+@pytest.mark.parametrize("once", [True, False])
+@pytest.mark.parametrize(("room", "piece"), [(1, 1), (3 * LAYER, 1), (3 * LAYER, 2 * LAYER), (100 * LAYER, 99 * LAYER)])
+def test_no_more_is_held_than_there_is_room_for(tmp_path, monkeypatch, room, piece, once):
     monkeypatch.setattr(parameters, "IN_FLIGHT_BYTES", room)
+    monkeypatch.setattr(parameters, "PIECE_BYTES", piece)
+    monkeypatch.setattr(parameters, "CHUNK_BYTES", LAYER // 2)
     watched = Watched()
     write_parameters(tmp_path / "out", watched.streamed())
-    assert watched.most <= max(room, 8 * LAYER)
-    saved = SavedParameters(tmp_path / "out")
-    assert (saved.read("head") == -1).all()
+    assert watched.most <= max(room, LAYER)
+    saved = SavedParameters(tmp_path / "out", once=once)
+    assert (saved.read("head") == np.arange(1024)).all()
+    assert saved.read("empty") == 7
     for layer in range(12):
         assert (saved.read("text.layers.a", layer) == layer).all()
 
 
 def test_a_part_that_cannot_be_read_ends_the_write(tmp_path):
-    def read(layer: int | None) -> np.ndarray:
+    def read(layer: int | None, start: int, stop: int) -> np.ndarray:
         if layer == 7:
             raise StopAndLook("the file is damaged")
-        return np.zeros((128, 128), FLOAT)
+        return np.zeros((stop - start, 128), FLOAT)
 
     with pytest.raises(StopAndLook, match="the file is damaged"):
-        write_parameters(tmp_path / "out", {"text.layers.a": Streamed((12, 128, 128), FLOAT, True, read)})
+        write_parameters(tmp_path / "out", {"text.layers.a": Streamed((12, 128, 128), FLOAT, True, 0, read)})
     assert not (tmp_path / "out").exists()
 
 
