@@ -38,26 +38,21 @@ class _Direct:
 
 
 class DirectReader(_Direct):
-    """Reads a file from a place on, in order."""
+    """Reads a piece of a file in order."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, start: int, size: int):
+        """Open a file, to read ``size`` bytes from the place ``start`` on."""
         super().__init__(path, os.O_RDONLY)
-        self._size = os.fstat(self._file).st_size
-        self._next = 0  # the file's block that follows the window
+        self._next = start // BLOCK * BLOCK  # the file's block that follows the window
+        self._end = min(start + size, os.fstat(self._file).st_size)
         self._held = self._window[:0]  # of the window, what has not been read yet
+        self._skipped = start % BLOCK
 
     def __enter__(self) -> "DirectReader":
         return self
 
-    def seek(self, place: int) -> None:
-        """Go on at a place of the file, in bytes."""
-        self._next = place // BLOCK * BLOCK
-        self._held = self._window[:0]
-        self._fill()
-        self._held = self._held[place % BLOCK :]
-
     def readinto(self, target: memoryview) -> int:
-        """Fill ``target`` and return its size; fewer bytes only where the file ends."""
+        """Fill ``target`` and return its size; fewer bytes only where the piece or the file ends."""
         into, done = np.frombuffer(target, np.uint8), 0
         while done < len(into):
             if not len(self._held):
@@ -71,14 +66,16 @@ class DirectReader(_Direct):
         return done
 
     def _fill(self) -> None:
-        wanted = min(WINDOW, max(self._size - self._next, 0))
-        count = os.preadv(self._file, [self._window.data], self._next) if wanted else 0
+        wanted = min(WINDOW, max(self._end - self._next, 0))
+        blocks = self._window[: -(-wanted // BLOCK) * BLOCK]
+        count = min(os.preadv(self._file, [blocks.data], self._next), wanted) if wanted else 0
         if count < wanted:  # fewer than asked for: the next reading begins with a whole block again
             count -= count % BLOCK
             if not count:
                 raise OSError(f"reading {wanted} bytes gave less than a block of them")
-        self._held = self._window[:count]
+        self._held = self._window[self._skipped : count]
         self._next += count
+        self._skipped = 0
 
 
 class DirectWriter(_Direct):

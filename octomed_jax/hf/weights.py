@@ -4,6 +4,7 @@ import json
 import math
 import threading
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,7 @@ class HubWeights:
                 seen(data)
             return values
 
-        with DirectReader(path) if self._once else path.open("rb") as file:
-            file.seek(begin + start * width * dtype.itemsize)
+        with self._file(path, begin + start * width * dtype.itemsize, (stop - start) * width * dtype.itemsize) as file:
             if not tensor.transposed:
                 return fill(np.empty((stop - start, *tensor.shape[1:]), dtype))
             ours = np.empty((width, stop - start), dtype)
@@ -139,6 +139,13 @@ class HubWeights:
             for row in range(0, stop - start, BLOCK):
                 transpose_into(ours[:, row : row + BLOCK], fill(strip[: stop - start - row]))
             return ours
+
+    def _file(self, path: Path, start: int, size: int) -> DirectReader | BufferedReader:
+        if self._once:
+            return DirectReader(path, start, size)
+        file = path.open("rb")
+        file.seek(start)
+        return file
 
     def _whole(self, tensor: HubTensor) -> np.ndarray:
         return self.read_rows(tensor.ours, tensor.layer, 0, tensor.shape[0])

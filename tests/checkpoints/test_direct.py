@@ -39,16 +39,16 @@ def test_what_is_written_is_there(path, parts, seed):
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each writes the file anew
-@given(size=SIZES, place=st.integers(0, 3 * WINDOW), parts=st.lists(SIZES, min_size=1, max_size=4))
-def test_what_is_there_is_read(path, size, place, parts):
+@given(size=SIZES, start=st.integers(0, 3 * WINDOW), piece=SIZES, parts=st.lists(SIZES, min_size=1, max_size=4))
+def test_what_is_there_is_read(path, size, start, piece, parts):
     data = np.random.default_rng(size).bytes(size)
     path.write_bytes(data)
-    with DirectReader(path) as file:
-        file.seek(place)
+    with DirectReader(path, start, piece) as file:
+        place = start
         for part in parts:
             target = bytearray(part)
             count = file.readinto(memoryview(target))
-            assert bytes(target[:count]) == data[place : place + part]
+            assert bytes(target[:count]) == data[place : min(place + part, start + piece)]
             place += count
 
 
