@@ -3,9 +3,12 @@
     .venv/bin/python benchmarks/loop.py --shards runs/input/shards --output benchmarks/results/loop_cpu.json
 
 Shards are made as in benchmarks/input.py; the student gets the sizes of `--size`. The bare step is the same compiled
-program on rows that lie on the devices already, called again and again and waited for at the end; it is timed before
-and after the loop, in the same process. The loop is `octomed train`'s own, with its checkpoints. Its time goes from the
-end of the third step to the end of the last, saving included.
+program on the rows of the same steps, which lie on the devices already; it is called again and again, waited for at the
+end, and timed before and after the loop, in the same process. The loop is `octomed train`'s own, with its checkpoints.
+Its time goes from the end of the third step to the end of the last, saving included.
+
+On a CPU, reading rows and writing checkpoints take processor time from the step, and the clock on the wall tells of the
+machine's other users: seconds of the processors, of all threads, are given beside it.
 """
 
 import argparse
@@ -22,6 +25,7 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 from bare_package import ROOT  # first: it makes the project importable
 from ml_collections import ConfigDict
 from student_examples import SIZES, model_config
@@ -40,7 +44,6 @@ from octomed_jax.training.step import Student, initial_state, make_step
 
 WARM = 3  # steps that are not timed
 VERSIONS = ("jax", "flax", "grain", "orbax-checkpoint")
-HELD = 6  # steps' rows that the bare step takes in turn
 
 
 def settings(arguments: argparse.Namespace) -> ConfigDict:
@@ -71,20 +74,28 @@ class Bare:
         names = [bucket.name for bucket in plan.buckets]
         self._step = make_step(learner, optimizer, make_schedule(config.train), mesh, names)
         share = Share(0, 1, meshes.batch_devices(mesh), config.train.rows_at_once)
-        source = StepSource(plan, shards, student, config.distill.answer_format, 0, HELD, share)
-        batches = [source[number] for number in range(HELD)]
+        source = StepSource(plan, shards, student, config.distill.answer_format, 0, config.train.steps, share)
+        batches = [source[number] for number in range(WARM, config.train.steps)]
         assert not any(take_bad(batch) for batch in batches)
         self._batches = [meshes.to_devices(mesh, batch, rows=1) for batch in batches]
         self.rows_per_step = plan.rows_per_step
-        self.seconds(WARM)
+        self._steps(WARM)
 
-    def seconds(self, steps: int) -> float:
-        """Return the mean seconds of a step."""
-        start = time.perf_counter()
-        for number in range(steps):
-            self._state, metrics = self._step(self._state, self._batches[number % HELD])
+    def seconds(self) -> np.ndarray:
+        """Return the mean seconds of a step over all held ones: on the wall, and of the processors."""
+        start = now()
+        self._steps(len(self._batches))
+        return (now() - start) / len(self._batches)
+
+    def _steps(self, number: int) -> None:
+        for batch in self._batches[:number]:
+            self._state, metrics = self._step(self._state, batch)
         jax.block_until_ready((self._state, metrics))
-        return (time.perf_counter() - start) / steps
+
+
+def now() -> np.ndarray:
+    """Return the clocks: on the wall, and of this process's processors."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def resized(shards: Path, size: str, folder: Path) -> Path:
@@ -102,14 +113,14 @@ def resized(shards: Path, size: str, folder: Path) -> Path:
     return folder
 
 
-def looped(config: ConfigDict, shards: Path, workdir: Path) -> list[float]:
-    """Train, and return when each step had ended."""
-    ends: list[float] = []
+def looped(config: ConfigDict, shards: Path, workdir: Path) -> list[np.ndarray]:
+    """Train, and return the clocks at the end of each step."""
+    ends: list[np.ndarray] = []
     ended = Record.ended
 
     def noted(record: Record, sent) -> dict:
         entry = ended(record, sent)
-        ends.append(time.perf_counter())
+        ends.append(now())
         return entry
 
     Record.ended = noted
@@ -138,17 +149,17 @@ def main() -> None:
         folder = Path(name)
         shards = resized(arguments.shards, arguments.size, folder / "shards")
         bare = Bare(config, shards)
-        before = bare.seconds(timed // 2)
+        before = bare.seconds()
         ends = looped(config, shards, folder / "run")
         entries = read_metrics(folder / "run" / "metrics.jsonl")[WARM:]
-        after = bare.seconds(timed // 2)
+        after = bare.seconds()
     whole = ends[-1] - ends[WARM - 1]
-    loop, alone = whole / timed, (before + after) / 2
+    cost = whole / timed / ((before + after) / 2) - 1
     figures = {
-        "seconds_of_a_step": {"bare before": before, "loop": loop, "bare after": after},
-        "cost_of_the_loop": loop / alone - 1,
-        "input_stall": sum(entry["input_stall"] * entry["step_seconds"] for entry in entries)
-        / (ends[-1] - ends[WARM - 1]),
+        "seconds_of_a_step": {"bare before": before[0], "loop": whole[0] / timed, "bare after": after[0]},
+        "processor_seconds_of_a_step": {"bare before": before[1], "loop": whole[1] / timed, "bare after": after[1]},
+        "cost_of_the_loop": {"on the wall": cost[0], "of the processors": cost[1]},
+        "input_stall": sum(entry["input_stall"] * entry["step_seconds"] for entry in entries) / whole[0],
         "rows_per_step": bare.rows_per_step,
         "checkpoints_inside": (arguments.steps - 1) // arguments.every,
     }
@@ -159,9 +170,7 @@ def main() -> None:
             "command": " ".join(["benchmarks/loop.py", *sys.argv[1:]]),
             "commit": commit or None,
             "device": f"{jax.devices()[0].device_kind} {platform.machine()}, {os.cpu_count()} cores",
-            "versions": {
-                name: importlib.metadata.version(name) for name in ("jax", "flax", "grain", "orbax-checkpoint")
-            },
+            "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
         }
         Path(arguments.output).write_text(json.dumps(machine | figures, indent=1) + "\n")
 
