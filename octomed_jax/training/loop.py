@@ -98,6 +98,7 @@ def train(
 
     student, steps = shards / "student", config.train.steps
     mesh = meshes.make_mesh(config.train.mesh)
+    meshes.check_axes(mesh.shape, read_config(student), config.train.tokens_per_row)
     plan = make_plan(config, shards)
     optimizer = make_optimizer(config.train)
     learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
@@ -113,7 +114,7 @@ def train(
     step_function = make_step(
         learner, optimizer, make_schedule(config.train), mesh, [bucket.name for bucket in plan.buckets]
     )
-    share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh), config.train.rows_at_once)
+    share = share_of(mesh, config.train.rows_at_once)
     skip_bad = config.train.bad_records == "skip"
     reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share, skip_bad)
     _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
@@ -254,6 +255,11 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
             f"{config.train.patches_per_row} patches; raise train.tokens_per_row or train.patches_per_row"
         )
     return plan
+
+
+def share_of(mesh: jax.sharding.Mesh, rows_at_once: int) -> Share:
+    """Return this process's part of the rows of a step."""
+    return Share(meshes.row_places(mesh), meshes.batch_devices(mesh), rows_at_once, mesh.shape["sequence"])
 
 
 def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, Bucket]:
