@@ -70,7 +70,7 @@ class Bare:
         self._state = initial_state(learner, optimizer, mesh, config.seed)
         names = [bucket.name for bucket in plan.buckets]
         self._step = make_step(learner, optimizer, make_schedule(config.train), mesh, names)
-        share = share_of(mesh, config.train.rows_at_once)
+        share = share_of(mesh, config, read_patch_spec(student))
         source = StepSource(plan, shards, student, config.distill.answer_format, 0, HELD, share)
         batches = [source[number] for number in range(HELD)]
         assert not any(take_bad(batch) for batch in batches)

@@ -65,7 +65,7 @@ class HeldOut:
 
     def _loss(self, moment: Moment) -> float:
         graph, _ = split_model(moment.student.config, moment.student.trained.lora)
-        share = share_of(moment.mesh, self._config.train.rows_at_once)
+        share = share_of(moment.mesh, self._config, self._spec)
         student, steps = self._shards / "student", self._plan.steps_per_epoch
         answer_format = self._config.distill.answer_format
         rows = StepSource(self._plan, self._shards, student, answer_format, 0, steps, share, self._skip_bad)
@@ -102,7 +102,7 @@ class HeldOut:
             max(len(example.token_ids) for example in examples),
             max(example.cells for example in examples),
             self._spec,
-            UNITS[compute.attention],
+            UNITS[compute.attention] * moment.mesh.shape["sequence"],
         )
         devices = meshes.batch_devices(moment.mesh)
         count = -(-len(examples) // devices) * devices

@@ -32,13 +32,13 @@ class Share:
         devices: over which the rows of a batch are spread (devices that share a row are one); the rows of a
             micro-batch are filled up with empty ones to a multiple of them.
         rows_at_once: rows that a device computes at once; 0: all of a step.
-        pieces: into which the window slots of a row are divided; empty ones are added where it takes more.
+        slots: a row's window slots are filled up with empty ones to a multiple of so many.
     """
 
     places: tuple[int, ...] = (0,)
     devices: int = 1
     rows_at_once: int = 0
-    pieces: int = 1
+    slots: int = 1
 
     def micro_batches(self, rows: int) -> tuple[int, int]:
         """Return into how many micro-batches a step's rows of a bucket are divided, and the rows of each."""
@@ -99,7 +99,7 @@ class StepSource(grain.sources.RandomAccessDataSource):
         firsts = [micro * width + place * each for micro in range(number) for place in share.places]
         chosen = [row for first in firsts for row in filled[first : first + each]]
         examples = [[one for number in row if (one := self._example(number, bad))] for row in chosen]
-        unit = self._builder.spec.slot_cells * share.pieces
+        unit = self._builder.spec.slot_cells * share.slots
         bucket = dataclasses.replace(bucket, cells=-(-bucket.cells // unit) * unit)
         batch = assemble(examples, len(chosen), bucket, self._builder.spec)
         return {name: part.reshape(number, -1, *part.shape[1:]) for name, part in batch.items()}

@@ -28,6 +28,7 @@ from octomed_jax.inputs.plan import ExampleIndex, RowPlan
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.models import mesh as meshes
+from octomed_jax.models.ops.attention import UNITS
 from octomed_jax.models.options import check_compute, compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
@@ -114,7 +115,7 @@ def train(
     step_function = make_step(
         learner, optimizer, make_schedule(config.train), mesh, [bucket.name for bucket in plan.buckets]
     )
-    share = share_of(mesh, config.train.rows_at_once)
+    share = share_of(mesh, config, read_patch_spec(student))
     skip_bad = config.train.bad_records == "skip"
     reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share, skip_bad)
     _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
@@ -257,9 +258,12 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
     return plan
 
 
-def share_of(mesh: jax.sharding.Mesh, rows_at_once: int) -> Share:
+def share_of(mesh: jax.sharding.Mesh, config: ConfigDict, spec: PatchSpec) -> Share:
     """Return this process's part of the rows of a step."""
-    return Share(meshes.row_places(mesh), meshes.batch_devices(mesh), rows_at_once, mesh.shape["sequence"])
+    # Each piece of a row holds whole window slots, and places that the attention kernel takes.
+    pieces = mesh.shape["sequence"]
+    slots = pieces * -(-UNITS[compute_of(config.train).attention] // spec.slot_patches) if pieces > 1 else 1
+    return Share(meshes.row_places(mesh), meshes.batch_devices(mesh), config.train.rows_at_once, slots)
 
 
 def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, Bucket]:

@@ -11,7 +11,7 @@ from flax import nnx
 from jax.sharding import AbstractMesh
 
 from octomed_jax.errors import UserError
-from octomed_jax.inputs.rows import assemble
+from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.lora import LoRA
 from octomed_jax.models.mesh import AXES, check_axes, make_mesh, one_device, parameter_shardings, to_devices
@@ -24,9 +24,10 @@ from octomed_jax.training.step import Student, initial_state
 from tests.models import test_packing as packing
 from tests.models.student import SPEC, small_config
 from tests.models.test_config import published
-from tests.training.test_step import batch, stepper, train_config
+from tests.training.test_step import EXAMPLES, micro_batches, stepper, train_config
 
 STEPS = 3
+BUCKET = Bucket("image", 256, 128)  # half of its patches are whole blocks of the splash kernel
 ALL = Trained()
 PRODUCTS = [sizes for sizes in itertools.product((1, 2, 4, 8), repeat=4) if math.prod(sizes) == 8]
 CHOSEN = [(2, 1, 2, 2)]
@@ -40,7 +41,8 @@ def trained_by(mesh, attention="xla", trained=ALL):
     """Return (loss, gradient norm) of the steps, and the parameters after them."""
     student = Student(small_config(), trained, Compute(attention=attention))
     optimizer = make_optimizer(train_config())
-    state, step, rows = initial_state(student, optimizer, mesh, 0), stepper(student, optimizer, mesh), batch(mesh)
+    state, step = initial_state(student, optimizer, mesh, 0), stepper(student, optimizer, mesh)
+    rows = micro_batches(mesh, EXAMPLES, bucket=BUCKET)
     curve = []
     for _ in range(STEPS):
         state, metrics = step(state, rows)
@@ -74,9 +76,14 @@ def test_every_mesh_of_eight_trains_as_one_device_does(sizes):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("sizes", [(2, 2, 2, 1), (1, 2, 2, 2)], ids=str)
+@pytest.mark.parametrize("sizes", [(1, 4, 2, 1), (1, 2, 2, 2)], ids=str)  # JAX cannot interpret it along "data"
 def test_the_splash_kernel_takes_pieces_of_rows(sizes):
     check(sizes, "splash_interpreted")
+
+
+def test_a_kernel_that_cannot_take_pieces_of_rows_refuses_them():
+    with pytest.raises(UserError, match="'triton' does not divide rows; use xla, or a mesh of sequence=1"):
+        trained_by(mesh_of((1, 4, 2, 1)), "triton_interpreted")
 
 
 @pytest.mark.integration

@@ -38,9 +38,9 @@ def train_config():
     return config
 
 
-def micro_batches(mesh, rows, count=8, number=1):
+def micro_batches(mesh, rows, count=8, number=1, bucket=BUCKET):
     """Return ``count`` rows in ``number`` micro-batches, where they belong."""
-    batch = assemble(rows, count, BUCKET, SPEC)
+    batch = assemble(rows, count, bucket, SPEC)
     shaped = {name: part.reshape(number, count // number, *part.shape[1:]) for name, part in batch.items()}
     return {"image": to_devices(mesh, shaped, rows=1)}
 

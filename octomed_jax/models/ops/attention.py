@@ -175,20 +175,20 @@ def check_backend(backend: str) -> None:
 def _splash_tables(backend: str, L: int, heads: int, sequence: str | None, causal: bool) -> tuple[Any, Any]:
     """Return the splash kernel, with tables of the blocks that it looks at, and along which axes these are divided."""
     name, interpret = backend.removesuffix(INTERPRETED), backend.endswith(INTERPRETED)
-    if name == "triton" and sequence:
+    pieces = size_of(sequence) if sequence else 1
+    if name == "triton" and pieces > 1:
         raise UserError("attention 'triton' does not divide rows; use xla, or a mesh of sequence=1")
     if name != "splash":
         return None, PartitionSpec()
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 
-    pieces = size_of(sequence) if sequence else 1
     block = _block("splash", L // pieces, LANES, 1024)
-    shape = (L, L)
+    # Where nothing is hidden all pieces have the same tables (JAX cannot divide those of a full mask).
+    divided = sequence if causal else None
+    mask = masks.CausalMask((L, L), shard_count=pieces) if causal else masks.FullMask((L // pieces, L))
     kernel = kernels.make_splash_mha(
-        mask=masks.MultiHeadMask(
-            [masks.CausalMask(shape, shard_count=pieces) if causal else masks.FullMask(shape)] * heads
-        ),
+        mask=masks.MultiHeadMask([mask] * heads),
         block_sizes=kernels.BlockSizes(
             block_q=block,
             block_kv=block,
@@ -199,14 +199,14 @@ def _splash_tables(backend: str, L: int, heads: int, sequence: str | None, causa
             use_fused_bwd_kernel=True,
         ),
         head_shards=1,
-        q_seq_shards=pieces,
+        q_seq_shards=pieces if divided else 1,
         residual_checkpoint_name=ATTENTION_RESIDUALS,
         interpret=interpret,
     )
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
         return kernel, PartitionSpec()
-    return kernel, kernel.manual_sharding_spec(NamedSharding(mesh, PartitionSpec(None, sequence)))
+    return kernel, kernel.manual_sharding_spec(NamedSharding(mesh, PartitionSpec(None, divided)))
 
 
 def _splash(kernel: Any, q: Array, k: Array, v: Array, query_segments: Array, key_segments: Array) -> Array:
