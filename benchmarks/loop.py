@@ -31,12 +31,13 @@ from ml_collections import ConfigDict
 from student_examples import SIZES, model_config
 
 from configs.demo import get_config
-from octomed_jax.inputs.loader import Share, StepSource, take_bad
+from octomed_jax.inputs.loader import StepSource, take_bad
+from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config, to_fields
 from octomed_jax.models.runtime import start_jax
-from octomed_jax.training.loop import make_plan, train
+from octomed_jax.training.loop import make_plan, share_of, train
 from octomed_jax.training.metrics import read_metrics
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.record import Record
@@ -73,7 +74,7 @@ class Bare:
         self._state = initial_state(learner, optimizer, mesh, config.seed)
         names = [bucket.name for bucket in plan.buckets]
         self._step = make_step(learner, optimizer, make_schedule(config.train), mesh, names)
-        share = Share(0, 1, meshes.batch_devices(mesh), config.train.rows_at_once)
+        share = share_of(mesh, config, read_patch_spec(student))
         source = StepSource(plan, shards, student, config.distill.answer_format, 0, config.train.steps, share)
         batches = [source[number] for number in range(WARM, config.train.steps)]
         assert not any(take_bad(batch) for batch in batches)

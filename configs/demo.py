@@ -95,7 +95,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "trained": ("vision", "merger", "text"),
             # Adapters of the language model; 0: none. With a rank, leave "text" out of what is trained.
             "lora": {"rank": 0, "alpha": 32.0, "targets": ("q", "k", "v", "o", "gate", "up", "down")},
-            "mesh": {"data": 1, "fsdp": -1},
+            "mesh": {"data": 1, "fsdp": -1, "sequence": 1, "tensor": 1},
             "loader_workers": 0,
             "bad_records": "stop",  # or skip: leave the place of one that cannot be read empty, and list it
             "wandb": "",  # project of Weights & Biases; empty: none

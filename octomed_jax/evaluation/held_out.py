@@ -15,7 +15,7 @@ from octomed_jax import progress, storage
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.held_out import hold_out
-from octomed_jax.inputs.loader import Share, StepSource, take_bad
+from octomed_jax.inputs.loader import StepSource, take_bad
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import example_builder, read_index, read_patch_spec
 from octomed_jax.inputs.rows import assemble
@@ -26,7 +26,7 @@ from octomed_jax.models.qwen2_5_vl.generate import generate
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.traces.shards import ShardReader
-from octomed_jax.training.loop import Moment, row_buckets
+from octomed_jax.training.loop import Moment, row_buckets, share_of
 from octomed_jax.training.metrics import JsonLines
 
 SAMPLES = "samples.jsonl"
@@ -65,12 +65,7 @@ class HeldOut:
 
     def _loss(self, moment: Moment) -> float:
         graph, _ = split_model(moment.student.config, moment.student.trained.lora)
-        share = Share(
-            jax.process_index(),
-            jax.process_count(),
-            meshes.batch_devices(moment.mesh),
-            self._config.train.rows_at_once,
-        )
+        share = share_of(moment.mesh, self._config, self._spec)
         student, steps = self._shards / "student", self._plan.steps_per_epoch
         answer_format = self._config.distill.answer_format
         rows = StepSource(self._plan, self._shards, student, answer_format, 0, steps, share, self._skip_bad)
@@ -107,12 +102,12 @@ class HeldOut:
             max(len(example.token_ids) for example in examples),
             max(example.cells for example in examples),
             self._spec,
-            UNITS[compute.attention],
+            UNITS[compute.attention] * moment.mesh.shape["sequence"],
         )
         devices = meshes.batch_devices(moment.mesh)
         count = -(-len(examples) // devices) * devices
         rows = assemble([[example] for example in examples], count, bucket, self._spec)
-        mine = np.split(np.arange(count), jax.process_count())[jax.process_index()]
+        mine = np.arange(count).reshape(devices, -1)[list(meshes.row_places(moment.mesh))].reshape(-1)
         result = generate(
             graph,
             moment.parameters,

@@ -241,7 +241,8 @@ class ChatModel:
         # Few conversations take fewer rows, a power of two of them on each device.
         each = min(-(-batch // devices), 1 << (-(-len(examples) // devices) - 1).bit_length())
         sizes = [(len(example.token_ids), example.cells) for example in examples]
-        for bucket, chosen in prompt_batches(sizes, each * devices, self._spec, UNITS[self._compute.attention]):
+        unit = UNITS[self._compute.attention] * self._mesh.shape["sequence"]
+        for bucket, chosen in prompt_batches(sizes, each * devices, self._spec, unit):
             yield chosen, assemble([[examples[number]] for number in chosen], each * devices, bucket, self._spec)
 
     def _scored(self, messages: Messages, folder: str | Path, name: str) -> Example:

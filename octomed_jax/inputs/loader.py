@@ -28,15 +28,17 @@ class Share:
     """Which part of a step's rows this process assembles.
 
     Attributes:
-        index, count: this process of how many.
-        devices: of the batch axes; the rows of a micro-batch are filled up with empty ones to a multiple of them.
+        places: those of this process, of ``devices``; each has as many rows of a micro-batch, one after the other.
+        devices: over which the rows of a batch are spread (devices that share a row are one); the rows of a
+            micro-batch are filled up with empty ones to a multiple of them.
         rows_at_once: rows that a device computes at once; 0: all of a step.
+        slots: a row's window slots are filled up with empty ones to a multiple of so many.
     """
 
-    index: int = 0
-    count: int = 1
+    places: tuple[int, ...] = (0,)
     devices: int = 1
     rows_at_once: int = 0
+    slots: int = 1
 
     def micro_batches(self, rows: int) -> tuple[int, int]:
         """Return into how many micro-batches a step's rows of a bucket are divided, and the rows of each."""
@@ -91,14 +93,16 @@ class StepSource(grain.sources.RandomAccessDataSource):
         """Return this process's rows of each micro-batch: [micro-batches, rows, ...]."""
         share = self._share
         number, width = share.micro_batches(self._schedule.rows_per_step[bucket.name])
-        mine = width // share.count
+        each = width // share.devices
         # The place of a row (micro-batch, device) does not depend on the number of processes.
         filled = [*rows, *[()] * (number * width - len(rows))]
-        firsts = [micro * width + share.index * mine for micro in range(number)]
-        chosen = [row for first in firsts for row in filled[first : first + mine]]
+        firsts = [micro * width + place * each for micro in range(number) for place in share.places]
+        chosen = [row for first in firsts for row in filled[first : first + each]]
         examples = [[one for number in row if (one := self._example(number, bad))] for row in chosen]
+        unit = self._builder.spec.slot_cells * share.slots
+        bucket = dataclasses.replace(bucket, cells=-(-bucket.cells // unit) * unit)
         batch = assemble(examples, len(chosen), bucket, self._builder.spec)
-        return {name: part.reshape(number, mine, *part.shape[1:]) for name, part in batch.items()}
+        return {name: part.reshape(number, -1, *part.shape[1:]) for name, part in batch.items()}
 
     def _example(self, number: int, bad: list[dict]) -> Example | None:
         record_number, response = (int(value) for value in self._where[number])

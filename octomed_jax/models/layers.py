@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from octomed_jax.models.compute import HIDDEN, named
 from octomed_jax.models.lora import LoRA
 from octomed_jax.models.ops.rms_norm import rms_norm
+from octomed_jax.models.ops.sharding import size_of
 
 
 class Adapter(nnx.Module):
@@ -40,7 +41,8 @@ class Linear(nnx.Module):
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... F"]:
         # Of two axes: with more, XLA on a CPU copies both operands of the kernel's gradient into other layouts first.
-        flat = x.reshape(-1, x.shape[-1])
+        # Rows that are divided along their tokens cannot be laid end to end.
+        flat = x if size_of("sequence") > 1 else x.reshape(-1, x.shape[-1])
         y = flat @ self.kernel[...].astype(x.dtype)
         if self.bias is not None:
             y += self.bias[...].astype(x.dtype)

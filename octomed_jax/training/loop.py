@@ -28,6 +28,7 @@ from octomed_jax.inputs.plan import ExampleIndex, RowPlan
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.models import mesh as meshes
+from octomed_jax.models.ops.attention import UNITS
 from octomed_jax.models.options import check_compute, compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
@@ -98,6 +99,7 @@ def train(
 
     student, steps = shards / "student", config.train.steps
     mesh = meshes.make_mesh(config.train.mesh)
+    meshes.check_axes(mesh.shape, read_config(student), config.train.tokens_per_row)
     plan = make_plan(config, shards)
     optimizer = make_optimizer(config.train)
     learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
@@ -113,7 +115,7 @@ def train(
     step_function = make_step(
         learner, optimizer, make_schedule(config.train), mesh, [bucket.name for bucket in plan.buckets]
     )
-    share = Share(jax.process_index(), jax.process_count(), meshes.batch_devices(mesh), config.train.rows_at_once)
+    share = share_of(mesh, config, read_patch_spec(student))
     skip_bad = config.train.bad_records == "skip"
     reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share, skip_bad)
     _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
@@ -254,6 +256,14 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
             f"{config.train.patches_per_row} patches; raise train.tokens_per_row or train.patches_per_row"
         )
     return plan
+
+
+def share_of(mesh: jax.sharding.Mesh, config: ConfigDict, spec: PatchSpec) -> Share:
+    """Return this process's part of the rows of a step."""
+    # Each piece of a row holds whole window slots, and places that the attention kernel takes.
+    pieces = mesh.shape["sequence"]
+    slots = pieces * -(-UNITS[compute_of(config.train).attention] // spec.slot_patches) if pieces > 1 else 1
+    return Share(meshes.row_places(mesh), meshes.batch_devices(mesh), config.train.rows_at_once, slots)
 
 
 def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, Bucket]:

@@ -34,6 +34,7 @@ def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
     missing: dict[str, str] = {}
     model = _model(config, shards, missing)
     mesh = meshes.make_mesh(config.train.mesh)
+    meshes.check_axes(mesh.shape, model, config.train.tokens_per_row)
     learner = Student(model, trained_of(config.train), compute_of(config.train))
     state = abstract_state(learner, make_optimizer(config.train), mesh)
     learned, frozen = learner.trained.split(state["parameters"])
@@ -45,7 +46,7 @@ def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
         "gradients": _bytes_of_a_device(learned),
     }
     data = _data(config, shards, missing)
-    rows = config.train.rows_at_once or (data and -(-max(data["rows_per_step"].values()) // mesh.size))
+    rows = config.train.rows_at_once or (data and -(-max(data["rows_per_step"].values()) // meshes.batch_devices(mesh)))
     if rows:
         memory["kept_activations"] = _kept_activations(model, learner, config, rows)
     return {

@@ -50,8 +50,11 @@ def test_batches_hold_what_the_plan_counts(made):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_shares_make_up_the_step(made, count):
-    whole = rows_of(source(made, share=Share(0, 1, 4, 1)), 3)
-    parts = [rows_of(source(made, share=Share(index, count, 4, 1)), 3) for index in range(count)]
+    whole = rows_of(source(made, share=Share((0, 1, 2, 3), 4, 1)), 3)
+    parts = [
+        rows_of(source(made, share=Share(tuple(range(4))[index * 4 // count : (index + 1) * 4 // count], 4, 1)), 3)
+        for index in range(count)
+    ]
     assert len(whole["image"]["segment_ids"]) > 1  # micro-batches
     for name, rows in whole.items():
         for key, values in rows.items():

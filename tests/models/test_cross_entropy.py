@@ -1,13 +1,17 @@
 """The chunked cross entropy against the plain one, in value and in every gradient."""
 
+import math
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from octomed_jax.models.mesh import AXES, PARTS, ROW_AXES, make_mesh
 from octomed_jax.models.ops.cross_entropy import chunked_cross_entropy
 
-B, L, D, V = 8, 13, 6, 50
+B, L, D, V = 8, 12, 8, 50
 
 
 def arguments(dtype=np.float32):
@@ -25,8 +29,8 @@ def plain(hidden, head, targets, weights):
     return 3 * jnp.sum(losses * weights)
 
 
-def chunked(hidden, head, targets, weights, chunk):
-    return 3 * chunked_cross_entropy(hidden, head, targets, weights, chunk)
+def chunked(hidden, head, targets, weights, chunk, tied=False):
+    return 3 * chunked_cross_entropy(hidden, head, targets, weights, chunk=chunk, tied=tied)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 13, 1000])
@@ -70,14 +74,19 @@ def test_a_frozen_head_has_no_gradient_computed():
     )
 
 
-def test_on_a_mesh_the_heads_gradient_crosses_the_devices_once():
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("sizes", [(2, 4, 1, 1), (2, 2, 2, 1), (1, 1, 4, 2), (1, 2, 1, 4)], ids=str)
+def test_on_a_mesh_the_vocabulary_and_its_gradient_stay_where_they_are(sizes, tied):
     hidden, head, targets, weights = arguments()
-    mesh = jax.make_mesh((2, 4), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    rows = jax.NamedSharding(mesh, jax.P(("data", "fsdp")))
-    whole = jax.NamedSharding(mesh, jax.P())
+    mesh = make_mesh(dict(zip(AXES, sizes, strict=True)))
+    place = jax.NamedSharding(mesh, jax.P(ROW_AXES, "sequence"))
+    # As models/mesh.py lays them: a tied one by features; here 50 entries do not divide, so an untied one lies whole.
+    at_rest = jax.NamedSharding(mesh, jax.P(PARTS) if tied else jax.P())
     with jax.set_mesh(mesh):
         step = jax.jit(
-            jax.value_and_grad(lambda *args: chunked(*args, 4), (0, 1)), in_shardings=(rows, whole, rows, rows)
+            jax.value_and_grad(lambda *args: chunked(*args, 4, tied), (0, 1)),
+            in_shardings=(place, at_rest, place, place),
+            out_shardings=(None, (place, at_rest if tied else None)),
         )
         value, gradients = step(hidden, head, targets, weights)
         program = step.lower(hidden, head, targets, weights).compile().as_text()
@@ -85,6 +94,13 @@ def test_on_a_mesh_the_heads_gradient_crosses_the_devices_once():
     np.testing.assert_allclose(value, theirs[0], rtol=1e-6)
     for mine, other in zip(gradients, theirs[1], strict=True):
         np.testing.assert_allclose(mine, other, atol=2e-6 * np.abs(other).max())
-    bodies = [part for part in program.split("\n\n") if "all-reduce(" in part]
-    assert len(bodies) == 1  # in the entry, not in the loop over chunks
-    assert "ENTRY" in bodies[0]
+    gathered = [
+        math.prod(map(int, shape.split(","))) for shape in re.findall(r"f32\[([\d,]+)\]\S* all-gather", program)
+    ]
+    assert gathered  # hidden states
+    if tied:
+        assert max(gathered) < D * V
+    # The head's gradient crosses replicas after the loop over chunks, not in it.
+    within = [part for part in program.split("\n\n") if "while" not in part and "ENTRY" not in part]
+    reduced = [shape for part in within for shape in re.findall(r"f32\[([\d,]+)\]\S* all-reduce", part)]
+    assert all(math.prod(map(int, shape.split(","))) <= 16 * 4 for shape in reduced)

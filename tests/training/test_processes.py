@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from octomed_jax.errors import UserError
+from octomed_jax.models.mesh import AXES
 from octomed_jax.models.runtime import distributed_arguments, same_threads
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_lines, read_metrics
@@ -96,6 +97,17 @@ def test_killed_and_gone_on_with_by_another_number_of_processes(whole, shards, t
     assert "going on after step" in said
     assert "since the first of 3 start(s)" in " ".join(said.split())
     assert curve(tmp_path) == curve(whole)
+
+
+@pytest.mark.integration
+def test_processes_that_share_rows_train_as_one(shards, tmp_path):
+    """Pieces of every row lie in both processes: each reads all rows."""
+    mesh = [f"--config.train.mesh.{axis}={size}" for axis, size in zip(AXES, (1, 1, 8, 1), strict=True)]
+    finish(start(shards, tmp_path / "one", 1, *mesh))
+    finish(start(shards, tmp_path / "two", 2, *mesh))
+    assert len(curve(tmp_path / "one")) == STEPS
+    assert curve(tmp_path / "two") == curve(tmp_path / "one")
+    assert read_lines(tmp_path / "two" / "samples.jsonl") == read_lines(tmp_path / "one" / "samples.jsonl")
 
 
 @pytest.mark.integration

@@ -38,9 +38,9 @@ def train_config():
     return config
 
 
-def micro_batches(mesh, rows, count=8, number=1):
+def micro_batches(mesh, rows, count=8, number=1, bucket=BUCKET):
     """Return ``count`` rows in ``number`` micro-batches, where they belong."""
-    batch = assemble(rows, count, BUCKET, SPEC)
+    batch = assemble(rows, count, bucket, SPEC)
     shaped = {name: part.reshape(number, count // number, *part.shape[1:]) for name, part in batch.items()}
     return {"image": to_devices(mesh, shaped, rows=1)}
 
@@ -135,13 +135,13 @@ def test_the_loss_is_that_of_the_whole_batch_however_it_is_laid_out():
 
 
 def test_micro_batches_add_up_to_the_whole_batch():
-    """All rows at once, and in two and four micro-batches with another number of targets each."""
+    """All rows at once, and in four micro-batches with another number of targets each."""
     mesh = make_mesh({"data": 1, "fsdp": -1})
     student, optimizer = Student(small_config(), Trained(), Compute()), make_optimizer(train_config())
     step, results, parameters = stepper(student, optimizer, mesh), [], []
     examples = [item for row in EXAMPLES for item in row]
     rows = [[item] for item in examples] * 4
-    for number in (1, 2, 4):
+    for number in (1, 4):
         state = initial_state(student, optimizer, mesh, 0)
         state, metrics = step(state, micro_batches(mesh, rows, 32, number))
         results.append([float(metrics[name]) for name in ("loss", "grad_norm", "target_tokens")])

@@ -6,17 +6,18 @@ Legend: B batch, T queries, U keys, L tokens of a row, H query heads, K key/valu
 head (H // K), M = G * T, D values of a head.
 """
 
-import functools
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.models.ops.blockwise import ATTENTION_RESIDUALS, MASKED, blockwise_attention
 from octomed_jax.models.ops.precision import wide
-from octomed_jax.models.ops.sharding import each_device
+from octomed_jax.models.ops.sharding import dividing, each_device, place_of, rows, size_of
 
 SHORT = 256  # places whose scores the plain back end holds at once
 LANES = 128  # what TPU kernels count in
@@ -71,6 +72,9 @@ def segment_attention(
 ) -> Float[Array, "B L H D"]:
     """Self-attention of packed rows: each place sees its own segment only; segment 0 is padding, its output unused.
 
+    On a mesh every device computes its own rows and heads. Where rows lie along "sequence", it computes its own queries
+    with the keys and values of the whole row.
+
     Args:
         q_BLHD, k_BLKD, v_BLKD: rotated queries and keys, and values.
         segments_BL: 1, 2, ... for the examples (or frames) of a row, 0 for padding.
@@ -78,23 +82,83 @@ def segment_attention(
         backend: one of ``BACKENDS``, or a kernel's name with ``_interpreted`` after it.
 
     Raises:
-        UserError: an unknown back end, or row lengths that it does not take.
+        UserError: an unknown back end, or row lengths or pieces of rows that it does not take.
     """
     check_backend(backend)
-    L = q_BLHD.shape[1]
+    B, L, H, _ = q_BLHD.shape
+    row, sequence, head = rows(B), dividing("sequence", L), dividing("tensor", H)
+    kv_head = dividing("tensor", k_BLKD.shape[2]) if head else None
+    # The splash kernel has tables of its blocks, which are divided as the queries are.
+    tables, tables_spec = _splash_tables(backend, L, H // size_of(*[head] if head else []), sequence, causal)
+
+    def of_device(tables: Any, q: Array, k: Array, v: Array, query_segments: Array, key_segments: Array) -> Array:
+        if head and not kv_head:  # more devices than key/value heads: some have the same
+            k, v = _own_heads(k, q.shape[2], H), _own_heads(v, q.shape[2], H)
+        first = place_of("sequence") * q.shape[1] if sequence else 0
+        return _attend(tables, q, k, v, query_segments, key_segments, first, causal, backend)
+
+    queries = PartitionSpec(row, sequence, head)
+    keys = PartitionSpec(row, None, kv_head)
+    segments = PartitionSpec(row, sequence), PartitionSpec(row)
+    divided = each_device(of_device, tables_spec, queries, keys, keys, *segments, out=queries)
+    return divided(tables, q_BLHD, k_BLKD, v_BLKD, segments_BL, segments_BL)
+
+
+def window_attention(
+    q_BPHD: Float[Array, "B P H D"],
+    k_BPHD: Float[Array, "B P H D"],
+    v_BPHD: Float[Array, "B P H D"],
+    windows_BP: Int[Array, "B P"],
+    size: int,
+) -> Float[Array, "B P H D"]:
+    """Self-attention within windows, each of which lies within a slot of ``size`` places; windows of 0 are padding."""
+    B, P, H, _ = q_BPHD.shape
+    row, head = rows(B), dividing("tensor", H)
+    # Slots are never cut.
+    sequence = dividing("sequence", P // size)
+
+    def of_device(q: Array, k: Array, v: Array, windows: Array) -> Array:
+        shape = (-1, size, *q.shape[2:])
+        slots = windows.reshape(-1, size)
+        return attention(q.reshape(shape), k.reshape(shape), v.reshape(shape), segment_mask(slots, slots)).reshape(
+            q.shape
+        )
+
+    places = PartitionSpec(row, sequence, head)
+    divided = each_device(of_device, places, places, places, PartitionSpec(row, sequence), out=places)
+    return divided(q_BPHD, k_BPHD, v_BPHD, windows_BP)
+
+
+def _attend(
+    tables: Any,
+    q: Array,
+    k: Array,
+    v: Array,
+    query_segments: Array,
+    key_segments: Array,
+    first: Array | int,
+    causal: bool,
+    backend: str,
+) -> Array:
+    """Return what one device computes; its queries begin at the place ``first`` of the keys."""
     name, interpret = backend.removesuffix(INTERPRETED), backend.endswith(INTERPRETED)
-    if name == "xla":
-        if L > SHORT:
-            plain = functools.partial(blockwise_attention, causal=causal)
-            return each_device(plain)(q_BLHD, k_BLKD, v_BLKD, segments_BL)
-        mask_BLL = segment_mask(segments_BL, segments_BL)
-        if causal:
-            mask_BLL &= jnp.tri(L, dtype=bool)
-        return attention(q_BLHD, k_BLKD, v_BLKD, mask_BLL)
-    kernel = {"splash": _splash, "triton": _triton}[name]
-    return each_device(functools.partial(kernel, causal=causal, interpret=interpret))(
-        q_BLHD, k_BLKD, v_BLKD, segments_BL
-    )
+    if name == "splash":
+        return _splash(tables, q, k, v, query_segments, key_segments)
+    if name == "triton":
+        return _triton(q, k, v, query_segments, causal=causal, interpret=interpret)
+    if k.shape[1] > SHORT:
+        return blockwise_attention(q, k, v, query_segments, key_segments, first, causal=causal)
+    mask = segment_mask(query_segments, key_segments)
+    if causal:
+        mask &= (first + jnp.arange(q.shape[1]))[:, None] >= jnp.arange(k.shape[1])
+    return attention(q, k, v, mask)
+
+
+def _own_heads(x_BUKD: Array, heads: int, all_heads: int) -> Array:
+    """Return the key/value heads of this device's query heads, of which it has ``heads``."""
+    kept = max(1, heads * x_BUKD.shape[2] // all_heads)
+    first = place_of("tensor") * heads * x_BUKD.shape[2] // all_heads
+    return jax.lax.dynamic_slice_in_dim(x_BUKD, first, kept, axis=2)
 
 
 def check_backend(backend: str) -> None:
@@ -108,15 +172,23 @@ def check_backend(backend: str) -> None:
         raise UserError(f"attention {backend!r} is unknown{hint}; one of: {', '.join(BACKENDS)}")
 
 
-def _splash(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, *, causal: bool, interpret: bool) -> Array:
+def _splash_tables(backend: str, L: int, heads: int, sequence: str | None, causal: bool) -> tuple[Any, Any]:
+    """Return the splash kernel, with tables of the blocks that it looks at, and along which axes these are divided."""
+    name, interpret = backend.removesuffix(INTERPRETED), backend.endswith(INTERPRETED)
+    pieces = size_of(sequence) if sequence else 1
+    if name == "triton" and pieces > 1:
+        raise UserError("attention 'triton' does not divide rows; use xla, or a mesh of sequence=1")
+    if name != "splash":
+        return None, PartitionSpec()
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 
-    L, H, D = q_BLHD.shape[1:]
-    block = _block("splash", L, LANES, 1024)
-    shape = (L, L)
+    block = _block("splash", L // pieces, LANES, 1024)
+    # Where nothing is hidden all pieces have the same tables (JAX cannot divide those of a full mask).
+    divided = sequence if causal else None
+    mask = masks.CausalMask((L, L), shard_count=pieces) if causal else masks.FullMask((L // pieces, L))
     kernel = kernels.make_splash_mha(
-        mask=masks.MultiHeadMask([masks.CausalMask(shape) if causal else masks.FullMask(shape)] * H),
+        mask=masks.MultiHeadMask([mask] * heads),
         block_sizes=kernels.BlockSizes(
             block_q=block,
             block_kv=block,
@@ -127,13 +199,23 @@ def _splash(q_BLHD: Array, k_BLKD: Array, v_BLKD: Array, segments_BL: Array, *, 
             use_fused_bwd_kernel=True,
         ),
         head_shards=1,
-        q_seq_shards=1,
+        q_seq_shards=pieces if divided else 1,
         residual_checkpoint_name=ATTENTION_RESIDUALS,
         interpret=interpret,
     )
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return kernel, PartitionSpec()
+    return kernel, kernel.manual_sharding_spec(NamedSharding(mesh, PartitionSpec(None, divided)))
+
+
+def _splash(kernel: Any, q: Array, k: Array, v: Array, query_segments: Array, key_segments: Array) -> Array:
+    from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
+
+    D = q.shape[3]
     # Heads of 80 values (the vision tower's) are filled up to whole lanes; zeros add nothing to a score.
-    q, k, v = [_heads_first(_widen(x, -D % LANES)) for x in (q_BLHD * D**-0.5, k_BLKD, v_BLKD)]
-    segments = kernels.SegmentIds(segments_BL, segments_BL)
+    q, k, v = [_heads_first(_widen(x, -D % LANES)) for x in (q * D**-0.5, k, v)]
+    segments = kernels.SegmentIds(query_segments, key_segments)
     return jax.vmap(kernel)(q, k, v, segments)[..., :D].swapaxes(1, 2)
 
 

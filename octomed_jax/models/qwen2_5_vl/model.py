@@ -16,7 +16,7 @@ from octomed_jax.models.layers import Linear
 from octomed_jax.models.lora import LoRA
 from octomed_jax.models.ops.cross_entropy import chunked_cross_entropy, chunked_token_losses
 from octomed_jax.models.ops.precision import wide
-from octomed_jax.models.ops.sharding import gathered
+from octomed_jax.models.ops.sharding import by_place, by_row, gathered
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.text import Cache, LanguageModel
 from octomed_jax.models.qwen2_5_vl.vision import VisionTower
@@ -35,9 +35,10 @@ class Qwen25VL(nnx.Module):
         self.head = None if tied else Linear(config.text.hidden_size, config.text.vocab_size, bias=False, rngs=rngs)
 
     def head_kernel(self, dtype: DTypeLike) -> Float[Array, "D V"]:
-        """Return the matrix from hidden states to logits."""
-        kernel = self.text.embedding[...].T if self.head is None else self.head.kernel[...]
-        return gathered(kernel).astype(dtype)
+        """Return the matrix from hidden states to logits, whole on every device."""
+        if self.head is None:
+            return gathered(self.text.embedding[...].astype(dtype), "text.embedding").T
+        return gathered(self.head.kernel[...].astype(dtype), "head.kernel")
 
     def embed(self, batch: Mapping[str, Array], compute: Compute) -> Float[Array, "B L D"]:
         """Return token embeddings with image features in their places."""
@@ -47,9 +48,9 @@ class Qwen25VL(nnx.Module):
         features_BCD = self.vision(
             batch["patches"], batch["window_ids"], batch["frame_ids"], batch["patch_positions"], compute
         )
-        index_BL = batch["feature_index"]
+        features_BCD, index_BL = by_row(features_BCD), batch["feature_index"]
         placed_BLD = jnp.take_along_axis(features_BCD, jnp.maximum(index_BL, 0)[..., None], axis=1)
-        return jnp.where(index_BL[..., None] >= 0, placed_BLD, x_BLD)
+        return by_place(jnp.where(index_BL[..., None] >= 0, placed_BLD, x_BLD))
 
     def hidden(self, batch: Mapping[str, Array], compute: Compute = DEFAULT) -> tuple[Float[Array, "B L D"], Cache]:
         """Return hidden states after the last norm, and the keys and values of all layers."""
@@ -65,8 +66,9 @@ class Qwen25VL(nnx.Module):
     def loss_sum(self, batch: Mapping[str, Array], compute: Compute = DEFAULT) -> Float[Array, ""]:
         """Return the sum of token losses over the batch, weighted by ``loss_weights``."""
         hidden_BLD, _ = self.hidden(batch, compute)
-        head_DV = self.head_kernel(compute.dtype)
-        return chunked_cross_entropy(hidden_BLD, head_DV, batch["targets"], batch["loss_weights"])
+        kernel = self.text.embedding[...].T if self.head is None else self.head.kernel[...]
+        targets, weights = batch["targets"], batch["loss_weights"]
+        return chunked_cross_entropy(hidden_BLD, kernel.astype(compute.dtype), targets, weights, tied=self.head is None)
 
     def token_losses(self, batch: Mapping[str, Array], compute: Compute = DEFAULT) -> Float[Array, "B L"]:
         """Return minus the log-probability of each place's target."""

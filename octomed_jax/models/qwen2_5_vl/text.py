@@ -17,9 +17,12 @@ from octomed_jax.models.compute import HEADS, HIDDEN, ROTATED, STREAM, Compute, 
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU, adapted
 from octomed_jax.models.lora import LoRA
 from octomed_jax.models.ops.attention import attention, segment_attention
+from octomed_jax.models.ops.embedding import looked_up
 from octomed_jax.models.ops.rope import cos_sin, mrope_angles, rotate
-from octomed_jax.models.ops.sharding import by_row, gathered
+from octomed_jax.models.ops.sharding import by_heads, by_place, gathered
 from octomed_jax.models.qwen2_5_vl.config import TextConfig
+
+LAYERS = "text.layers"  # below which mesh.RULES has their parameters
 
 
 class Cache(NamedTuple):
@@ -49,7 +52,8 @@ class SelfAttention(nnx.Module):
         """Return rotated queries and keys, and values: [B, L, heads, E]."""
         split = (*x_BLD.shape[:2], -1, self.width)
         q_BLHE, k_BLKE = self.q(x_BLD).reshape(split), self.k(x_BLD).reshape(split)
-        return rotate(q_BLHE, cos_BLE, sin_BLE), rotate(k_BLKE, cos_BLE, sin_BLE), self.v(x_BLD).reshape(split)
+        v_BLKE = self.v(x_BLD).reshape(split)
+        return rotate(by_heads(q_BLHE), cos_BLE, sin_BLE), rotate(by_heads(k_BLKE), cos_BLE, sin_BLE), by_heads(v_BLKE)
 
 
 class DecoderLayer(nnx.Module):
@@ -95,7 +99,7 @@ class LanguageModel(nnx.Module):
 
     def embed(self, input_ids_BL: Int[Array, "B L"], dtype: DTypeLike) -> Float[Array, "B L D"]:
         """Return token embeddings."""
-        return gathered(self.embedding[...])[input_ids_BL].astype(dtype)
+        return by_place(looked_up(self.embedding[...], input_ids_BL).astype(dtype))
 
     def _rotary(self, position_ids_B3L: Array, dtype: DTypeLike) -> tuple[Array, Array]:
         config = self.config
@@ -114,7 +118,7 @@ class LanguageModel(nnx.Module):
         graph, stack = nnx.split(self.layers)
 
         def body(x: Array, layer: nnx.State) -> tuple[Array, tuple[Array, Array]]:
-            return nnx.merge(graph, gathered(layer))(by_row(x), cos, sin, segments_BL, compute)
+            return nnx.merge(graph, gathered(layer, LAYERS))(by_place(x), cos, sin, segments_BL, compute)
 
         x_BLD, (keys, values) = jax.lax.scan(compute.checkpointed(body), x_BLD, stack)
         return self.norm(x_BLD), Cache(keys, values)
@@ -128,7 +132,9 @@ class LanguageModel(nnx.Module):
 
         def body(carry: tuple[Array, Cache], layer: tuple[nnx.State, Array]) -> tuple[tuple[Array, Cache], None]:
             weights, number = layer
-            return nnx.merge(graph, gathered(weights)).decode(carry[0], cos, sin, mask_B1M, carry[1], number, at), None
+            return nnx.merge(graph, gathered(weights, LAYERS)).decode(
+                carry[0], cos, sin, mask_B1M, carry[1], number, at
+            ), None
 
         numbers = jnp.arange(self.config.num_hidden_layers)
         (x_B1D, cache), _ = jax.lax.scan(body, (x_B1D, cache), (stack, numbers))

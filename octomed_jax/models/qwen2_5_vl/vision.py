@@ -8,7 +8,9 @@ Legend: B rows, W window slots, S places of a slot, P = W * S places, C = P / me
 H heads, E values of a head.
 """
 
+import functools
 import itertools
+from collections.abc import Callable
 
 import jax
 from flax import nnx
@@ -16,10 +18,10 @@ from jaxtyping import Array, Float, Int
 
 from octomed_jax.models.compute import HEADS, HIDDEN, ROTATED, STREAM, Compute, named
 from octomed_jax.models.layers import Linear, RMSNorm, SwiGLU
-from octomed_jax.models.ops.attention import segment_attention
+from octomed_jax.models.ops.attention import segment_attention, window_attention
 from octomed_jax.models.ops.precision import wide
 from octomed_jax.models.ops.rope import cos_sin, rotate, vision_angles
-from octomed_jax.models.ops.sharding import by_row, gathered
+from octomed_jax.models.ops.sharding import by_heads, by_place, gathered
 from octomed_jax.models.qwen2_5_vl.config import VisionConfig
 
 NORM_EPS = 1e-6  # fixed in the reference
@@ -36,19 +38,18 @@ class VisionBlock(nnx.Module):
         self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, bias=True, rngs=rngs)
         self.heads = config.num_heads
 
-    def __call__(self, x_NTD: Array, cos_NTE: Array, sin_NTE: Array, segments_NT: Array, backend: str) -> Array:
-        """Attend within the segments of each of N independent groups of T places."""
-        N, T, D = x_NTD.shape
-        x_NTD = named(x_NTD, STREAM)
-        qkv = self.qkv(self.attention_norm(x_NTD)).reshape(N, T, 3, self.heads, D // self.heads)
+    def __call__(self, x_BPD: Array, cos_BPE: Array, sin_BPE: Array, attend: Callable[..., Array]) -> Array:
+        """Return the new stream; ``attend`` mixes values by queries and keys."""
+        x_BPD = named(x_BPD, STREAM)
+        shape = (*x_BPD.shape[:2], 3, self.heads, x_BPD.shape[2] // self.heads)
+        qkv = by_heads(self.qkv(self.attention_norm(x_BPD)).reshape(shape))
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         # Rotated in float32 and rounded back, as the reference does.
-        q = rotate(q.astype(wide(q)), cos_NTE, sin_NTE).astype(x_NTD.dtype)
-        k = rotate(k.astype(wide(k)), cos_NTE, sin_NTE).astype(x_NTD.dtype)
-        q, k, v = [named(x, ROTATED) for x in (q, k, v)]
-        heads_NTHE = named(segment_attention(q, k, v, segments_NT, causal=False, backend=backend), HEADS)
-        x_NTD = named(x_NTD + self.out(heads_NTHE.reshape(N, T, D)), HIDDEN)
-        return x_NTD + self.mlp(self.mlp_norm(x_NTD))
+        q = rotate(q.astype(wide(q)), cos_BPE, sin_BPE).astype(x_BPD.dtype)
+        k = rotate(k.astype(wide(k)), cos_BPE, sin_BPE).astype(x_BPD.dtype)
+        heads_BPHE = named(attend(*[named(x, ROTATED) for x in (q, k, v)]), HEADS)
+        x_BPD = named(x_BPD + self.out(heads_BPHE.reshape(x_BPD.shape)), HIDDEN)
+        return x_BPD + self.mlp(self.mlp_norm(x_BPD))
 
 
 class Merger(nnx.Module):
@@ -87,34 +88,31 @@ class VisionTower(nnx.Module):
         compute: Compute,
     ) -> Float[Array, "B C D"]:
         """Return one feature for every merged cell of every slot, in slot order; empty places give unused values."""
-        B, W, S, _ = patches_BWSV.shape
-        x = _whole(self.patch_embed)(by_row(patches_BWSV.astype(compute.dtype)))
-        cos, sin = cos_sin(vision_angles(positions_BWS2, self.config.head_dim))
-        frames, windows = frame_ids_BWS.reshape(B, W * S), window_ids_BWS.reshape(B * W, S)
-        layouts = {
-            # full blocks: a row is one group, and patches see their own frame; windowed: a slot is one small group
-            True: ((B, W * S), frames, compute.attention),
-            False: ((B * W, S), windows, "xla"),
+        B, W, S, V = patches_BWSV.shape
+        patches_BPV = by_place(patches_BWSV.reshape(B, W * S, V).astype(compute.dtype))
+        x_BPD = _whole(self.patch_embed, "vision.patch_embed")(patches_BPV)
+        cos, sin = cos_sin(vision_angles(positions_BWS2.reshape(B, W * S, 2), self.config.head_dim))
+        frames_BP, windows_BP = frame_ids_BWS.reshape(B, W * S), window_ids_BWS.reshape(B, W * S)
+        attend = {
+            # full blocks: patches see their own frame; windowed: a slot is one small group
+            True: functools.partial(segment_attention, segments_BL=frames_BP, causal=False, backend=compute.attention),
+            False: functools.partial(window_attention, windows_BP=windows_BP, size=S),
         }
         graph, stack = nnx.split(self.blocks)
         for full, first, last in runs_of_blocks(self.config):
-            shape, segments, backend = layouts[full]
-            group_cos, group_sin = cos.reshape(*shape, -1), sin.reshape(*shape, -1)
 
-            def body(
-                x: Array, block: nnx.State, rest: tuple = (group_cos, group_sin, segments, backend)
-            ) -> tuple[Array, None]:
-                return nnx.merge(graph, gathered(block))(by_row(x), *rest), None
+            def body(x: Array, block: nnx.State, mix: Callable[..., Array] = attend[full]) -> tuple[Array, None]:
+                return nnx.merge(graph, gathered(block, "vision.blocks"))(by_place(x), cos, sin, mix), None
 
             blocks = jax.tree.map(lambda leaf, a=first, b=last: leaf[a:b], stack)
-            x, _ = jax.lax.scan(compute.checkpointed(body), x.reshape(*shape, -1), blocks)
-        return _whole(self.merger)(by_row(x.reshape(B, W * S, -1)))
+            x_BPD, _ = jax.lax.scan(compute.checkpointed(body), x_BPD, blocks)
+        return _whole(self.merger, "vision.merger")(by_place(x_BPD))
 
 
-def _whole(module: nnx.Module) -> nnx.Module:
+def _whole(module: nnx.Module, name: str) -> nnx.Module:
     """Return the module with its weights gathered."""
     graph, weights = nnx.split(module)
-    return nnx.merge(graph, gathered(weights))
+    return nnx.merge(graph, gathered(weights, name))
 
 
 def runs_of_blocks(config: VisionConfig) -> list[tuple[bool, int, int]]:
