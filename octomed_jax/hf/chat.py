@@ -21,9 +21,10 @@ from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.inputs.rows import assemble
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.compute import Compute
-from octomed_jax.models.mesh import batch_devices, make_mesh, one_device, to_devices
+from octomed_jax.models.mesh import batch_devices, check_axes, make_mesh, one_device, to_devices
 from octomed_jax.models.ops.attention import UNITS
 from octomed_jax.models.options import AUTO, DTYPES
+from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.generate import Generated, generate
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.qwen2_5_vl.sampling import CLOSE, Sampling, Thought, close_automaton
@@ -80,7 +81,7 @@ class ChatModel:
             folder: holds config, weights, tokenizer, chat template and preprocessor config; or an import's.
             dtype: of weights and computation, ``float32`` or ``bfloat16``.
             mesh: sizes of its axes over the devices, one of them -1 for what is left: conversations are
-                spread over both, weights over ``fsdp``. By default one device is used.
+                spread over ``data`` and ``fsdp``, weights over ``fsdp`` and ``tensor``. By default one device is used.
 
         Raises:
             UserError: a file is missing or does not fit, or an unknown dtype or mesh.
@@ -93,6 +94,7 @@ class ChatModel:
         self._tokenizer, self._template = load_tokenizer(side), chat_template(side)
         self._spec = read_patch_spec(side)
         self._mesh = make_mesh(mesh) if mesh else one_device()
+        check_axes(self._mesh.shape, read_config(side), tokens_per_row=self._mesh.shape["sequence"])
         self._config, self._parameters = load_parameters(Path(folder), self._mesh, DTYPES[dtype])
         if self._config.image_token_id != self._tokenizer.ids["<|image_pad|>"]:
             raise UserError(

@@ -278,7 +278,9 @@ def test_a_broken_file_is_one_line_for_import_and_for_generate(hub, tmp_path, ca
     [
         (["--mesh=data=-1,fsdp=0"], "an axis of no device"),
         (["--mesh=fsdp"], "not of the form"),
-        (["--mesh=tensor=2"], "has no axis 'tensor'"),
+        (["--mesh=model=2"], "has no axis 'model'"),
+        (["--mesh=tensor=2"], "does not multiply to the 8 devices"),
+        (["--mesh=tensor=8"], "mesh axis tensor=8 does not divide"),
         (["--batch=0"], "batch=0 must be at least 1"),
         (["--seed=99999999999999999999"], "seed="),
         (["--max-new-tokens=99999999999"], "max_new_tokens="),

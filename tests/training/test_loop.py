@@ -94,6 +94,7 @@ def test_a_mesh_that_does_not_fit_is_refused(config, shards, tmp_path):
         train(config, shards, tmp_path / "impossible")
 
 
+@pytest.mark.integration
 def test_told_to_end_and_killed_it_goes_on_with_the_same_losses_and_weights(whole, shards, tmp_path):
     """A real process: SIGTERM after its first checkpoint, SIGKILL after a later one."""
     workdir = tmp_path / "run"
@@ -157,6 +158,7 @@ def test_killed_again_and_again_whatever_it_was_doing(whole, shards, tmp_path):
     assert storage.read_manifest(tmp_path, "train").identity == whole[1].identity
 
 
+@pytest.mark.integration
 def test_training_starts_from_the_weights_of_a_base(whole, config, shards, tmp_path):
     """The random weights of the other run, saved as a checkpoint, give its losses again."""
     from safetensors.numpy import save_file
