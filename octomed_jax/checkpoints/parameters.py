@@ -28,9 +28,8 @@ from octomed_jax.models.place import Index
 from octomed_jax.models.trees import STACKS, flatten_names, unflatten_names
 
 CHUNK_BYTES = 2**24  # what TensorStore reads and writes at once; larger memory is new each time, and is cleared first
-DIRECT = {
-    "file_io_mode": {"mode": "direct"}
-}  # how TensorStore reads past the system's page cache; it writes through it
+# How TensorStore reads past the system's page cache; it writes through it, whatever it is told.
+DIRECT = {"file_io_mode": {"mode": "direct"}}
 SETTLE_S = 0.1  # between two looks for files that are written
 PIECE_BYTES = 2**27  # of a part that is read at once
 IN_FLIGHT_BYTES = 2**29  # of the pieces that are read and written at the same time; a larger one is held alone
@@ -101,9 +100,13 @@ class _StreamedHandler(ocp.type_handlers.NumpyHandler):
             whole = store if layer is None else store[layer]
             writing = []
             for start, stop in _pieces(value, shape, chunk):
-                size = (stop - start) * math.prod(shape) // (shape[value.axis] if shape else 1)
-                await self._room.take(size * value.dtype.itemsize)
-                part = await asyncio.to_thread(value.read, layer, start, stop)
+                size = (stop - start) * math.prod(shape) // (shape[value.axis] if shape else 1) * value.dtype.itemsize
+                await self._room.take(size)
+                try:
+                    part = await asyncio.to_thread(value.read, layer, start, stop)
+                except BaseException:
+                    await self._room.give_back(size)
+                    raise
                 place = whole[(slice(None),) * value.axis + (slice(start, stop),)] if shape else whole
                 writing.append(asyncio.create_task(self._write(place, part)))
                 del part
@@ -112,8 +115,10 @@ class _StreamedHandler(ocp.type_handlers.NumpyHandler):
         await asyncio.gather(*map(pass_through, layers))
 
     async def _write(self, place: tensorstore.TensorStore, part: np.ndarray) -> None:
-        await place.write(part, can_reference_source_data_indefinitely=True)
-        await self._room.give_back(part.nbytes)
+        try:
+            await place.write(part, can_reference_source_data_indefinitely=True)
+        finally:
+            await self._room.give_back(part.nbytes)
 
 
 def _pieces(value: Streamed, shape: tuple[int, ...], chunk: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -60,7 +60,10 @@ def test_no_more_is_held_than_there_is_room_for(tmp_path, monkeypatch, room, pie
         assert (saved.read("text.layers.a", layer) == layer).all()
 
 
-def test_a_part_that_cannot_be_read_ends_the_write(tmp_path):
+@pytest.mark.parametrize("room", [1, 100 * LAYER])
+def test_a_part_that_cannot_be_read_ends_the_write(tmp_path, monkeypatch, room):
+    monkeypatch.setattr(parameters, "IN_FLIGHT_BYTES", room)
+
     def read(layer: int | None, start: int, stop: int) -> np.ndarray:
         if layer == 7:
             raise StopAndLook("the file is damaged")
