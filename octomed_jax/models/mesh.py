@@ -36,8 +36,12 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
 )
 
 
-def make_mesh(sizes: Mapping[str, int]) -> Mesh:
+def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Return the mesh over all devices; one size may be -1 and takes what is left.
+
+    Args:
+        sizes: of the axes.
+        devices: all that there are, or those of a topology that is planned for.
 
     Raises:
         UserError: the sizes do not multiply to the number of devices.
@@ -48,13 +52,13 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     shape = [sizes.get(axis, 1) for axis in AXES]
     if 0 in shape:
         raise UserError(f"the mesh {dict(sizes)} has an axis of no device")
-    devices = jax.device_count()
+    devices = jax.devices() if devices is None else devices
     known = int(np.prod([size for size in shape if size != -1]))
-    if shape.count(-1) == 1 and devices % known == 0:
-        shape[shape.index(-1)] = devices // known
-    if int(np.prod(shape)) != devices or min(shape) < 1:
-        raise UserError(f"mesh {dict(sizes)} does not multiply to the {devices} devices there are")
-    return Mesh(_laid_out(jax.devices(), tuple(shape)), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    if shape.count(-1) == 1 and len(devices) % known == 0:
+        shape[shape.index(-1)] = len(devices) // known
+    if int(np.prod(shape)) != len(devices) or min(shape) < 1:
+        raise UserError(f"mesh {dict(sizes)} does not multiply to the {len(devices)} devices there are")
+    return Mesh(_laid_out(devices, tuple(shape)), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def _laid_out(devices: Sequence[jax.Device], shape: tuple[int, ...]) -> np.ndarray:
@@ -89,7 +93,7 @@ def _spec(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
     if axes is None:
         return PartitionSpec()
     stacked = len(shape) - len(axes)
-    return PartitionSpec(*[None] * stacked, *_fitting(mesh, axes, shape[stacked:]))
+    return PartitionSpec(*[None] * stacked, *fitting(mesh.shape, axes, shape[stacked:]))
 
 
 def axes_of(name: str) -> tuple[Axes, ...] | None:
@@ -97,23 +101,23 @@ def axes_of(name: str) -> tuple[Axes, ...] | None:
     return next((axes for pattern, axes in RULES if re.fullmatch(pattern, name)), None)
 
 
-def _fitting(mesh: Mesh, axes: tuple[Axes, ...], shape: tuple[int, ...]) -> list[Axes]:
+def fitting(sizes: Mapping[str, int], axes: tuple[Axes, ...], shape: tuple[int, ...]) -> list[Axes]:
     """Return the axes of each dimension; those that do not divide their own go to another (3,420 by 8, for example).
 
     Where none is divided by all of several axes, the first ones of them are tried, and at last the parameter is
     replicated (small models on many devices).
     """
-    fitting: list[Axes] = [None] * len(axes)
+    found: list[Axes] = [None] * len(axes)
     for own, wanted in sorted(enumerate(axes), key=lambda pair: pair[1] != "tensor"):
         names = (wanted,) if isinstance(wanted, str) else wanted or ()
         order = [own, *(other for other in range(len(axes)) if not axes[other])]
         for count in range(len(names), 0, -1):
-            size = math.prod(mesh.shape[name] for name in names[:count])
-            place = next((at for at in order if not fitting[at] and shape[at] % size == 0), None)
+            size = math.prod(sizes[name] for name in names[:count])
+            place = next((at for at in order if not found[at] and shape[at] % size == 0), None)
             if place is not None:
-                fitting[place] = names[:count] if count > 1 else names[0]
+                found[place] = names[:count] if count > 1 else names[0]
                 break
-    return fitting
+    return found
 
 
 def check_axes(sizes: Mapping[str, int], model: Qwen25VLConfig, tokens_per_row: int) -> None:

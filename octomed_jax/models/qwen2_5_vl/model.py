@@ -37,8 +37,8 @@ class Qwen25VL(nnx.Module):
     def head_kernel(self, dtype: DTypeLike) -> Float[Array, "D V"]:
         """Return the matrix from hidden states to logits, whole on every device."""
         if self.head is None:
-            return gathered(self.text.embedding[...].astype(dtype), "text.embedding").T
-        return gathered(self.head.kernel[...].astype(dtype), "head.kernel")
+            return gathered(self.text.embedding[...], "text.embedding", dtype).T
+        return gathered(self.head.kernel[...], "head.kernel", dtype)
 
     def embed(self, batch: Mapping[str, Array], compute: Compute) -> Float[Array, "B L D"]:
         """Return token embeddings with image features in their places."""

@@ -118,7 +118,7 @@ class LanguageModel(nnx.Module):
         graph, stack = nnx.split(self.layers)
 
         def body(x: Array, layer: nnx.State) -> tuple[Array, tuple[Array, Array]]:
-            return nnx.merge(graph, gathered(layer, LAYERS))(by_place(x), cos, sin, segments_BL, compute)
+            return nnx.merge(graph, gathered(layer, LAYERS, x.dtype))(by_place(x), cos, sin, segments_BL, compute)
 
         x_BLD, (keys, values) = jax.lax.scan(compute.checkpointed(body), x_BLD, stack)
         return self.norm(x_BLD), Cache(keys, values)
@@ -132,7 +132,7 @@ class LanguageModel(nnx.Module):
 
         def body(carry: tuple[Array, Cache], layer: tuple[nnx.State, Array]) -> tuple[tuple[Array, Cache], None]:
             weights, number = layer
-            return nnx.merge(graph, gathered(weights, LAYERS)).decode(
+            return nnx.merge(graph, gathered(weights, LAYERS, x_B1D.dtype)).decode(
                 carry[0], cos, sin, mask_B1M, carry[1], number, at
             ), None
 

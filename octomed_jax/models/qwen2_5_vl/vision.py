@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import jax
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from octomed_jax.models.compute import HEADS, HIDDEN, ROTATED, STREAM, Compute, named
@@ -90,7 +91,7 @@ class VisionTower(nnx.Module):
         """Return one feature for every merged cell of every slot, in slot order; empty places give unused values."""
         B, W, S, V = patches_BWSV.shape
         patches_BPV = by_place(patches_BWSV.reshape(B, W * S, V).astype(compute.dtype))
-        x_BPD = _whole(self.patch_embed, "vision.patch_embed")(patches_BPV)
+        x_BPD = _whole(self.patch_embed, "vision.patch_embed", compute.dtype)(patches_BPV)
         cos, sin = cos_sin(vision_angles(positions_BWS2.reshape(B, W * S, 2), self.config.head_dim))
         frames_BP, windows_BP = frame_ids_BWS.reshape(B, W * S), window_ids_BWS.reshape(B, W * S)
         attend = {
@@ -102,17 +103,17 @@ class VisionTower(nnx.Module):
         for full, first, last in runs_of_blocks(self.config):
 
             def body(x: Array, block: nnx.State, mix: Callable[..., Array] = attend[full]) -> tuple[Array, None]:
-                return nnx.merge(graph, gathered(block, "vision.blocks"))(by_place(x), cos, sin, mix), None
+                return nnx.merge(graph, gathered(block, "vision.blocks", x.dtype))(by_place(x), cos, sin, mix), None
 
             blocks = jax.tree.map(lambda leaf, a=first, b=last: leaf[a:b], stack)
             x_BPD, _ = jax.lax.scan(compute.checkpointed(body), x_BPD, blocks)
-        return _whole(self.merger, "vision.merger")(by_place(x_BPD))
+        return _whole(self.merger, "vision.merger", compute.dtype)(by_place(x_BPD))
 
 
-def _whole(module: nnx.Module, name: str) -> nnx.Module:
+def _whole(module: nnx.Module, name: str, dtype: DTypeLike) -> nnx.Module:
     """Return the module with its weights gathered."""
     graph, weights = nnx.split(module)
-    return nnx.merge(graph, gathered(weights, name))
+    return nnx.merge(graph, gathered(weights, name, dtype))
 
 
 def runs_of_blocks(config: VisionConfig) -> list[tuple[bool, int, int]]:
