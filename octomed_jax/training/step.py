@@ -25,6 +25,7 @@ from octomed_jax.models.trees import flatten_names, unflatten_names
 # {"parameters": tree, "optimizer": Optax state of the trained ones; int32: "step", "skipped" (updates that were not
 # finite) and "skipped_in_row" (those since the last finite one)}
 State = dict[str, Any]
+Sums = tuple[jax.Array, Any]  # of the losses, and of the gradients
 COUNTERS = ("step", "skipped", "skipped_in_row")
 
 
@@ -109,7 +110,26 @@ def make_step(
     mesh: Mesh,
     names: Sequence[str],
 ) -> Callable[[State, Mapping[str, Any]], tuple[State, dict[str, jax.Array]]]:
-    """Return the compiled step: (state, micro-batches by bucket) -> (state, metrics). The old state is donated.
+    """Return the compiled step; arguments as for ``jitted_step``."""
+    compiled = jitted_step(student, optimizer, schedule, mesh, names)
+
+    def in_mesh(state: State, batches: Mapping[str, Any]) -> tuple[State, dict[str, jax.Array]]:
+        with jax.set_mesh(mesh):
+            return compiled(state, batches)
+
+    return in_mesh
+
+
+def jitted_step(
+    student: Student,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    mesh: Mesh,
+    names: Sequence[str],
+) -> jax.stages.Wrapped:
+    """Return the step: (state, micro-batches by bucket) -> (state, metrics). The old state is donated.
+
+    It is traced and called within ``jax.set_mesh(mesh)``.
 
     Where loss or gradient is not finite, the update is skipped: parameters and moments stay, and it is counted.
 
@@ -125,30 +145,29 @@ def make_step(
     def loss_sum(trained: Any, frozen: Any, batch: Mapping[str, Any]) -> jax.Array:
         return nnx.merge(graph, joined(trained, frozen)).loss_sum(batch, student.compute)
 
-    def of_bucket(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
-        """Sum loss and gradients over the micro-batches of a bucket, one after the other."""
+    def add_bucket(sums: Sums | None, trained: Any, frozen: Any, batches: Mapping[str, Any]) -> Sums:
+        """Add loss and gradients of the micro-batches of a bucket, one after the other."""
         gradient = jax.value_and_grad(loss_sum)
-        if len(batches["input_ids"]) == 1:
-            return gradient(trained, frozen, jax.tree.map(lambda part: part[0], batches))
 
-        def add(sums: tuple[jax.Array, Any], batch: Mapping[str, Any]) -> tuple[tuple[jax.Array, Any], None]:
+        def add(sums: Sums, batch: Mapping[str, Any]) -> tuple[Sums, None]:
             return jax.tree.map(jnp.add, sums, gradient(trained, frozen, batch)), None
 
-        zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained)
-        return jax.lax.scan(add, zeros, batches)[0]
+        if len(batches["input_ids"]) == 1:
+            only = jax.tree.map(lambda part: part[0], batches)
+            return add(sums, only)[0] if sums else gradient(trained, frozen, only)
+        return jax.lax.scan(add, sums or (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained)), batches)[0]
 
-    def gradients_of(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
-        """Sum loss and gradients over the buckets, one bucket after the other."""
-        total, summed = of_bucket(trained, frozen, batches[names[0]])
+    def gradients_of(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> Sums:
+        """Sum loss and gradients over the buckets, one bucket after the other: there are never two such sums."""
+        sums = add_bucket(None, trained, frozen, batches[names[0]])
         for name in names[1:]:
             # The barrier makes the second bucket wait for the first: its activations are gone by then, and devices
             # never meet in the collectives of two buckets at once.
-            trained, total, summed = jax.lax.optimization_barrier((trained, total, summed))
-            loss, gradients = of_bucket(trained, frozen, batches[name])
-            total, summed = total + loss, jax.tree.map(jnp.add, summed, gradients)
-        return total, summed
+            trained, sums = jax.lax.optimization_barrier((trained, sums))
+            sums = add_bucket(sums, trained, frozen, batches[name])
+        return sums
 
-    def of_replicas(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> tuple[jax.Array, Any]:
+    def of_replicas(trained: Any, frozen: Any, batches: Mapping[str, Any]) -> Sums:
         """Sum over the replicas along "data", each of which adds up its own rows first.
 
         Between slices of a pod the network is slow: gradients cross it once, however many micro-batches there are.
@@ -156,7 +175,7 @@ def make_step(
         if mesh.shape["data"] == 1:
             return gradients_of(trained, frozen, batches)
 
-        def of_replica(*own: Any) -> tuple[jax.Array, Any]:
+        def of_replica(*own: Any) -> Sums:
             return jax.lax.psum(gradients_of(*own), "data")
 
         specs = PartitionSpec(), PartitionSpec(), PartitionSpec(None, "data")
@@ -194,10 +213,4 @@ def make_step(
     # The state comes out laid out as it went in: otherwise the second step is another program than the first, which is
     # compiled again and adds up in another order than the step after a restart.
     layout = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(student, optimizer, mesh))
-    compiled = jax.jit(step, donate_argnums=0, out_shardings=(layout, None))
-
-    def in_mesh(state: State, batches: Mapping[str, Any]) -> tuple[State, dict[str, jax.Array]]:
-        with jax.set_mesh(mesh):
-            return compiled(state, batches)
-
-    return in_mesh
+    return jax.jit(step, donate_argnums=0, out_shardings=(layout, None))
