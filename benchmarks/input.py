@@ -14,7 +14,7 @@ conversation, on one core in one thread, row by row in turn; pixels and ids must
 windows and loss weights and packs the row; theirs is transformers' processor for Qwen2.5-VL with its Pillow image
 processor, and, where torchvision is installed, with its torch one. Seconds are of the processor, not of the wall.
 
-Plans are made in a process of their own, whose peak memory is given, from an index of benchmarks/paper_mix.py.
+Plans are made in a process of their own, whose peak memory is given, from an index of inputs/paper_mix.py.
 """
 
 import argparse
@@ -34,10 +34,10 @@ from pathlib import Path
 
 import numpy as np
 from bare_package import ROOT  # first: it makes the project importable
-from paper_mix import SPEC, paper_mix
 from PIL import Image
 
 from octomed_jax.inputs.packing import image_bucket
+from octomed_jax.inputs.paper_mix import SPEC, paper_mix
 from octomed_jax.inputs.plan import ExampleIndex, RowPlan
 from octomed_jax.inputs.render import COLUMNS, INDEX, example_builder, read_patch_spec, render_index, write_index
 from octomed_jax.inputs.rows import Bucket, assemble

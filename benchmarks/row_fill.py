@@ -1,4 +1,4 @@
-"""How full rows are, in tokens and in patch and window slots, on a mix like the paper's (benchmarks/paper_mix.py).
+"""How full rows are, in tokens and in patch and window slots, on a mix like the paper's (inputs/paper_mix.py).
 
     .venv/bin/python benchmarks/row_fill.py --output benchmarks/results/row_fill.json
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from bare_package import ROOT  # first: it makes the project importable
-from paper_mix import SPEC, paper_mix
 
 from octomed_jax.inputs.packing import image_bucket, pack
+from octomed_jax.inputs.paper_mix import SPEC, paper_mix
 from octomed_jax.inputs.rows import Bucket
 
 

@@ -58,6 +58,7 @@ def get_config() -> ConfigDict:
             "patches_per_row": 0,  # what the data bring along
             "dtype": "bfloat16",
             "remat": "full",
+            "rows_at_once": 1,  # of each device; its activations are what one row takes
             "loader_workers": 8,  # processes of each host
         }
     )

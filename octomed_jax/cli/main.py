@@ -19,6 +19,7 @@ VERBS = {
     "verify": "judge the attempts and keep the right ones",
     "shard": "write training shards and their index",
     "train": "train the student",
+    "plan": "compile the training step for a pod that is not rented yet",
     "eval": "measure a checkpoint on held-out benchmarks",
     "import": "read a published model into a checkpoint",
     "export": "write a checkpoint as a Hugging Face folder",

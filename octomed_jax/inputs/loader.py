@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 
 from octomed_jax.errors import StopAndLook
+from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import example_builder
@@ -44,6 +45,11 @@ class Share:
         """Return into how many micro-batches a step's rows of a bucket are divided, and the rows of each."""
         number = -(-rows // (self.devices * self.rows_at_once)) if self.rows_at_once else 1
         return number, -(-rows // (number * self.devices)) * self.devices
+
+    def filled_up(self, bucket: Bucket, spec: PatchSpec) -> Bucket:
+        """Return the bucket with as many window slots as the devices of a row can divide."""
+        unit = spec.slot_cells * self.slots
+        return dataclasses.replace(bucket, cells=-(-bucket.cells // unit) * unit)
 
 
 class StepSource(grain.sources.RandomAccessDataSource):
@@ -99,9 +105,7 @@ class StepSource(grain.sources.RandomAccessDataSource):
         firsts = [micro * width + place * each for micro in range(number) for place in share.places]
         chosen = [row for first in firsts for row in filled[first : first + each]]
         examples = [[one for number in row if (one := self._example(number, bad))] for row in chosen]
-        unit = self._builder.spec.slot_cells * share.slots
-        bucket = dataclasses.replace(bucket, cells=-(-bucket.cells // unit) * unit)
-        batch = assemble(examples, len(chosen), bucket, self._builder.spec)
+        batch = assemble(examples, len(chosen), share.filled_up(bucket, self._builder.spec), self._builder.spec)
         return {name: part.reshape(number, -1, *part.shape[1:]) for name, part in batch.items()}
 
     def _example(self, number: int, bad: list[dict]) -> Example | None:

@@ -135,6 +135,7 @@ class RowPlan:
         self.buckets = tuple(bucket for bucket in buckets if len(members[bucket.name]))
         self.examples = sum(len(numbers) for numbers in members.values())
         self.left_out = _left_out(index, members)
+        self._numbers = np.concatenate([np.zeros(0, np.int32), *members.values()])
         packings, seeds = {}, {}
         for number, bucket in enumerate(buckets):
             if len(here := members[bucket.name]):
@@ -165,8 +166,14 @@ class RowPlan:
     def count(self, step: int) -> dict[str, Any]:
         """Return how much a step holds, over all processes: examples, and sums of what the index has of them."""
         rows = self.step(step).rows.values()
-        numbers = np.array([number for bucket in rows for row in bucket for number in row], np.int64)
-        sums = {name: int(getattr(self.index, name)[numbers].sum()) for name in SUMMED}
+        return self._count(np.array([number for bucket in rows for row in bucket for number in row], np.int64))
+
+    def mean(self) -> dict[str, float]:
+        """Return how much a step holds in the mean over an epoch, as ``count`` does."""
+        return {name: total / self.steps_per_epoch for name, total in self._count(self._numbers).items()}
+
+    def _count(self, numbers: np.ndarray) -> dict[str, Any]:
+        sums = {name: int(getattr(self.index, name)[numbers].sum(dtype=np.int64)) for name in SUMMED}
         pairs = float((self.index.tokens[numbers].astype(np.float64) ** 2).sum() / 2)  # causal
         return {"examples": len(numbers), "token_pairs": pairs, **sums}
 

@@ -46,25 +46,35 @@ def assemble(rows: Sequence[Sequence[Example]], count: int, bucket: Bucket, spec
     return batch
 
 
-def _empty(count: int, bucket: Bucket, spec: PatchSpec) -> dict[str, np.ndarray]:
-    length = bucket.tokens
-    batch = {
-        "input_ids": np.zeros((count, length), np.int32),
-        "targets": np.zeros((count, length), np.int32),
-        "segment_ids": np.zeros((count, length), np.int32),
-        "loss_weights": np.zeros((count, length), np.float32),
-        "position_ids": np.zeros((count, 3, length), np.int32),
+def shapes(count: int, bucket: Bucket, spec: PatchSpec) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Return shape and type of each array of ``count`` rows, as ``assemble`` makes them."""
+    tokens = (count, bucket.tokens)
+    whole: dict[str, tuple[tuple[int, ...], type]] = {
+        "input_ids": (tokens, np.int32),
+        "targets": (tokens, np.int32),
+        "segment_ids": (tokens, np.int32),
+        "loss_weights": (tokens, np.float32),
+        "position_ids": ((count, 3, bucket.tokens), np.int32),
     }
     if bucket.cells:
         assert bucket.cells % spec.slot_cells == 0, "a bucket holds whole window slots"
         places = (count, bucket.cells // spec.slot_cells, spec.slot_patches)
-        batch |= {
-            "feature_index": np.full((count, length), -1, np.int32),
-            "patches": np.zeros((*places, spec.patch_values), np.float32),
-            "window_ids": np.zeros(places, np.int32),
-            "frame_ids": np.zeros(places, np.int32),
-            "patch_positions": np.zeros((*places, 2), np.int32),
+        whole |= {
+            "feature_index": (tokens, np.int32),
+            "patches": ((*places, spec.patch_values), np.float32),
+            "window_ids": (places, np.int32),
+            "frame_ids": (places, np.int32),
+            "patch_positions": ((*places, 2), np.int32),
         }
+    return whole
+
+
+def _empty(count: int, bucket: Bucket, spec: PatchSpec) -> dict[str, np.ndarray]:
+    batch: dict[str, np.ndarray] = {
+        name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes(count, bucket, spec).items()
+    }
+    if bucket.cells:
+        batch["feature_index"].fill(-1)
     return batch
 
 

@@ -30,14 +30,14 @@ def check_compute(config: Mapping[str, Any]) -> None:
         check_backend(config["attention"])
 
 
-def compute_of(config: Mapping[str, Any]) -> Compute:
-    """Return how the student is computed; attention ``auto`` is the kernel of the devices at hand.
+def compute_of(config: Mapping[str, Any], platform: str | None = None) -> Compute:
+    """Return how the student is computed; attention ``auto`` is the kernel of a platform, or of the devices at hand.
 
     Raises:
         UserError: as ``check_compute``.
     """
     check_compute(config)
-    attention = AUTO[jax.default_backend()] if config["attention"] == "auto" else config["attention"]
+    attention = AUTO[platform or jax.default_backend()] if config["attention"] == "auto" else config["attention"]
     return Compute(DTYPES[config["dtype"]], attention, config["remat"])
 
 

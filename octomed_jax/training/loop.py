@@ -259,10 +259,11 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
 
 
 def share_of(mesh: jax.sharding.Mesh, config: ConfigDict, spec: PatchSpec) -> Share:
-    """Return this process's part of the rows of a step."""
+    """Return this process's part of the rows of a step, on the devices of a mesh."""
     # Each piece of a row holds whole window slots, and places that the attention kernel takes.
     pieces = mesh.shape["sequence"]
-    slots = pieces * -(-UNITS[compute_of(config.train).attention] // spec.slot_patches) if pieces > 1 else 1
+    attention = compute_of(config.train, mesh.devices.flat[0].platform).attention
+    slots = pieces * -(-UNITS[attention] // spec.slot_patches) if pieces > 1 else 1
     return Share(meshes.row_places(mesh), meshes.batch_devices(mesh), config.train.rows_at_once, slots)
 
 

@@ -7,13 +7,10 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from octomed_jax import storage
-from octomed_jax.errors import UserError
-from octomed_jax.hf.base import base_folder, side_folder
-from octomed_jax.hf.student import planned_config
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
-from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
+from octomed_jax.training.expected import expected_model, has_shards
 from octomed_jax.training.loop import check_training, make_plan
 from octomed_jax.training.optimizer import make_optimizer, warmup_steps
 from octomed_jax.training.step import Student, abstract_state
@@ -32,7 +29,7 @@ def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
     """
     check_training(config)
     missing: dict[str, str] = {}
-    model = _model(config, shards, missing)
+    model = expected_model(config, shards, missing)
     mesh = meshes.make_mesh(config.train.mesh)
     meshes.check_axes(mesh.shape, model, config.train.tokens_per_row)
     learner = Student(model, trained_of(config.train), compute_of(config.train))
@@ -100,21 +97,8 @@ def told(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _model(config: ConfigDict, shards: Path, missing: dict[str, str]) -> Qwen25VLConfig:
-    """Return the architecture from the nearest place that has it."""
-    if (shards / "student" / "config.json").is_file():
-        return read_config(shards / "student")
-    if config.student.base:
-        try:
-            return read_config(side_folder(base_folder(config.student)))
-        except UserError:
-            missing[config.student.base] = "sizes are those of the config; get it with `octomed import`"
-    return planned_config(config.student)
-
-
 def _data(config: ConfigDict, shards: Path, missing: dict[str, str]) -> dict[str, Any] | None:
-    if not (shards / storage.MANIFEST).is_file():
-        missing[str(shards)] = "rows cannot be planned yet; make it with `octomed shard`"
+    if not has_shards(shards, missing):
         return None
     plan = make_plan(config, shards)
     return {

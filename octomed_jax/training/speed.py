@@ -11,19 +11,6 @@ from typing import Any
 from octomed_jax.training.metrics import read_lines
 
 STARTS = "starts.jsonl"  # one line each time the run was started
-# Dense bfloat16 operations a second of one device, by what JAX calls it; from the vendors' data sheets.
-PEAKS = {
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5": 459e12,
-    "TPU v5p": 459e12,
-    "TPU v6 lite": 918e12,
-    "TPU7x": 2307e12,
-    "NVIDIA A100-SXM4-40GB": 312e12,
-    "NVIDIA A100-SXM4-80GB": 312e12,
-    "NVIDIA H100 80GB HBM3": 989e12,
-    "NVIDIA H200": 989e12,
-}
 
 
 class StepClock:

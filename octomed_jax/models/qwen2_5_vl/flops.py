@@ -19,7 +19,7 @@ from octomed_jax.models.trained import Trained
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What a set of examples holds.
+    """What a set of examples holds, or a step in the mean.
 
     Attributes:
         tokens: of all examples, image tokens included.
@@ -29,11 +29,11 @@ class Work:
         frame_pairs: sum over images of patches^2.
     """
 
-    tokens: int
+    tokens: float
     token_pairs: float
-    patches: int
-    window_pairs: int
-    frame_pairs: int
+    patches: float
+    window_pairs: float
+    frame_pairs: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,6 @@ of 71 tokens asked and 840 answered, log-normal, with and without images alike; 
 or three.
 """
 
-import bare_package  # noqa: F401  first: it makes the project importable
 import numpy as np
 
 from octomed_jax.images.patches import PatchSpec

@@ -1,0 +1,47 @@
+"""What a run would be given, as far as that is known before it starts: its model and its rows."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from octomed_jax import storage
+from octomed_jax.errors import UserError
+from octomed_jax.hf.base import base_folder, side_folder
+from octomed_jax.hf.student import planned_config
+from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.paper_mix import paper_mix
+from octomed_jax.inputs.plan import RowPlan
+from octomed_jax.inputs.render import read_patch_spec
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
+from octomed_jax.training.loop import make_plan, row_buckets
+
+MIX_EXAMPLES = 20_000  # rows of as many are like those of any number
+
+
+def expected_model(config: ConfigDict, shards: Path, missing: dict[str, str]) -> Qwen25VLConfig:
+    """Return the architecture from the nearest place that has it; ``missing`` gets what is not there yet."""
+    if (shards / "student" / "config.json").is_file():
+        return read_config(shards / "student")
+    if config.student.base:
+        try:
+            return read_config(side_folder(base_folder(config.student)))
+        except UserError:
+            missing[config.student.base] = "sizes are those of the config; get it with `octomed import`"
+    return planned_config(config.student)
+
+
+def has_shards(shards: Path, missing: dict[str, str]) -> bool:
+    """Return whether there are shards; ``missing`` gets them if not."""
+    if (shards / storage.MANIFEST).is_file():
+        return True
+    missing[str(shards)] = "rows cannot be planned yet; make it with `octomed shard`"
+    return False
+
+
+def expected_rows(config: ConfigDict, shards: Path, missing: dict[str, str]) -> tuple[RowPlan, PatchSpec]:
+    """Return the rows of the shards or, where there are none yet, rows of a mix like the paper's."""
+    if has_shards(shards, missing):
+        return make_plan(config, shards), read_patch_spec(shards / "student")
+    missing[str(shards)] = "rows are those of a mix like the paper's; `octomed shard` makes the real ones"
+    index, spec = paper_mix(MIX_EXAMPLES), PatchSpec(max_pixels=config.shard.max_pixels)
+    return RowPlan(index, row_buckets(config, index, spec), config.train.examples_per_step, config.seed), spec

@@ -1,0 +1,317 @@
+"""A pod planned before it is rented: the real training step, compiled for its chips on any machine.
+
+XLA's TPU compiler needs no TPU (extra ``tpu-aot``). It says whether the step fits, and what it does: products, memory
+traffic, collectives. From these comes a range for the time of a step, an estimate. For GPUs, which cannot be compiled
+for without one, everything is estimated from shapes.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from octomed_jax.errors import UserError
+from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.loader import Share
+from octomed_jax.inputs.plan import RowPlan
+from octomed_jax.inputs.rows import shapes
+from octomed_jax.models import mesh as meshes
+from octomed_jax.models.options import compute_of, trained_of
+from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
+from octomed_jax.models.qwen2_5_vl.flops import Work, training_flops
+from octomed_jax.training.chips import GIB, Chip, Topology
+from octomed_jax.training.expected import expected_model, expected_rows
+from octomed_jax.training.loop import check_training, share_of
+from octomed_jax.training.optimizer import make_optimizer, make_schedule
+from octomed_jax.training.program import Program, read_program, totals
+from octomed_jax.training.roofline import Place, Roofline, roofline
+from octomed_jax.training.step import Student, abstract_state, jitted_step
+
+QUICK = {"exec_time_optimization_effort": -1.0}  # a fifth of the compiler's time; memory comes out a few percent apart
+# What libtpu would otherwise ask a machine's metadata for, and say that it did not find.
+NO_TPU_HERE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nothing is run: two plans may be made at once
+}
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is planned: a student's training on rows.
+
+    Attributes:
+        config: of the run.
+        model: the architecture.
+        rows: of every step.
+        spec: how images become patches.
+        missing: what is not there yet, and what stands for it.
+    """
+
+    config: ConfigDict
+    model: Qwen25VLConfig
+    rows: RowPlan
+    spec: PatchSpec
+    missing: Mapping[str, str]
+
+
+def read_job(config: ConfigDict, shards: Path) -> Job:
+    """Return what a config would train, on its shards or, where there are none, on a mix like the paper's.
+
+    Raises:
+        UserError: the config makes no sense, or does not fit its data.
+    """
+    check_training(config)
+    missing: dict[str, str] = {}
+    model = expected_model(config, shards, missing)
+    return Job(config, model, *expected_rows(config, shards, missing), missing)
+
+
+def plan_training(job: Job, topology: Topology, quick: bool = True) -> dict[str, Any]:
+    """Return what a run would take on a TPU topology; its step is compiled.
+
+    Args:
+        job: what is trained; its config's ``train.mesh`` says along which axes.
+        topology: of TPUs.
+        quick: whether the compiler hurries, as it does not before a real run.
+
+    Raises:
+        UserError: the mesh does not fit the topology or the model, or libtpu is not installed.
+    """
+    mesh = meshes.make_mesh(job.config.train.mesh, tpu_devices(topology))
+    compiled, found = compile_step(job, mesh, quick)
+    program = read_program(compiled.as_text()) if compiled else None
+    seconds = roofline(program, topology.chip, places_of(mesh)) if program else None
+    return summary(job, topology, mesh, found, program, seconds)
+
+
+def tpu_devices(topology: Topology) -> list[Any]:
+    """Return the devices of a topology that is not there.
+
+    Raises:
+        UserError: libtpu is not installed, or knows no such topology.
+    """
+    for name, value in NO_TPU_HERE.items():
+        os.environ.setdefault(name, value)
+    more: dict[str, Any] = {"num_slices": topology.slices} if topology.slices > 1 else {}
+    if topology.chip.name == "v4":
+        more["chip_config_name"] = "megacore"  # both cores of a chip as one device, as it is run
+    name = f"{topology.chip.name}:{'x'.join(map(str, topology.shape))}"
+    try:
+        return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
+    except RuntimeError as error:
+        if "not installed" in str(error):
+            raise UserError(
+                "planning for TPUs needs libtpu: `make tpu-aot`, or pip install 'octomed-jax[tpu-aot]'"
+            ) from error
+        raise UserError(f"there is no topology {name}: {str(error).splitlines()[0]}") from error
+
+
+def compile_step(job: Job, mesh: Mesh, quick: bool) -> tuple[jax.stages.Compiled | None, dict[str, int]]:
+    """Compile the step for a mesh; return it, or None where it does not fit, and its memory in bytes.
+
+    Raises:
+        UserError: the mesh does not fit the model or its rows.
+    """
+    config = job.config.train
+    meshes.check_axes(mesh.shape, job.model, config.tokens_per_row)
+    platform = mesh.devices.flat[0].platform
+    student = Student(job.model, trained_of(config), compute_of(config, platform))
+    optimizer = make_optimizer(config)
+    state = abstract_state(student, optimizer, mesh)
+    batches = abstract_batches(job, mesh)
+    step = jitted_step(student, optimizer, make_schedule(config), mesh, list(batches))
+    arguments = sum(map(_held, jax.tree.leaves((state, batches))))
+    with jax.set_mesh(mesh):
+        lowered = step.lower(state, batches)
+    try:
+        compiled = lowered.compile(compiler_options=QUICK if quick and platform == "tpu" else None)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return None, {"arguments": arguments, **_refused(str(error), arguments)}
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    return compiled, {
+        "arguments": memory.argument_size_in_bytes,
+        "temporaries": memory.temp_size_in_bytes,
+        "peak": memory.peak_memory_in_bytes,
+    }
+
+
+def abstract_batches(job: Job, mesh: Mesh) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+    """Return shapes, dtypes and shardings of a step's rows, by bucket."""
+    share = share_of(mesh, job.config, job.spec)
+    sharding = NamedSharding(mesh, PartitionSpec(None, meshes.ROW_AXES))
+    batches = {}
+    for bucket in job.rows.buckets:
+        number, width = share.micro_batches(job.rows.rows_per_step[bucket.name])
+        arrays = shapes(width, share.filled_up(bucket, job.spec), job.spec)
+        batches[bucket.name] = {
+            name: jax.ShapeDtypeStruct((number, *shape), dtype, sharding=sharding)
+            for name, (shape, dtype) in arrays.items()
+        }
+    return batches
+
+
+def _held(leaf: jax.ShapeDtypeStruct) -> int:
+    shape = leaf.sharding.shard_shape(leaf.shape)
+    return int(jax.numpy.dtype(leaf.dtype).itemsize * _product(shape))
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _refused(message: str, arguments: int) -> dict[str, int]:
+    """Return from the compiler's words how much the step would take."""
+    if found := re.search(r"Used ([\d.]+)([KMGT]) of", message):
+        return {"peak": round(float(found[1]) * UNITS[found[2]])}
+    found = re.search(r"temporaries \(([\d.]+)([KMGT])\)", message)
+    if not found:
+        raise RuntimeError(f"the compiler's refusal is not understood: {message[:200]}")
+    temporaries = round(float(found[1]) * UNITS[found[2]])
+    return {"temporaries": temporaries, "peak": arguments + temporaries}
+
+
+def places_of(mesh: Mesh) -> list[Place]:
+    """Return where each device of a mesh lies: its slice, and its coordinates in it."""
+    return [
+        (getattr(device, "slice_index", None) or 0, tuple(getattr(device, "coords", None) or (0,)))
+        for device in mesh.devices.flat
+    ]
+
+
+def mean_flops(job: Job) -> float:
+    """Return the operations that the examples of a step need, in the mean."""
+    held = job.rows.mean()
+    work = Work(*[held[field.name] for field in dataclasses.fields(Work)])
+    return training_flops(job.model, work, trained_of(job.config.train)).total
+
+
+def summary(
+    job: Job,
+    topology: Topology,
+    mesh: Mesh,
+    memory: Mapping[str, int],
+    program: Program | None,
+    seconds: Roofline | None,
+) -> dict[str, Any]:
+    """Return the plan as plain data; times are None where the step does not fit."""
+    chip, flops = topology.chip, mean_flops(job)
+    peak = memory["peak"]
+    found: dict[str, Any] = {
+        "estimate": True,
+        "compiled": True,
+        "topology": str(topology),
+        "devices": mesh.size,
+        "mesh": dict(mesh.shape),
+        "fits": program is not None,
+        "peak_bytes_per_device": peak,
+        "hbm_bytes_per_device": int(chip.memory),
+        "short_by_bytes": max(0, peak - int(chip.memory)) if program is None else 0,
+        "memory": dict(memory),
+        "rows": rows_of(job, share_of(mesh, job.config, job.spec)),
+        "flops_per_step": flops,
+        "step_seconds_low": None,
+        "step_seconds_high": None,
+        "collectives": {},
+        "missing": dict(job.missing),
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "libtpu")},
+    }
+    if program and seconds:
+        found |= times(flops, mesh.size, chip, job.config.train.steps, seconds)
+        found |= {
+            "program": {"flops_per_device": program.flops, "memory_bytes_per_device": program.bytes},
+            "collectives": totals(program.messages),
+            "kernels": dict(program.kernels),
+            "unknown_loops": program.unknown_loops,
+        }
+    return found
+
+
+def times(flops: float, devices: int, chip: Chip, steps: int, seconds: Roofline) -> dict[str, Any]:
+    """Return the range of a step's time, its share of the chips' peak, and the hours of the run."""
+
+    def mfu(step: float) -> float:
+        return flops / (step * devices * chip.flops)
+
+    return {
+        "step_seconds_low": seconds.low,
+        "step_seconds_high": seconds.high,
+        "mfu_low": mfu(seconds.high),
+        "mfu_high": mfu(seconds.low),
+        "roofline_seconds": dataclasses.asdict(seconds),
+        "run": {
+            "steps": steps,
+            "hours_low": steps * seconds.low / 3600,
+            "hours_high": steps * seconds.high / 3600,
+            "chip_hours_low": devices * steps * seconds.low / 3600,
+            "chip_hours_high": devices * steps * seconds.high / 3600,
+        },
+    }
+
+
+def rows_of(job: Job, share: Share) -> dict[str, dict[str, float]]:
+    """Return by bucket a step's rows, the places computed for them, and the share of token places that is used."""
+    found = {}
+    for bucket in job.rows.buckets:
+        rows = job.rows.rows_per_step[bucket.name]
+        number, width = share.micro_batches(rows)
+        found[bucket.name] = {
+            "rows": rows,
+            "places": number * width,
+            "micro_batches": number,
+            "fill": job.rows.fill[bucket.name] * rows / (number * width),
+        }
+    return found
+
+
+def told(found: Mapping[str, Any]) -> list[str]:
+    """Return a plan as lines for a person."""
+    axes = " x ".join(f"{axis} {size}" for axis, size in found["mesh"].items())
+    memory, capacity = found["memory"], found["hbm_bytes_per_device"]
+    parts = ", ".join(f"{name} {memory[name] / GIB:.2f}" for name in ("arguments", "temporaries") if name in memory)
+    lines = [f"pod     {found['topology']}, {found['devices']} devices: {axes}"]
+    lines += [
+        f"rows    {name}: {rows['rows']} a step on {rows['places']} places, {rows['micro_batches']} micro-batch(es), "
+        f"filled {rows['fill']:.0%}"
+        for name, rows in found["rows"].items()
+    ]
+    state = "fits" if found["fits"] else f"does NOT fit, it lacks {found['short_by_bytes'] / GIB:.2f} GiB"
+    lines.append(
+        f"memory  {state}: peak {found['peak_bytes_per_device'] / GIB:.2f} of {capacity / GIB:.2f} GiB a device "
+        f"({parts})"
+    )
+    if found["step_seconds_low"] is not None:
+        limits, run = found["roofline_seconds"], found["run"]
+        moved = ", ".join(
+            f"{kind} {total['bytes'] / 1e9:,.1f} GB in {total['count']:,.0f}"
+            for kind, total in found["collectives"].items()
+        )
+        lines += [
+            f"sent    a device a step: {moved or 'nothing'}",
+            f"step    {found['flops_per_step']:.3g} operations needed; compute {limits['compute']:.2f} s, memory "
+            f"{limits['memory']:.2f} s, network {limits['network']:.2f} s, between slices "
+            f"{limits['between_slices']:.2f} s",
+            f"        estimate: {found['step_seconds_low']:.2f} to {found['step_seconds_high']:.2f} s a step, MFU "
+            f"{found['mfu_low']:.0%} to {found['mfu_high']:.0%} (chips at their data sheets' peaks)",
+            f"run     {run['steps']:,} steps: {run['hours_low']:,.0f} to {run['hours_high']:,.0f} h, "
+            f"{run['chip_hours_low']:,.0f} to {run['chip_hours_high']:,.0f} chip hours",
+        ]
+    lines += [f"missing {what}: {cure}" for what, cure in found["missing"].items()]
+    return lines

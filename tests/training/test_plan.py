@@ -1,0 +1,207 @@
+"""Plans of pods. TPU programs are compiled for real, by libtpu, on a machine without a TPU."""
+
+import importlib.util
+import json
+
+import jax
+import pytest
+from flax import nnx
+
+from configs.octomed_7b import get_config
+from octomed_jax.cli.main import main
+from octomed_jax.errors import UserError
+from octomed_jax.inputs.rows import Bucket, assemble, shapes
+from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.training.chips import PEAKS, TPUS, Chip, read_topology
+from octomed_jax.training.plan import read_job
+from octomed_jax.training.program import Done, Message, Program, read_program
+from octomed_jax.training.roofline import roofline
+from tests.models.student import SPEC, example, small_config
+from tests.models.test_flops import products
+
+CHIP = Chip("made-up", (), 1000.0, 10.0, 100.0, 10.0, 1.0, ring=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "chips", "shape"),
+    [
+        ("v5e:4x4", 16, (4, 4)),
+        ("v5e-256", 256, (16, 16)),
+        ("v6e-8", 8, (2, 4)),
+        ("v5p-8", 4, (2, 2, 1)),  # Google counts cores here
+        ("v5p-64", 32, (2, 4, 4)),
+        ("v4:2x2x2", 8, (2, 2, 2)),
+        ("h100:8", 8, (8,)),
+        ("a100-80:16", 16, (16,)),
+    ],
+)
+def test_topologies_are_read(text, chips, shape):
+    topology = read_topology(text)
+    assert (topology.devices, topology.shape) == (chips, shape)
+    assert read_topology(text, slices=2).devices == 2 * chips
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("v5e", "write for example v5e:4x4"),
+        ("v5x:4x4", "unknown chip 'v5x' \\(did you mean"),
+        ("v5e:2x2x2", "has 3 sides, v5e has 2"),
+        ("v5p:4x4", "has 2 sides, v5p has 3"),
+        ("v5e-12", "there is no slice v5e-12; there are v5e-1, v5e-4"),
+    ],
+)
+def test_what_is_no_topology_is_refused_in_one_line(text, reason):
+    with pytest.raises(UserError, match=reason):
+        read_topology(text)
+    with pytest.raises(UserError, match="--slices=0"):
+        read_topology("v5e:4x4", 0)
+
+
+def test_peaks_have_every_chip():
+    assert PEAKS["TPU v5 lite"] == 197e12
+    assert all(PEAKS[kind] == chip.flops for chip in TPUS for kind in chip.kinds)
+
+
+def places(*corners):
+    return [(0, corner) for corner in corners]
+
+
+def test_an_instruction_takes_what_limits_it_and_loops_take_it_again():
+    program = Program((Done("product", 500.0, 10.0, 2), Done("copy", 0.0, 100.0, 3)), (), {}, 0)
+    found = roofline(program, CHIP, places((0, 0)))
+    assert (found.compute, found.memory, found.device) == (1.0, 3.2, 4.0)
+    assert found.low == found.high == 4.0
+
+
+def test_messages_take_the_links_of_the_sides_that_they_span():
+    row = Message("all-gather", 40.0, (0, 1), 1, "")
+    square = Message("all-gather", 40.0, (0, 1, 2, 3), 1, "")
+    at = places((0, 0), (0, 1), (1, 0), (1, 1))
+    assert roofline(Program((), (row,), {}, 0), CHIP, at).network == 4.0  # one side
+    assert roofline(Program((), (square,), {}, 0), CHIP, at).network == 2.0  # two sides
+    ring = places((0, 0), (0, 1), (0, 2), (0, 3))
+    assert roofline(Program((), (square,), {}, 0), CHIP, ring).network == 2.0  # one side, closed to a ring
+
+
+def test_messages_between_slices_take_the_slow_network_and_nothing_hides_the_most():
+    across = Message("all-reduce", 5.0, (0, 1), 1, "")
+    within = Message("all-gather", 40.0, (0, 2), 1, "")
+    at = [(0, (0, 0)), (1, (0, 0)), (0, (0, 1))]
+    found = roofline(Program((Done("product", 1000.0, 0.0, 1),), (across, within), {}, 0), CHIP, at)
+    assert (found.network, found.between_slices) == (4.0, 5.0)
+    assert (found.low, found.high) == (5.0, 10.0)
+
+
+def test_the_compiled_students_products_are_those_of_the_traced_one():
+    model, item = small_config(), example("Which plane is this?", [(224, 112)], "axial")
+    bucket = Bucket("row", len(item.token_ids), item.cells)
+    rows = assemble([[item]], 1, bucket, SPEC)
+    graph, abstract = split_model(model)
+    gradient = jax.value_and_grad(lambda tree: nnx.merge(graph, tree).loss_sum(rows))
+    traced = products(jax.make_jaxpr(gradient)(abstract).jaxpr)
+    program = read_program(jax.jit(gradient).lower(abstract).compile().as_text())
+    assert program.unknown_loops == 0
+    # The compiler leaves out what nobody reads, and turns products of few rows into sums.
+    assert program.flops == pytest.approx(traced, rel=0.02)
+
+
+def test_shapes_are_those_of_assembled_rows():
+    item = example("Which plane is this?", [(224, 112)], "axial")
+    bucket = Bucket("row", 2 * len(item.token_ids), 2 * item.cells)
+    rows = assemble([[item]], 3, bucket, SPEC)
+    assert {name: (array.shape, array.dtype.type) for name, array in rows.items()} == shapes(3, bucket, SPEC)
+
+
+def test_rows_of_the_papers_mix_stand_for_shards_that_are_not_there(tmp_path):
+    job = read_job(get_config(), tmp_path / "shards")
+    assert "mix like the paper's" in job.missing[str(tmp_path / "shards")]
+    held = job.rows.mean()
+    assert held["examples"] == pytest.approx(512, rel=0.02)
+    counted = [job.rows.count(step)["tokens"] for step in range(job.rows.steps_per_epoch)]
+    assert held["tokens"] == pytest.approx(sum(counted) / len(counted))
+
+
+needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs `make tpu-aot`")
+
+
+def plan(capsys, *words: str) -> tuple[int, dict, str]:
+    code = main(["plan", "--json", *words])
+    out = capsys.readouterr()
+    return code, json.loads(out.out), " ".join(out.err.split())
+
+
+@needs_libtpu
+@pytest.mark.integration
+def test_the_3b_fits_eight_v5e_chips(capsys, root, monkeypatch, tmp_path):
+    monkeypatch.chdir(root)
+    _, found, said = plan(
+        capsys,
+        "--config=configs/octomed_3b.py",
+        "--topology=v5e:2x4",
+        "--config.train.mesh.sequence=2",
+        f"--shards={tmp_path}",
+    )
+    assert found["fits"]
+    assert found["mesh"] == {"data": 1, "fsdp": 4, "sequence": 2, "tensor": 1}
+    assert 0 < found["peak_bytes_per_device"] <= found["hbm_bytes_per_device"]
+    assert "fits: peak" in said
+
+
+@needs_libtpu
+@pytest.mark.integration
+def test_the_7b_fits_sixteen_v5e_chips_with_rows_of_8192_in_four_pieces(capsys, root, monkeypatch, tmp_path):
+    monkeypatch.chdir(root)
+    _, found, said = plan(
+        capsys,
+        "--config=configs/octomed_7b.py",
+        "--topology=v5e:4x4",
+        "--config.train.mesh.sequence=4",
+        f"--shards={tmp_path}",
+    )
+    assert found["fits"]
+    assert found["mesh"] == {"data": 1, "fsdp": 4, "sequence": 4, "tensor": 1}
+    assert found["unknown_loops"] == 0
+    # Splash attention, forward and backward, is in the program, as often as there are layers and micro-batches.
+    kernels = {name: times for name, times in found["kernels"].items() if "segmented" in name}
+    rows = found["rows"]
+    decoder = 28 * sum(bucket["micro_batches"] for bucket in rows.values())
+    tower = 4 * rows["image"]["micro_batches"]  # its blocks of full attention; windows are batches of small products
+    assert kernels["splash_mha_fwd_segmented_residuals"] == 2 * (decoder + tower)  # once more for the gradient
+    assert kernels["splash_mha_dkv_segmented_no_residuals"] == decoder + tower
+    # What the examples need, with padding, the layers computed twice, and attention of whole frames.
+    done = found["program"]["flops_per_device"] * found["devices"]
+    assert 4 / 3 * found["flops_per_step"] < done < 1.7 * found["flops_per_step"]
+    # The vocabulary stays divided: nothing as large as a sixteenth of the embedding is gathered over and over.
+    gathered = found["collectives"]["all-gather"]["bytes"]
+    micro_batches = sum(bucket["micro_batches"] for bucket in rows.values())
+    layers = 2 * 2 * (8.292e9 - 2 * 152064 * 3584)  # in bfloat16, forward and again for the gradient
+    assert gathered < 1.1 * micro_batches * layers
+    assert 0 < found["step_seconds_low"] < found["step_seconds_high"]
+    assert 0 < found["mfu_low"] < found["mfu_high"] < 1
+    assert "estimate:" in said
+
+
+@needs_libtpu
+@pytest.mark.integration
+def test_the_7b_does_not_fit_four_v5e_chips_and_it_says_by_how_much(capsys, root, monkeypatch, tmp_path):
+    monkeypatch.chdir(root)
+    words = ["--config=configs/octomed_7b.py", "--topology=v5e:2x2", f"--shards={tmp_path}"]
+    _, found, said = plan(capsys, *words)
+    assert not found["fits"]
+    assert found["step_seconds_low"] is None
+    # The state alone takes 8.3e9 parameters x 12 bytes / 4 chips.
+    assert found["memory"]["arguments"] == pytest.approx(8.29e9 * 12 / 4, rel=0.01)
+    assert found["short_by_bytes"] == found["peak_bytes_per_device"] - found["hbm_bytes_per_device"] > 8e9
+    assert "does NOT fit, it lacks" in said
+
+
+def test_without_libtpu_one_line_says_what_to_install(capsys, root, monkeypatch, tmp_path):
+    monkeypatch.chdir(root)
+
+    def none(**_):
+        raise RuntimeError("JAX TPU support not installed; cannot generate TPU topology.")
+
+    monkeypatch.setattr("octomed_jax.training.plan.topologies.get_topology_desc", none)
+    assert main(["plan", "--config=configs/octomed_7b.py", "--topology=v5e:4x4", f"--shards={tmp_path}"]) == 2
+    assert "needs libtpu: `make tpu-aot`" in capsys.readouterr().err
