@@ -34,13 +34,23 @@ class HostReports:
         # One place on the batch axes belongs to one device, and so to one process.
         self._processes = np.array([device.process_index for device in mesh.devices.reshape(-1)])
         self._own = [deque[float](maxlen=WINDOW) for _ in names]
+        self._late = [deque[float](maxlen=WINDOW) for _ in names]
         self._steps = 0
         self._spread = jax.jit(lambda reports: reports, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
-    def send(self, seconds: float, bad_records: int) -> jax.Array:
-        """Send this process's report of a step: seconds on its own, and records that it could not read. [devices, 2]"""
+    def send(self, seconds: float, bad_records: int, late: bool) -> jax.Array:
+        """Send this process's report of a step.
+
+        Args:
+            seconds: that it spent on its own.
+            bad_records: that it could not read.
+            late: whether its devices had nothing left to do when it had sent its rows.
+
+        Returns:
+            The reports of all: [devices, 3].
+        """
         mine = int((self._processes == jax.process_index()).sum())
-        reports = np.tile(np.array([[seconds, bad_records]], np.float32), (mine, 1))
+        reports = np.tile(np.array([[seconds, bad_records, late]], np.float32), (mine, 1))
         sharding = NamedSharding(self._mesh, PartitionSpec(AXES))
         return self._spread(jax.make_array_from_process_local_data(sharding, reports))
 
@@ -48,8 +58,9 @@ class HostReports:
         """Return how many records no process could read at this step; name a slow host where there is one."""
         values = np.asarray(reports)
         firsts = [int(np.argmax(self._processes == process)) for process in range(len(self._names))]
-        for own, first in zip(self._own, firsts, strict=True):
+        for own, late, first in zip(self._own, self._late, firsts, strict=True):
             own.append(float(values[first, 0]))
+            late.append(float(values[first, 2]))
         self._steps += 1
         if self._steps % WINDOW == 0:
             self._name_slowest()
@@ -57,7 +68,9 @@ class HostReports:
 
     def _name_slowest(self) -> None:
         medians = {name: statistics.median(own) for name, own in zip(self._names, self._own, strict=True)}
-        if slow := slowest(medians):
+        slow = slowest(medians)
+        # Time on its own keeps nobody waiting while the devices work on the step before.
+        if slow and sum(self._late[self._names.index(slow)]) > WINDOW / 2:
             others = statistics.median(seconds for name, seconds in medians.items() if name != slow)
             progress.say(
                 f"train: {slow} keeps the others waiting: it takes {medians[slow]:.2f} s a step to read and send its "

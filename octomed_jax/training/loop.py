@@ -140,7 +140,7 @@ def train(
                 profile.step_begins(step)
             state, metrics = step_function(state, meshes.to_devices(mesh, batch, rows=1))
             # Metrics are read one step late, so that the loop never waits for the step it has just sent off.
-            before, sent = sent, record.sent(step, metrics, arrived)
+            before, sent = sent, record.sent(step, metrics, arrived, sent)
             if before:
                 record.write(record.ended(before))
             if profile:

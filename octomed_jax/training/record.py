@@ -90,16 +90,16 @@ class Record:
         batch = next(batches)
         waited = time.perf_counter() - began
         # The devices stood still for some of this time if they were done before it ended; it counts as a whole.
-        idle = sent is None or sent.metrics["loss"].is_ready()
-        return batch, Arrived(began, waited if idle else 0.0, take_bad(batch))
+        return batch, Arrived(began, waited if _idle(sent) else 0.0, take_bad(batch))
 
-    def sent(self, step: int, metrics: Mapping[str, jax.Array], arrived: Arrived) -> Sent:
-        """Note that a step was sent to the devices."""
+    def sent(self, step: int, metrics: Mapping[str, jax.Array], arrived: Arrived, before: Sent | None) -> Sent:
+        """Note that a step was sent to the devices; ``before`` is the one that they may still work on."""
+        late = _idle(before)
         for one in arrived.bad:
             progress.say(f"train: step {step} leaves out a record: {one['problem']}")
             self._bad.write({"step": step, **one})
         own = time.perf_counter() - arrived.began
-        return Sent(step, metrics, self._hosts.send(own, len(arrived.bad)), arrived.stalled)
+        return Sent(step, metrics, self._hosts.send(own, len(arrived.bad), late), arrived.stalled)
 
     def ended(self, sent: Sent) -> dict[str, Any]:
         """Wait until a step has ended and return its metrics; what is not finite is None, as JSON has no word for it.
@@ -133,6 +133,11 @@ class Record:
         """Write a step's line."""
         if self._log:
             self._log.write(entry)
+
+
+def _idle(sent: Sent | None) -> bool:
+    """Return whether the devices are done with what was sent to them."""
+    return sent is None or sent.metrics["loss"].is_ready()
 
 
 def _shown(entry: Mapping[str, Any]) -> str:

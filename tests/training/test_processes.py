@@ -1,9 +1,10 @@
 """Many processes train as one: the same losses to the last bit, also when their number changes after a kill.
 
-Real processes on loopback, killed with SIGKILL.
+Real processes on loopback, killed with SIGKILL, or slowed down.
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,15 +17,19 @@ import pytest
 from octomed_jax.errors import UserError
 from octomed_jax.models.mesh import AXES
 from octomed_jax.models.runtime import distributed_arguments, same_threads
+from octomed_jax.training.hosts import WINDOW
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_lines, read_metrics
 
 DEVICES = 8
 STEPS = 6
+COMMAND = ("-m", "octomed_jax.cli.main")
 
 
-def start(shards, workdir, processes: int, *more: str) -> list[subprocess.Popen]:
-    """Start a job over eight simulated devices."""
+def start(
+    shards, workdir, processes: int, *more: str, devices: int = DEVICES, last: tuple[str, ...] = COMMAND
+) -> list[subprocess.Popen]:
+    """Start a job over eight simulated devices, or fewer; ``last`` is what Python runs as its last process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -35,7 +40,7 @@ def start(shards, workdir, processes: int, *more: str) -> list[subprocess.Popen]
     running = []
     for rank in range(processes):
         # The suite's flags, which compile fast, with this process's part of the devices.
-        flags = os.environ["XLA_FLAGS"].replace(f"device_count={DEVICES}", f"device_count={DEVICES // processes}")
+        flags = os.environ["XLA_FLAGS"].replace(f"device_count={DEVICES}", f"device_count={devices // processes}")
         environment = os.environ | {"XLA_FLAGS": flags}
         if processes > 1:
             environment |= {
@@ -43,18 +48,18 @@ def start(shards, workdir, processes: int, *more: str) -> list[subprocess.Popen]
                 "JAX_NUM_PROCESSES": str(processes),
                 "JAX_PROCESS_ID": str(rank),
             }
-        command = [sys.executable, "-m", "octomed_jax.cli.main", "train", *words]
+        command = [sys.executable, *(last if rank == processes - 1 else COMMAND), "train", *words]
         running.append(
             subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
         )
     return running
 
 
-def finish(running: list[subprocess.Popen]) -> str:
-    """Wait for a job that must end well; return what its first process said."""
+def finish(running: list[subprocess.Popen]) -> list[str]:
+    """Wait for a job that must end well; return what each process said."""
     said = [process.communicate(timeout=280)[1] for process in running]
     assert [process.returncode for process in running] == [0] * len(running), said
-    return said[0]
+    return said
 
 
 def curve(workdir) -> list[list]:
@@ -76,7 +81,7 @@ def whole(shards, tmp_path_factory):
 def test_many_processes_train_as_one(whole, shards, tmp_path, processes):
     said = finish(start(shards, tmp_path, processes, f"--config.held_out.samples={2 * (processes == 2)}"))
     assert curve(tmp_path) == curve(whole)
-    assert f"train: {processes} processes are there: " in said
+    assert f"train: {processes} processes are there: " in said[0]
     if processes == 2:
         assert read_lines(tmp_path / "samples.jsonl") == read_lines(whole / "samples.jsonl")
 
@@ -93,7 +98,7 @@ def test_killed_and_gone_on_with_by_another_number_of_processes(whole, shards, t
         for process in running:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    said = finish(start(shards, tmp_path, 1, "--config.held_out.samples=0"))
+    [said] = finish(start(shards, tmp_path, 1, "--config.held_out.samples=0"))
     assert "going on after step" in said
     assert "since the first of 3 start(s)" in " ".join(said.split())
     assert curve(tmp_path) == curve(whole)
@@ -122,6 +127,44 @@ def test_other_meshes_agree_over_twenty_steps(config, shards, tmp_path):
         assert len(losses[-1]) == 20
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     np.testing.assert_allclose(losses[2], losses[0], rtol=1e-5)
+
+
+# From the second window on, rows come late, however long a step takes on this machine: the wait for them begins when
+# the devices have nothing left to do. The read-ahead would hide a delay before that.
+DELAY = 0.3
+SLOW = f"""
+import sys, time
+import jax
+from octomed_jax.cli.main import main
+from octomed_jax.training.record import Record
+
+wait_for = Record.wait_for
+
+def late(rows, sent):
+    if sent and sent.step >= {WINDOW}:
+        jax.block_until_ready(sent.metrics)
+        time.sleep({DELAY})
+    yield next(rows)
+
+Record.wait_for = lambda record, rows, sent: wait_for(record, late(rows, sent), sent)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.integration
+def test_a_process_that_becomes_slow_is_named_and_no_other(shards, tmp_path):
+    """Both processes are equal for a window of steps, and then the second one gets its rows late for another."""
+    words = ["--config.train.examples_per_step=2", "--config.held_out.every=0"]
+    words += [f"--config.{name}={2 * WINDOW}" for name in ("train.steps", "checkpoint.every")]
+    for said in finish(start(shards, tmp_path, 2, *words, devices=2, last=("-c", SLOW))):
+        [(name, seconds, others)] = re.findall(
+            r"train: \S+ (\(process \d\)) keeps the others waiting: it takes (\S+) s .*, the others (\S+) s;", said
+        )
+        assert name == "(process 1)"
+        lasted = [entry["step_seconds"] for entry in read_metrics(tmp_path / "metrics.jsonl")[WINDOW:]]
+        # Half of its steps take it the median or longer, and no process is on its own for longer than a step lasts.
+        assert DELAY <= float(seconds) <= 2 * sum(lasted) / WINDOW
+        assert float(others) < float(seconds) / 2
 
 
 MISSING = """
