@@ -78,6 +78,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "steps": 2000,
             "examples_per_step": 10,  # the paper: 512
             "tokens_per_row": 288,
+            "rows": "apart",  # of examples with and without images; or together, which fills few rows better
             "rows_at_once": 0,  # that a device computes at once; a step's others wait. 0: all
             "patches_per_row": 192,  # 0: what the data bring along for a full row of tokens
             "peak_learning_rate": 2e-3,  # the paper: 5e-5 on a pretrained student

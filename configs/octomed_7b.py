@@ -55,6 +55,7 @@ def get_config() -> ConfigDict:
             "examples_per_step": 512,
             # The longest response of the paper's evaluation; a mean example has some 1,000 tokens with its images.
             "tokens_per_row": 8192,
+            "rows": "together",  # 68 of a step, where 69 apart would each be rounded up to the devices: less to fill up
             "patches_per_row": 0,  # what the data bring along
             "dtype": "bfloat16",
             "remat": "full",

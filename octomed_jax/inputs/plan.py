@@ -1,10 +1,10 @@
 """Which example goes into which row of which step: a pure function of (index, seed, epoch).
 
-The plan never looks at ranks or hosts. Text and image examples are packed apart, into their own buckets. How rows are
-composed is found once (packing.py); an epoch seats the examples of equal size anew and shuffles the rows. So all epochs
-have the same number of rows and of steps: step s belongs to epoch s // steps_per_epoch, and a run goes on at any step
-without planning the epochs before it. Every step holds the same number of rows of each bucket (some may be empty), so
-the compiled step has one shape.
+The plan never looks at ranks or hosts. Examples with and without images have buckets of their own, or one together.
+How rows are composed is found once (packing.py); an epoch seats the examples of equal size anew and shuffles the rows.
+So all epochs have the same number of rows and of steps: step s belongs to epoch s // steps_per_epoch, and a run goes on
+at any step without planning the epochs before it. Every step holds the same number of rows of each bucket (some may be
+empty), so the compiled step has one shape.
 
 Legend: N examples, R rows.
 """
@@ -131,7 +131,7 @@ class RowPlan:
         """Pack the examples of ``index`` into rows of ``buckets``, for about ``examples_per_step`` examples a step."""
         self.index, self._seed, self._examples_per_step = index, seed, examples_per_step
         self._all_buckets = tuple(buckets)
-        members = {bucket.name: _members(index, bucket) for bucket in buckets}
+        members = {bucket.name: _members(index, bucket, buckets) for bucket in buckets}
         self.buckets = tuple(bucket for bucket in buckets if len(members[bucket.name]))
         self.examples = sum(len(numbers) for numbers in members.values())
         self.left_out = _left_out(index, members)
@@ -178,10 +178,13 @@ class RowPlan:
         return {"examples": len(numbers), "token_pairs": pairs, **sums}
 
 
-def _members(index: ExampleIndex, bucket: Bucket) -> Int32[np.ndarray, "N"]:
-    with_images = index.cells > 0
+def _members(index: ExampleIndex, bucket: Bucket, buckets: Sequence[Bucket]) -> Int32[np.ndarray, "N"]:
+    """Return the examples of a bucket: where there is one for text alone, text goes there."""
     fits = (index.tokens <= bucket.tokens) & (index.cells <= bucket.cells)
-    return np.flatnonzero(fits & (with_images if bucket.cells else ~with_images)).astype(np.int32)
+    text_apart = any(not other.cells for other in buckets)
+    if bucket.cells and text_apart:
+        fits &= index.cells > 0
+    return np.flatnonzero(fits).astype(np.int32)
 
 
 def _left_out(index: ExampleIndex, members: dict[str, np.ndarray]) -> dict[str, int]:

@@ -44,6 +44,7 @@ from octomed_jax.training.stop import StopRequest
 # Fields that say where, how fast and what is shown, not what is learned: a run may go on with others.
 FREE = ("mesh", "rows_at_once", "attention", "remat", "loader_workers", "guards", "bad_records", "wandb")
 BAD_RECORDS = ("stop", "skip")
+ROWS = ("apart", "together")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,9 +206,10 @@ def check_training(config: ConfigDict) -> None:
     check_compute(config.train)
     check_wandb(config.train.wandb)
     trained_of(config.train)
-    if config.train.bad_records not in BAD_RECORDS:
-        hint = did_you_mean(config.train.bad_records, BAD_RECORDS)
-        raise UserError(f"train.bad_records={config.train.bad_records!r} is unknown{hint}; one of: stop, skip")
+    for field, known in (("bad_records", BAD_RECORDS), ("rows", ROWS)):
+        if config.train[field] not in known:
+            hint = did_you_mean(str(config.train[field]), known)
+            raise UserError(f"train.{field}={config.train[field]!r} is unknown{hint}; one of: {', '.join(known)}")
 
 
 def training_request(config: ConfigDict) -> dict[str, Any]:
@@ -267,14 +269,18 @@ def share_of(mesh: jax.sharding.Mesh, config: ConfigDict, spec: PatchSpec) -> Sh
     return Share(meshes.row_places(mesh), meshes.batch_devices(mesh), config.train.rows_at_once, slots)
 
 
-def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, Bucket]:
-    """Return the shapes of rows for text and for images."""
+def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, ...]:
+    """Return the shapes of rows: for text and for images, or one for both."""
     room, patches = config.train.tokens_per_row, config.train.patches_per_row
-    with_images = (index.cells > 0) & (index.tokens <= room)
-    image = Bucket("image", room, patches // spec.slot_patches * spec.slot_cells)
-    if not patches and with_images.any():
-        image = image_bucket(index.tokens[with_images], index.cells[with_images], room, spec)
-    return Bucket("text", room, 0), image
+    together = config.train.rows == "together"
+    members = ((index.cells > 0) | together) & (index.tokens <= room)
+    name = "mixed" if together else "image"
+    wide = Bucket(name, room, patches // spec.slot_patches * spec.slot_cells)
+    if not patches and index.cells[members].any():
+        wide = image_bucket(index.tokens[members], index.cells[members], room, spec, name)
+    if together and wide.cells:
+        return (wide,)
+    return (Bucket("text", room, 0), *[wide] * (wide.cells > 0))
 
 
 def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:

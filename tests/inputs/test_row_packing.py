@@ -59,6 +59,16 @@ def test_image_rows_are_full_in_both_kinds_of_room():
     assert cells.sum() / (len(rows) * room.cells) > 0.93
 
 
+def test_rows_of_both_are_as_full_where_only_some_have_images():
+    rng = np.random.default_rng(1)
+    cells = rng.choice([0, 64, 208, 336], 20000, p=[0.55, 0.1, 0.15, 0.2])
+    tokens = cells + lengths(rng, 20000)
+    room = image_bucket(tokens, cells, 8192, PatchSpec(), "mixed")
+    rows = pack(np.arange(20000), tokens, cells, room).rows()
+    assert tokens.sum() / (len(rows) * room.tokens) > 0.97
+    assert cells.sum() / (len(rows) * room.cells) > 0.74
+
+
 def test_an_image_bucket_holds_what_its_examples_bring():
     mixed = image_bucket(np.array([100, 300]), np.array([16, 48]), 8192, PatchSpec())
     assert mixed.cells % 32 == 0  # whole windows of 16 cells, and 128 patches

@@ -10,9 +10,13 @@ from flax import nnx
 from configs.octomed_7b import get_config
 from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
+from octomed_jax.images.patches import PatchSpec
+from octomed_jax.inputs.paper_mix import paper_mix
+from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.rows import Bucket, assemble, shapes
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.training.chips import PEAKS, TPUS, Chip, read_topology
+from octomed_jax.training.loop import check_training, row_buckets
 from octomed_jax.training.plan import read_job
 from octomed_jax.training.program import Done, Message, Program, read_program
 from octomed_jax.training.roofline import roofline
@@ -122,6 +126,42 @@ def test_rows_of_the_papers_mix_stand_for_shards_that_are_not_there(tmp_path):
     assert held["tokens"] == pytest.approx(sum(counted) / len(counted))
 
 
+@pytest.mark.parametrize(
+    ("rows", "with_images", "names"),
+    [
+        ("apart", 0.5, ["text", "image"]),
+        ("together", 0.5, ["mixed"]),
+        ("apart", 0.0, ["text"]),
+        ("together", 0.0, ["text"]),
+        ("apart", 1.0, ["image"]),
+        ("together", 1.0, ["mixed"]),
+    ],
+)
+def test_examples_come_once_whatever_rows_they_share(rows, with_images, names):
+    config, index = get_config(), paper_mix(3000, with_images)
+    config.train.rows = rows
+    plan = RowPlan(index, row_buckets(config, index, PatchSpec(max_pixels=262144)), 512, 0)
+    assert [bucket.name for bucket in plan.buckets] == names
+    seated = [number for step in range(plan.steps_per_epoch) for row in plan.step(step).rows.values() for number in row]
+    assert sorted(sum(seated, ())) == list(range(3000))
+
+
+def test_rows_together_are_fewer_than_rows_apart():
+    config, index = get_config(), paper_mix(20000)
+    counts = {}
+    for config.train.rows in ("apart", "together"):
+        plan = RowPlan(index, row_buckets(config, index, PatchSpec(max_pixels=262144)), 512, 0)
+        counts[config.train.rows] = sum(plan.rows_per_step.values())
+    assert counts["together"] <= counts["apart"]
+
+
+def test_unknown_rows_are_refused():
+    config = get_config()
+    config.train.rows = "togehter"
+    with pytest.raises(UserError, match=r"train\.rows='togehter' is unknown \(did you mean 'together'"):
+        check_training(config)
+
+
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs `make tpu-aot`")
 
 
@@ -164,9 +204,9 @@ def test_the_7b_fits_sixteen_v5e_chips_with_rows_of_8192_in_four_pieces(capsys, 
     assert found["unknown_loops"] == 0
     # Splash attention, forward and backward, is in the program, as often as there are layers and micro-batches.
     kernels = {name: times for name, times in found["kernels"].items() if "segmented" in name}
-    rows = found["rows"]
-    decoder = 28 * sum(bucket["micro_batches"] for bucket in rows.values())
-    tower = 4 * rows["image"]["micro_batches"]  # its blocks of full attention; windows are batches of small products
+    micro_batches = found["rows"]["mixed"]["micro_batches"]
+    decoder = 28 * micro_batches
+    tower = 4 * micro_batches  # its blocks of full attention; windows are batches of small products
     assert kernels["splash_mha_fwd_segmented_residuals"] == 2 * (decoder + tower)  # once more for the gradient
     assert kernels["splash_mha_dkv_segmented_no_residuals"] == decoder + tower
     # What the examples need, with padding, the layers computed twice, and attention of whole frames.
@@ -174,7 +214,6 @@ def test_the_7b_fits_sixteen_v5e_chips_with_rows_of_8192_in_four_pieces(capsys, 
     assert 4 / 3 * found["flops_per_step"] < done < 1.7 * found["flops_per_step"]
     # The vocabulary stays divided: nothing as large as a sixteenth of the embedding is gathered over and over.
     gathered = found["collectives"]["all-gather"]["bytes"]
-    micro_batches = sum(bucket["micro_batches"] for bucket in rows.values())
     layers = 2 * 2 * (8.292e9 - 2 * 152064 * 3584)  # in bfloat16, forward and again for the gradient
     assert gathered < 1.1 * micro_batches * layers
     assert 0 < found["step_seconds_low"] < found["step_seconds_high"]
