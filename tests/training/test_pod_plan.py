@@ -229,8 +229,8 @@ def test_the_7b_does_not_fit_four_v5e_chips_and_it_says_by_how_much(capsys, root
     _, found, said = plan(capsys, *words)
     assert not found["fits"]
     assert found["step_seconds_low"] is None
-    # The state alone takes 8.3e9 parameters x 12 bytes / 4 chips.
-    assert found["memory"]["arguments"] == pytest.approx(8.29e9 * 12 / 4, rel=0.01)
+    state = 8.29e9 * 12 / 4  # parameters x bytes / chips; a step's rows come on top
+    assert state < found["memory"]["arguments"] < state + 1e9
     assert found["short_by_bytes"] == found["peak_bytes_per_device"] - found["hbm_bytes_per_device"] > 8e9
     assert "does NOT fit, it lacks" in said
 
