@@ -40,7 +40,8 @@ test: $(VENV)/.dev chromium lint
 test-integration: $(VENV)/.dev tpu-aot chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)
 
-tpu-aot: $(VENV)/.tpu-aot
+# Not in $(VENV): where JAX finds libtpu on a machine without a TPU, every start of it complains.
+tpu-aot: .tools/libtpu/.ready
 
 # The report is tested in a real browser. Without one, and without the right to install it, those tests say that they
 # are skipped.
@@ -87,9 +88,10 @@ $(VENV)/.dev: $(VENV)/.core
 	@if [ "$(PARITY)" = 1 ]; then echo "installing torch, to compare with transformers (PARITY=0 leaves it out)"; $(INSTALL) --editable '.[parity]'; fi
 	@touch $@
 
-$(VENV)/.tpu-aot: $(VENV)/.core
-	@echo "installing libtpu, to compile for TPUs"
-	@$(INSTALL) --editable '.[tpu-aot]'
+.tools/libtpu/.ready: .tools/bin/uv pyproject.toml
+	@echo "fetching libtpu, to compile for TPUs"
+	@$(UV) pip install --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" --target $(@D) \
+	  "$$(sed -n 's/^tpu-aot = \["\(.*\)"\]/\1/p' pyproject.toml)"
 	@touch $@
 
 $(OLDEST)/.ready: .tools/bin/uv tests/hf/transformers-4.57.txt

@@ -6,19 +6,21 @@ from pathlib import Path
 from octomed_jax import progress
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.training.chips import GIB, read_topology
-from octomed_jax.training.plan import plan_training, read_job, told
+from octomed_jax.training.plan import read_job, told
+from octomed_jax.training.shape_plan import plan_for
 
 
 def run(arguments: Sequence[str]) -> int:
     """Parse the options and plan."""
     parser = Parser(
         "plan",
-        "Compile the training step for TPUs that are not here: does it fit, what does it send, how long may it take.",
+        "Compile the training step for TPUs that are not here: does it fit, what does it send, how long may it take. "
+        "For GPUs, which cannot be compiled for without one, estimate it from shapes.",
         "octomed plan --config=configs/octomed_7b.py --topology=v5e:4x4 --config.train.mesh.sequence=4",
     )
     parser.add_config()
     parser.add_argument(
-        "--topology", required=True, metavar="CHIP:SHAPE", help="v5e:4x4, v5e-16, v5p-64, v6e:16x16, ..."
+        "--topology", required=True, metavar="CHIP:SHAPE", help="v5e:4x4, v5e-16, v5p-64, v6e:16x16, h100:8, ..."
     )
     parser.add_argument("--slices", type=int, default=1, metavar="N", help="slices of it (default 1)")
     parser.add_argument("--shards", metavar="DIR", help="what `octomed shard` wrote (default RUN/shards)")
@@ -29,8 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     options, config = parser.read_config(arguments)
     topology = read_topology(options.topology, options.slices)
     job = read_job(config, Path(options.shards or f"{config.run}/shards"))
-    progress.say(f"plan: compiling the step for {topology}; that takes a minute or two")
-    found = plan_training(job, topology, not options.full)
+    found = plan_for(job, topology, not options.full)
     for line in told(found):
         progress.say(line)
     peak = f"{found['peak_bytes_per_device'] / GIB:.2f} of {found['hbm_bytes_per_device'] / GIB:.2f} GiB"

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from octomed_jax import progress
 from octomed_jax.cli.options import Parser, finish
+from octomed_jax.errors import UserError
 from octomed_jax.evaluation.held_out import HeldOut
+from octomed_jax.training.chips import read_topology
 from octomed_jax.training.loop import train
 from octomed_jax.training.preview import preview, told
 from octomed_jax.training.profile import parse_span
@@ -22,12 +24,16 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--workdir", metavar="DIR", help="checkpoints and metrics (default RUN/train)")
     parser.add_argument("--shards", metavar="DIR", help="what `octomed shard` wrote (default RUN/shards)")
     parser.add_argument("--dry-run", action="store_true", help="only say which model, mesh, memory and data it takes")
+    parser.add_argument("--topology", metavar="CHIP:SHAPE", help="with --dry-run: say it for v5e:4x4, h100:8, ...")
+    parser.add_argument("--slices", type=int, default=1, metavar="N", help="slices of the topology (default 1)")
     parser.add_argument("--profile", metavar="STEP:N", help="trace N steps from STEP on, for xprof or TensorBoard")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options, config = parser.read_config(arguments)
     workdir, shards = options.workdir or f"{config.run}/train", Path(options.shards or f"{config.run}/shards")
+    if options.topology and not options.dry_run:
+        raise UserError("--topology belongs to --dry-run; training takes the devices that are here")
     if options.dry_run:
-        found = preview(config, shards)
+        found = preview(config, shards, read_topology(options.topology, options.slices) if options.topology else None)
         for line in told(found):
             progress.say(line)
         return finish(f"nothing was started; a run would write {workdir}", {"workdir": workdir, **found}, options.json)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from octomed_jax.errors import UserError
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
@@ -46,19 +46,34 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     Raises:
         UserError: the sizes do not multiply to the number of devices.
     """
+    devices = jax.devices() if devices is None else devices
+    shape = axis_sizes(sizes, len(devices))
+    return Mesh(_laid_out(devices, shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def without_devices(shape: tuple[int, ...]) -> AbstractMesh:
+    """Return a mesh of these sizes of ``AXES``, to lay out arrays that are never made."""
+    return AbstractMesh(shape, AXES, (AxisType.Auto,) * len(AXES))
+
+
+def axis_sizes(sizes: Mapping[str, int], devices: int) -> tuple[int, ...]:
+    """Return the size of each of ``AXES``; one of ``sizes`` may be -1 and takes what is left.
+
+    Raises:
+        UserError: the sizes do not multiply to the number of devices.
+    """
     unknown = set(sizes) - set(AXES)
     if unknown:
         raise UserError(f"the mesh has no axis {sorted(unknown)[0]!r}; it has {', '.join(AXES)}")
     shape = [sizes.get(axis, 1) for axis in AXES]
     if 0 in shape:
         raise UserError(f"the mesh {dict(sizes)} has an axis of no device")
-    devices = jax.devices() if devices is None else devices
     known = int(np.prod([size for size in shape if size != -1]))
-    if shape.count(-1) == 1 and len(devices) % known == 0:
-        shape[shape.index(-1)] = len(devices) // known
-    if int(np.prod(shape)) != len(devices) or min(shape) < 1:
-        raise UserError(f"mesh {dict(sizes)} does not multiply to the {len(devices)} devices there are")
-    return Mesh(_laid_out(devices, tuple(shape)), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    if shape.count(-1) == 1 and devices % known == 0:
+        shape[shape.index(-1)] = devices // known
+    if int(np.prod(shape)) != devices or min(shape) < 1:
+        raise UserError(f"mesh {dict(sizes)} does not multiply to the {devices} devices there are")
+    return tuple(shape)
 
 
 def _laid_out(devices: Sequence[jax.Device], shape: tuple[int, ...]) -> np.ndarray:
@@ -82,13 +97,13 @@ def one_device(backend: str | None = None) -> Mesh:
     return jax.make_mesh((1,) * len(AXES), AXES, (AxisType.Auto,) * len(AXES), devices=devices)
 
 
-def parameter_shardings(mesh: Mesh, abstract: Mapping[str, Any]) -> dict[str, Any]:
+def parameter_shardings(mesh: Mesh | AbstractMesh, abstract: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sharding of every parameter, as a tree like ``abstract``."""
     flat = flatten_names(abstract)
     return unflatten_names({name: NamedSharding(mesh, _spec(mesh, name, leaf.shape)) for name, leaf in flat.items()})
 
 
-def _spec(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
+def _spec(mesh: Mesh | AbstractMesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
     axes = axes_of(name)
     if axes is None:
         return PartitionSpec()
@@ -149,7 +164,7 @@ def check_axes(sizes: Mapping[str, int], model: Qwen25VLConfig, tokens_per_row: 
         raise UserError(f"mesh axis sequence={sequence} does not divide rows of {tokens_per_row:,} tokens")
 
 
-def batch_devices(mesh: Mesh) -> int:
+def batch_devices(mesh: Mesh | AbstractMesh) -> int:
     """Return over how many places the rows of a batch are spread; devices that share a row are one place."""
     return math.prod(mesh.shape[axis] for axis in ROW_AXES)
 

@@ -86,6 +86,11 @@ class Topology:
         """Whether it can be compiled for without one."""
         return self.chip in TPUS
 
+    @property
+    def platform(self) -> str:
+        """What JAX calls such devices."""
+        return "tpu" if self.is_tpu else "gpu"
+
     def __str__(self) -> str:
         shape = "x".join(map(str, self.shape))
         return f"{self.chip.name}:{shape}" + (f" x {self.slices} slices" if self.slices > 1 else "")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -262,11 +263,17 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
 
 def share_of(mesh: jax.sharding.Mesh, config: ConfigDict, spec: PatchSpec) -> Share:
     """Return this process's part of the rows of a step, on the devices of a mesh."""
+    everyone = whole_share(mesh.shape, config, spec, mesh.devices.flat[0].platform)
+    return dataclasses.replace(everyone, places=meshes.row_places(mesh))
+
+
+def whole_share(sizes: Mapping[str, int], config: ConfigDict, spec: PatchSpec, platform: str) -> Share:
+    """Return the part of one process that has all devices of a mesh of these sizes."""
     # Each piece of a row holds whole window slots, and places that the attention kernel takes.
-    pieces = mesh.shape["sequence"]
-    attention = compute_of(config.train, mesh.devices.flat[0].platform).attention
+    pieces, places = sizes["sequence"], math.prod(sizes[axis] for axis in meshes.ROW_AXES)
+    attention = compute_of(config.train, platform).attention
     slots = pieces * -(-UNITS[attention] // spec.slot_patches) if pieces > 1 else 1
-    return Share(meshes.row_places(mesh), meshes.batch_devices(mesh), config.train.rows_at_once, slots)
+    return Share(tuple(range(places)), places, config.train.rows_at_once, slots)
 
 
 def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, ...]:

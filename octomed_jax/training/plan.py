@@ -5,11 +5,13 @@ traffic, collectives. From these comes a range for the time of a step, an estima
 for without one, everything is estimated from shapes.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,14 @@ from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.flops import Work, training_flops
 from octomed_jax.training.chips import GIB, Chip, Topology
 from octomed_jax.training.expected import expected_model, expected_rows
-from octomed_jax.training.loop import check_training, share_of
+from octomed_jax.training.loop import check_training, whole_share
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.program import Program, read_program, totals
 from octomed_jax.training.roofline import Place, Roofline, roofline
 from octomed_jax.training.step import Student, abstract_state, jitted_step
 
 QUICK = {"exec_time_optimization_effort": -1.0}  # a fifth of the compiler's time; memory comes out a few percent apart
+TOOLS = Path(__file__).parents[2] / ".tools" / "libtpu"  # where `make tpu-aot` puts it
 # What libtpu would otherwise ask a machine's metadata for, and say that it did not find.
 NO_TPU_HERE = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -102,20 +105,39 @@ def tpu_devices(topology: Topology) -> list[Any]:
     Raises:
         UserError: libtpu is not installed, or knows no such topology.
     """
-    for name, value in NO_TPU_HERE.items():
-        os.environ.setdefault(name, value)
     more: dict[str, Any] = {"num_slices": topology.slices} if topology.slices > 1 else {}
     if topology.chip.name == "v4":
         more["chip_config_name"] = "megacore"  # both cores of a chip as one device, as it is run
     name = f"{topology.chip.name}:{'x'.join(map(str, topology.shape))}"
+    library = libtpu()[0]
     try:
-        return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
+        with _environment({**NO_TPU_HERE, "TPU_LIBRARY_PATH": str(library)}):
+            return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
     except RuntimeError as error:
-        if "not installed" in str(error):
-            raise UserError(
-                "planning for TPUs needs libtpu: `make tpu-aot`, or pip install 'octomed-jax[tpu-aot]'"
-            ) from error
         raise UserError(f"there is no topology {name}: {str(error).splitlines()[0]}") from error
+
+
+def libtpu() -> tuple[Path, str]:
+    """Return the library with the TPU compiler, and its version.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    for found in importlib.metadata.distributions(name="libtpu", path=[*sys.path, str(TOOLS)]):
+        return Path(str(found.locate_file("libtpu/libtpu.so"))), found.version
+    raise UserError("planning for TPUs needs libtpu: `make tpu-aot`, or pip install 'octomed-jax[tpu-aot]'")
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for a block; JAX, which looks for TPUs where it finds these, does not see them afterwards."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def compile_step(job: Job, mesh: Mesh, quick: bool) -> tuple[jax.stages.Compiled | None, dict[str, int]]:
@@ -152,7 +174,7 @@ def compile_step(job: Job, mesh: Mesh, quick: bool) -> tuple[jax.stages.Compiled
 
 def abstract_batches(job: Job, mesh: Mesh) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     """Return shapes, dtypes and shardings of a step's rows, by bucket."""
-    share = share_of(mesh, job.config, job.spec)
+    share = whole_share(mesh.shape, job.config, job.spec, mesh.devices.flat[0].platform)
     sharding = NamedSharding(mesh, PartitionSpec(None, meshes.ROW_AXES))
     batches = {}
     for bucket in job.rows.buckets:
@@ -225,13 +247,13 @@ def summary(
         "hbm_bytes_per_device": int(chip.memory),
         "short_by_bytes": max(0, peak - int(chip.memory)) if program is None else 0,
         "memory": dict(memory),
-        "rows": rows_of(job, share_of(mesh, job.config, job.spec)),
+        "rows": rows_of(job, whole_share(mesh.shape, job.config, job.spec, "tpu")),
         "flops_per_step": flops,
         "step_seconds_low": None,
         "step_seconds_high": None,
         "collectives": {},
         "missing": dict(job.missing),
-        "versions": {name: importlib.metadata.version(name) for name in ("jax", "libtpu")},
+        "versions": {"jax": jax.__version__, "libtpu": libtpu()[1]},
     }
     if program and seconds:
         found |= times(flops, mesh.size, chip, job.config.train.steps, seconds)
@@ -285,7 +307,7 @@ def told(found: Mapping[str, Any]) -> list[str]:
     """Return a plan as lines for a person."""
     axes = " x ".join(f"{axis} {size}" for axis, size in found["mesh"].items())
     memory, capacity = found["memory"], found["hbm_bytes_per_device"]
-    parts = ", ".join(f"{name} {memory[name] / GIB:.2f}" for name in ("arguments", "temporaries") if name in memory)
+    parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in memory.items() if name != "peak")
     lines = [f"pod     {found['topology']}, {found['devices']} devices: {axes}"]
     lines += [
         f"rows    {name}: {rows['rows']} a step on {rows['places']} places, {rows['micro_batches']} micro-batch(es), "
@@ -304,7 +326,7 @@ def told(found: Mapping[str, Any]) -> list[str]:
             for kind, total in found["collectives"].items()
         )
         lines += [
-            f"sent    a device a step: {moved or 'nothing'}",
+            *([f"sent    a device a step: {moved or 'nothing'}"] if found["compiled"] else []),
             f"step    {found['flops_per_step']:.3g} operations needed; compute {limits['compute']:.2f} s, memory "
             f"{limits['memory']:.2f} s, network {limits['network']:.2f} s, between slices "
             f"{limits['between_slices']:.2f} s",
@@ -313,5 +335,7 @@ def told(found: Mapping[str, Any]) -> list[str]:
             f"run     {run['steps']:,} steps: {run['hours_low']:,.0f} to {run['hours_high']:,.0f} h, "
             f"{run['chip_hours_low']:,.0f} to {run['chip_hours_high']:,.0f} chip hours",
         ]
+    if not found["compiled"]:
+        lines.append("        from shapes alone: nothing can be compiled for these devices here")
     lines += [f"missing {what}: {cure}" for what, cure in found["missing"].items()]
     return lines

@@ -10,16 +10,22 @@ from ml_collections import ConfigDict
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
+from octomed_jax.training import plan
+from octomed_jax.training.chips import Topology
 from octomed_jax.training.expected import expected_model, has_shards
 from octomed_jax.training.loop import check_training, make_plan
 from octomed_jax.training.optimizer import make_optimizer, warmup_steps
+from octomed_jax.training.plan import read_job
+from octomed_jax.training.shape_plan import plan_for
 from octomed_jax.training.step import Student, abstract_state
 
 GB = 1e9
 
 
-def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
+def preview(config: ConfigDict, shards: Path, topology: Topology | None = None) -> dict[str, Any]:
     """Return what the run would use; nothing is written, and what is not there yet is said to be missing.
+
+    With a topology it is that of a run there, and the plan of its step is part of it.
 
     Memory is that of the state and its gradients, exactly, and of the activations that are kept between the layers for
     one micro-batch; what the layers need while they are computed comes on top.
@@ -30,9 +36,11 @@ def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
     check_training(config)
     missing: dict[str, str] = {}
     model = expected_model(config, shards, missing)
-    mesh = meshes.make_mesh(config.train.mesh)
+    count = topology.devices if topology else jax.device_count()
+    mesh = meshes.without_devices(meshes.axis_sizes(config.train.mesh, count))
     meshes.check_axes(mesh.shape, model, config.train.tokens_per_row)
-    learner = Student(model, trained_of(config.train), compute_of(config.train))
+    platform = topology.platform if topology else jax.default_backend()
+    learner = Student(model, trained_of(config.train), compute_of(config.train, platform))
     state = abstract_state(learner, make_optimizer(config.train), mesh)
     learned, frozen = learner.trained.split(state["parameters"])
     sizes = [sum(leaf.size for leaf in jax.tree.leaves(part)) for part in (learned, frozen)]
@@ -54,7 +62,11 @@ def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
             "vision_blocks": model.vision.depth,
             "dtype": config.train.dtype,
         },
-        "mesh": {**mesh.shape, "devices": mesh.size, "kind": jax.devices()[0].device_kind},
+        "mesh": {
+            **mesh.shape,
+            "devices": mesh.size,
+            "kind": str(topology) if topology else jax.devices()[0].device_kind,
+        },
         "steps": {
             "steps": config.train.steps,
             "warmup": warmup_steps(config.train),
@@ -67,6 +79,7 @@ def preview(config: ConfigDict, shards: Path) -> dict[str, Any]:
         "memory_bytes_of_a_device": memory,
         "data": data,
         "missing": missing,
+        "plan": plan_for(read_job(config, shards), topology) if topology else None,
     }
 
 
@@ -94,7 +107,7 @@ def told(found: dict[str, Any]) -> list[str]:
             f"{data['epochs']:.2f} epochs"
         )
     lines += [f"missing {what}: {cure}" for what, cure in found["missing"].items()]
-    return lines
+    return lines + (plan.told(found["plan"] | {"missing": {}}) if found["plan"] else [])
 
 
 def _data(config: ConfigDict, shards: Path, missing: dict[str, str]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from octomed_jax.models.compute import Compute
 from octomed_jax.models.mesh import parameter_shardings
@@ -44,7 +44,7 @@ class Student:
     compute: Compute
 
 
-def abstract_state(student: Student, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
+def abstract_state(student: Student, optimizer: optax.GradientTransformation, mesh: Mesh | AbstractMesh) -> State:
     """Return shapes, dtypes and shardings of the state; nothing is allocated."""
     _, abstract = split_model(student.config, student.trained.lora)
     shardings = flatten_names(parameter_shardings(mesh, abstract))

@@ -1,7 +1,7 @@
 """Plans of pods. TPU programs are compiled for real, by libtpu, on a machine without a TPU."""
 
-import importlib.util
 import json
+from pathlib import Path
 
 import jax
 import pytest
@@ -17,9 +17,10 @@ from octomed_jax.inputs.rows import Bucket, assemble, shapes
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.training.chips import PEAKS, TPUS, Chip, read_topology
 from octomed_jax.training.loop import check_training, row_buckets
-from octomed_jax.training.plan import read_job
+from octomed_jax.training.plan import libtpu, read_job
 from octomed_jax.training.program import Done, Message, Program, read_program
 from octomed_jax.training.roofline import roofline
+from octomed_jax.training.shape_plan import plan_for
 from tests.models.student import SPEC, example, small_config
 from tests.models.test_flops import products
 
@@ -162,16 +163,85 @@ def test_unknown_rows_are_refused():
         check_training(config)
 
 
-needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs `make tpu-aot`")
-
-
 def plan(capsys, *words: str) -> tuple[int, dict, str]:
     code = main(["plan", "--json", *words])
     out = capsys.readouterr()
     return code, json.loads(out.out), " ".join(out.err.split())
 
 
-@needs_libtpu
+def gpu_plan(config, topology: str) -> dict:
+    return plan_for(read_job(config, Path("no-shards")), read_topology(topology))
+
+
+def test_gpus_are_planned_from_shapes_and_that_is_said(capsys, root, monkeypatch, tmp_path):
+    monkeypatch.chdir(root)
+    _, found, said = plan(capsys, "--config=configs/octomed_7b.py", "--topology=h100:8", f"--shards={tmp_path}")
+    assert (found["compiled"], found["estimate"], found["fits"]) == (False, True, True)
+    assert found["mesh"]["fsdp"] == 8
+    # Masters and two moments in float32, and the sum of the gradients beside a micro-batch's.
+    assert found["memory"]["state"] == pytest.approx(8.292e9 * 12 / 8, rel=1e-3)
+    assert found["memory"]["gradients"] == pytest.approx(2 * 8.292e9 * 4 / 8, rel=1e-3)
+    assert found["peak_bytes_per_device"] == sum(found["memory"].values())
+    assert found["step_seconds_low"] * 8 * 989e12 * found["mfu_high"] == pytest.approx(found["flops_per_step"])
+    assert "from shapes alone" in said
+
+
+def test_a_gpu_that_is_too_small_lacks_what_it_lacks():
+    found = gpu_plan(get_config(), "h100:1")
+    assert not found["fits"]
+    assert (
+        found["short_by_bytes"] == found["peak_bytes_per_device"] - found["hbm_bytes_per_device"] > 8.292e9 * 12 - 85e9
+    )
+
+
+def test_more_kept_is_more_memory_and_less_time():
+    config, found = get_config(), {}
+    for config.train.remat in ("full", "attention", "matmuls", "none"):
+        found[config.train.remat] = gpu_plan(config, "h200:8")
+    peaks = [one["peak_bytes_per_device"] for one in found.values()]
+    assert peaks == sorted(peaks)
+    assert found["none"]["step_seconds_low"] == pytest.approx(3 / 4 * found["full"]["step_seconds_low"])
+
+
+def test_machines_with_a_slow_network_between_them_take_longer():
+    config = get_config()
+    within, across = gpu_plan(config, "h100:8"), gpu_plan(config, "h100:16")
+    assert within["roofline_seconds"]["between_slices"] == 0 < within["roofline_seconds"]["network"]
+    assert across["roofline_seconds"]["network"] == 0 < across["roofline_seconds"]["between_slices"]
+
+
+def test_a_mesh_that_does_not_fit_is_refused():
+    config = get_config()
+    config.train.mesh.tensor = 3
+    with pytest.raises(UserError, match="does not multiply to the 8 devices"):
+        gpu_plan(config, "h100:8")
+    config.train.mesh.tensor = 8
+    with pytest.raises(UserError, match="tensor=8 does not divide the 28 attention heads"):
+        gpu_plan(config, "h100:8")
+
+
+def test_a_dry_run_says_it_for_a_topology(capsys, root, monkeypatch, tmp_path):
+    monkeypatch.chdir(root)
+    words = ["train", "--config=configs/octomed_7b.py", f"--shards={tmp_path}", "--topology=h100:16", "--json"]
+    assert main([*words, "--dry-run"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mesh"] == {"data": 1, "fsdp": 16, "sequence": 1, "tensor": 1, "devices": 16, "kind": "h100:16"}
+    assert found["memory_bytes_of_a_device"]["parameters"] == pytest.approx(8.292e9 * 4 / 16, rel=5e-3)
+    assert found["plan"]["devices"] == 16
+    assert main(words) == 2
+    assert "--topology belongs to --dry-run" in capsys.readouterr().err
+
+
+@pytest.fixture
+def compiler():
+    """XLA's TPU compiler."""
+    try:
+        libtpu()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.integration
 def test_the_3b_fits_eight_v5e_chips(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
@@ -188,7 +258,7 @@ def test_the_3b_fits_eight_v5e_chips(capsys, root, monkeypatch, tmp_path):
     assert "fits: peak" in said
 
 
-@needs_libtpu
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.integration
 def test_the_7b_fits_sixteen_v5e_chips_with_rows_of_8192_in_four_pieces(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
@@ -221,7 +291,7 @@ def test_the_7b_fits_sixteen_v5e_chips_with_rows_of_8192_in_four_pieces(capsys, 
     assert "estimate:" in said
 
 
-@needs_libtpu
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.integration
 def test_the_7b_does_not_fit_four_v5e_chips_and_it_says_by_how_much(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
@@ -238,9 +308,6 @@ def test_the_7b_does_not_fit_four_v5e_chips_and_it_says_by_how_much(capsys, root
 def test_without_libtpu_one_line_says_what_to_install(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
 
-    def none(**_):
-        raise RuntimeError("JAX TPU support not installed; cannot generate TPU topology.")
-
-    monkeypatch.setattr("octomed_jax.training.plan.topologies.get_topology_desc", none)
+    monkeypatch.setattr("octomed_jax.training.plan.importlib.metadata.distributions", lambda **_: ())
     assert main(["plan", "--config=configs/octomed_7b.py", "--topology=v5e:4x4", f"--shards={tmp_path}"]) == 2
     assert "needs libtpu: `make tpu-aot`" in capsys.readouterr().err

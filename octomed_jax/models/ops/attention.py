@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from octomed_jax.errors import UserError, did_you_mean
@@ -208,7 +208,9 @@ def _splash_tables(backend: str, L: int, heads: int, sequence: str | None, causa
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
         return kernel, PartitionSpec()
-    return kernel, kernel.manual_sharding_spec(NamedSharding(mesh, PartitionSpec(None, divided)))
+    # Only sizes are asked for, and JAX cannot tell them of a mesh on one axis of which the step is on its own ("data").
+    sizes = AbstractMesh(mesh.axis_sizes, mesh.axis_names, (AxisType.Auto,) * len(mesh.axis_names))
+    return kernel, kernel.manual_sharding_spec(NamedSharding(sizes, PartitionSpec(None, divided)))
 
 
 def _splash(kernel: Any, q: Array, k: Array, v: Array, query_segments: Array, key_segments: Array) -> Array:
