@@ -54,7 +54,8 @@ def roofline(program: Program, chip: Chip, places: Sequence[Place]) -> Roofline:
     network, between = 0.0, 0.0
     for message in program.messages:
         seconds = message.bytes * message.times
-        if len({places[at][0] for at in message.group if at < len(places)}) > 1:
+        # What leaves a slice goes through the hosts, and is written as sent by them.
+        if message.kind == "send" or len({places[at][0] for at in message.group if at < len(places)}) > 1:
             between += seconds / chip.network_speed
         else:
             network += seconds / group_speed(message, chip, places)

@@ -96,6 +96,8 @@ def test_messages_between_slices_take_the_slow_network_and_nothing_hides_the_mos
     found = roofline(Program((Done("product", 1000.0, 0.0, 1),), (across, within), {}, 0), CHIP, at)
     assert (found.network, found.between_slices) == (4.0, 5.0)
     assert (found.low, found.high) == (5.0, 10.0)
+    sent = Message("send", 5.0, (0, 1), 1, "")
+    assert roofline(Program((), (sent,), {}, 0), CHIP, places((0, 0), (0, 1))).between_slices == 5.0
 
 
 def test_the_compiled_students_products_are_those_of_the_traced_one():
