@@ -34,7 +34,7 @@ from octomed_jax.training.expected import expected_model, expected_rows
 from octomed_jax.training.loop import check_training, whole_share
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.program import Program, read_program, totals
-from octomed_jax.training.roofline import Place, Roofline, roofline
+from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, Place, Roofline, roofline
 from octomed_jax.training.step import Student, abstract_state, jitted_step
 
 QUICK = {"exec_time_optimization_effort": -1.0}  # a fifth of the compiler's time; memory comes out a few percent apart
@@ -238,6 +238,7 @@ def summary(
     peak = memory["peak"]
     found: dict[str, Any] = {
         "estimate": True,
+        "measured_to_estimated": MEASURED_TO_ESTIMATED,
         "compiled": True,
         "topology": str(topology),
         "devices": mesh.size,
@@ -303,6 +304,11 @@ def rows_of(job: Job, share: Share) -> dict[str, dict[str, float]]:
     return found
 
 
+def _error() -> str:
+    low, high = MEASURED_TO_ESTIMATED["cpu"]
+    return f"measured on a CPU, with its own ceilings, steps took {low:.2f} to {high:.2f} of this; no TPU was timed"
+
+
 def told(found: Mapping[str, Any]) -> list[str]:
     """Return a plan as lines for a person."""
     axes = " x ".join(f"{axis} {size}" for axis, size in found["mesh"].items())
@@ -332,6 +338,7 @@ def told(found: Mapping[str, Any]) -> list[str]:
             f"{limits['between_slices']:.2f} s",
             f"        estimate: {found['step_seconds_low']:.2f} to {found['step_seconds_high']:.2f} s a step, MFU "
             f"{found['mfu_low']:.0%} to {found['mfu_high']:.0%} (chips at their data sheets' peaks)",
+            *([f"        {_error()}"] if found["compiled"] else []),
             f"run     {run['steps']:,} steps: {run['hours_low']:,.0f} to {run['hours_high']:,.0f} h, "
             f"{run['chip_hours_low']:,.0f} to {run['chip_hours_high']:,.0f} chip hours",
         ]

@@ -8,12 +8,12 @@ Legend: L tokens of a row's piece, D width, F inner width, H heads, K kv heads, 
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from octomed_jax import progress
-from octomed_jax.models.mesh import AXES, PARTS, axis_sizes, check_axes, without_devices
+from octomed_jax.models.mesh import AXES, PARTS, STATE_AXES, axis_sizes, check_axes, without_devices
 from octomed_jax.models.ops.cross_entropy import CHUNK, SHARED_CHUNK
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.trees import flatten_names
@@ -44,7 +44,7 @@ def plan_for(job: Job, topology: Topology, quick: bool = True) -> dict[str, Any]
 
 
 def estimate_training(job: Job, topology: Topology) -> dict[str, Any]:
-    """Return what a run would take on GPUs; nothing is compiled.
+    """Return what a run would take, from shapes; nothing is compiled.
 
     Raises:
         UserError: the mesh does not fit the number of devices or the model.
@@ -52,10 +52,11 @@ def estimate_training(job: Job, topology: Topology) -> dict[str, Any]:
     config = job.config.train
     sizes = dict(zip(AXES, axis_sizes(config.mesh, topology.devices), strict=True))
     check_axes(sizes, job.model, config.tokens_per_row)
-    rows = rows_of(job, whole_share(sizes, job.config, job.spec, "gpu"))
-    memory = _memory(job, sizes, rows)
+    rows = rows_of(job, whole_share(sizes, job.config, job.spec, topology.platform))
+    held = _held(job, topology, sizes, rows)
+    memory = _memory(job, held)
     peak = sum(memory.values())
-    flops, seconds = mean_flops(job), _seconds(job, topology, sizes, rows)
+    flops, seconds = mean_flops(job), _seconds(job, topology, held, rows)
     return {
         "estimate": True,
         "compiled": False,
@@ -76,61 +77,97 @@ def estimate_training(job: Job, topology: Topology) -> dict[str, Any]:
     }
 
 
-def _memory(job: Job, sizes: Mapping[str, int], rows: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
-    """Return the bytes of one device by what they are for."""
-    config, text = job.config.train, job.model.text
+class Held(NamedTuple):
+    """What a device has of a step.
+
+    Attributes:
+        sizes: of the axes.
+        state: bytes of its part of the state.
+        learned: bytes of its part of what is trained, in float32.
+        parameters: of the model, in all.
+        of_layer: parameters of a decoder layer and a block of the tower, whole.
+        tokens: places that it computes at once.
+        micro_batches: one after the other.
+        item: bytes of a value.
+    """
+
+    sizes: Mapping[str, int]
+    state: int
+    learned: int
+    parameters: int
+    of_layer: int
+    tokens: float
+    micro_batches: float
+    item: int
+
+
+def _held(job: Job, topology: Topology, sizes: Mapping[str, int], rows: Mapping[str, Mapping[str, float]]) -> Held:
+    config = job.config.train
+    student = Student(job.model, trained_of(config), compute_of(config, topology.platform))
     mesh = without_devices(tuple(sizes[axis] for axis in AXES))
-    student = Student(job.model, trained_of(config), compute_of(config, "gpu"))
     state = abstract_state(student, make_optimizer(config), mesh)
-    learned, _ = student.trained.split(state["parameters"])
-    gradients = _held(learned)
-    several = any(bucket["micro_batches"] > 1 for bucket in rows.values())
-    item = jax.numpy.dtype(student.compute.dtype).itemsize
+    parameters = flatten_names(state["parameters"])
     at_once = max(bucket["places"] / bucket["micro_batches"] for bucket in rows.values())
-    tokens = at_once / (sizes["data"] * sizes["fsdp"]) * config.tokens_per_row / sizes["sequence"]
-    D, F, E = text.hidden_size, text.intermediate_size // sizes["tensor"], text.head_dim
-    heads = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * E // sizes["tensor"]
+    stacked = [leaf for name, leaf in parameters.items() if ".layers." in name or ".blocks." in name]
+    return Held(
+        sizes,
+        _bytes(state),
+        _bytes(student.trained.split(state["parameters"])[0]),
+        sum(leaf.size for leaf in parameters.values()),
+        sum(math.prod(leaf.shape[1:]) for leaf in stacked),
+        at_once / (sizes["data"] * sizes["fsdp"]) * config.tokens_per_row / sizes["sequence"],
+        sum(bucket["micro_batches"] for bucket in rows.values()),
+        jax.numpy.dtype(student.compute.dtype).itemsize,
+    )
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _memory(job: Job, held: Held) -> dict[str, int]:
+    """Return the bytes of one device by what they are for."""
+    text, tensor, remat = job.model.text, held.sizes["tensor"], job.config.train.remat
+    D, F = text.hidden_size, text.intermediate_size // tensor
+    heads = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * text.head_dim // tensor
     kept = {"full": D, "offload": heads, "attention": D + heads, "matmuls": 2 * D + heads + 2 * F}
-    of_layer = kept.get(config.remat, 3 * D + 2 * heads + 4 * F)
-    stacked = [
-        math.prod(leaf.shape[1:]) for name, leaf in flatten_names(state["parameters"]).items() if ".layers." in name
-    ]
-    chunk = min(CHUNK * math.prod(sizes[axis] for axis in PARTS[:2]), SHARED_CHUNK)
-    logits = chunk * -(-text.vocab_size // math.prod(sizes[axis] for axis in PARTS))
+    of_layer = kept.get(remat, 3 * D + 2 * heads + 4 * F)
+    chunk = min(CHUNK * math.prod(held.sizes[axis] for axis in STATE_AXES), SHARED_CHUNK)
+    logits = chunk * -(-text.vocab_size // math.prod(held.sizes[axis] for axis in PARTS))
     return {
-        "state": _held(state),
-        "gradients": gradients * (2 if several else 1),
-        "kept": round(text.num_hidden_layers * tokens * of_layer * item),
-        "layer": round(tokens * (INNER_ARRAYS * F + 4 * D + heads) * item),
-        "weights": round(sum(stacked) / sizes["tensor"] * (2 * item + 4)),  # this layer's, the next one's, a gradient
+        "state": held.state,
+        "gradients": held.learned * (2 if held.micro_batches > 1 else 1),
+        "kept": round(text.num_hidden_layers * held.tokens * of_layer * held.item),
+        "layer": round(held.tokens * (INNER_ARRAYS * F + 4 * D + heads) * held.item),
+        # This layer's, the next one's, and a gradient.
+        "weights": round(held.of_layer / tensor * (2 * held.item + 4)),
         "logits": 3 * logits * 4,
     }
 
 
-def _held(tree: Any) -> int:
-    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _seconds(
-    job: Job, topology: Topology, sizes: Mapping[str, int], rows: Mapping[str, Mapping[str, float]]
-) -> Roofline:
+def _seconds(job: Job, topology: Topology, held: Held, rows: Mapping[str, Mapping[str, float]]) -> Roofline:
     """Return the seconds of a step's products and messages."""
-    config, chip = job.config.train, topology.chip
-    padding = sum(bucket["places"] for bucket in rows.values()) / sum(
-        bucket["rows"] * job.rows.fill[name] for name, bucket in rows.items()
-    )
+    config, chip, sizes = job.config.train, topology.chip, held.sizes
+    used = sum(bucket["rows"] * job.rows.fill[name] for name, bucket in rows.items())
+    padding = sum(bucket["places"] for bucket in rows.values()) / used
     compute = mean_flops(job) * AGAIN[config.remat] * padding / (topology.devices * chip.flops)
-    student = Student(job.model, trained_of(config), compute_of(config, "gpu"))
-    mesh = without_devices((1,) * len(AXES))
-    parameters = sum(
-        leaf.size for leaf in jax.tree.leaves(abstract_state(student, make_optimizer(config), mesh)["parameters"])
-    )
+    passes = 3 if AGAIN[config.remat] > 1 else 2  # over a layer: forward, perhaps again, and backward
     parts = sizes["fsdp"] * sizes["sequence"]
-    gathers = 2 if AGAIN[config.remat] > 1 else 1
-    item = jax.numpy.dtype(student.compute.dtype).itemsize
-    micro_batches = sum(bucket["micro_batches"] for bucket in rows.values())
-    sent = micro_batches * parameters / sizes["tensor"] * (gathers * item + 4) * (parts - 1) / parts
-    across = 2 * 4 * parameters / (sizes["tensor"] * parts) * (sizes["data"] - 1) / sizes["data"]
-    if parts * sizes["tensor"] > GPUS_OF_A_MACHINE:
+    # Weights come for every pass, and their gradients go, in float32.
+    weights = held.parameters / sizes["tensor"] * ((passes - 1) * held.item + 4) * (parts - 1) / parts
+    sent = held.micro_batches * (weights + passes * held.tokens * _of_token(job, held))
+    across = 2 * held.learned * (sizes["data"] - 1) / sizes["data"]
+    if not chip.ring and parts * sizes["tensor"] > GPUS_OF_A_MACHINE:
         return Roofline(compute, 0.0, 0.0, (sent + across) / chip.network_speed, compute)
     return Roofline(compute, 0.0, sent / chip.link_speed, across / chip.network_speed, compute)
+
+
+def _of_token(job: Job, held: Held) -> float:
+    """Return the bytes that a device receives for each of its places in one pass over all layers.
+
+    Along "tensor" two sums of the stream in each layer; along "sequence" the keys and values of the other pieces.
+    """
+    text, tensor, sequence = job.model.text, held.sizes["tensor"], held.sizes["sequence"]
+    sums = 2 * 2 * (tensor - 1) / tensor * text.hidden_size
+    keys = (sequence - 1) * 2 * text.num_key_value_heads * text.head_dim / min(tensor, text.num_key_value_heads)
+    return text.num_hidden_layers * (sums + keys) * held.item

@@ -19,8 +19,9 @@ from octomed_jax.training.chips import PEAKS, TPUS, Chip, read_topology
 from octomed_jax.training.loop import check_training, row_buckets
 from octomed_jax.training.plan import libtpu, read_job
 from octomed_jax.training.program import Done, Message, Program, read_program
-from octomed_jax.training.roofline import roofline
-from octomed_jax.training.shape_plan import plan_for
+from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, roofline
+from octomed_jax.training.search import search
+from octomed_jax.training.shape_plan import estimate_training, plan_for
 from tests.models.student import SPEC, example, small_config
 from tests.models.test_flops import products
 
@@ -77,6 +78,12 @@ def test_an_instruction_takes_what_limits_it_and_loops_take_it_again():
     found = roofline(program, CHIP, places((0, 0)))
     assert (found.compute, found.memory, found.device) == (1.0, 3.2, 4.0)
     assert found.low == found.high == 4.0
+
+
+def test_the_error_that_is_printed_is_the_one_that_was_measured(root):
+    students = json.loads((root / "benchmarks/results/plan_truth_cpu.json").read_text())["students"].values()
+    found = [round(one["measured_to_estimated"], 2) for one in students]
+    assert {"cpu": (min(found), max(found))} == MEASURED_TO_ESTIMATED
 
 
 def test_messages_take_the_links_of_the_sides_that_they_span():
@@ -232,6 +239,34 @@ def test_a_dry_run_says_it_for_a_topology(capsys, root, monkeypatch, tmp_path):
     assert found["plan"]["devices"] == 16
     assert main(words) == 2
     assert "--topology belongs to --dry-run" in capsys.readouterr().err
+
+
+def test_a_search_ranks_what_fits_and_compiles_only_the_best(capsys, root, monkeypatch, tmp_path):
+    monkeypatch.chdir(root)
+    job, asked = read_job(get_config(), tmp_path), []
+
+    def compiled(candidate, topology):  # stands for the compiler, which would take minutes
+        asked.append(candidate.config.train.mesh.to_dict())
+        found = estimate_training(candidate, topology)
+        return found | {"compiled": True, "fits": len(asked) != 1, "step_seconds_high": 10.0 - len(asked)}
+
+    plans = search(job, read_topology("v5e:4x4"), 3, compiled)
+    assert len(asked) == 3
+    assert [plan["fits"] for plan in plans] == [True, True, False]
+    assert [plan["step_seconds_high"] for plan in plans[:2]] == [7.0, 8.0]
+    assert job.config.train.mesh.fsdp == -1  # the job itself is left as it was
+
+    words = ["--config=configs/octomed_7b.py", "--topology=h100:16", f"--shards={tmp_path}", "--search"]
+    assert main(["plan", *words, "--json", "--compiled=5"]) == 0
+    out = capsys.readouterr()
+    plans = json.loads(out.out)
+    assert len(plans) == 5
+    assert all(plan["fits"] for plan in plans)
+    times = [plan["step_seconds_high"] for plan in plans]
+    assert times == sorted(times)
+    assert "1. " in out.err
+    assert "--config.train.mesh.fsdp=" in out.err
+    assert main(["plan", *words, "--compiled=0"]) == 2
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 Legend: B rows, L tokens, C merged cells, D model, V vocabulary.
 """
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -83,6 +84,12 @@ def make_model(config: Qwen25VLConfig, seed: int, lora: LoRA | None = None) -> Q
 
 def split_model(config: Qwen25VLConfig, lora: LoRA | None = None) -> tuple[nnx.GraphDef, dict]:
     """Return the module's structure and its abstract parameters, a plain tree of names; nothing is allocated."""
+    graph, tree = _structure(config, lora)
+    return graph, jax.tree.map(lambda leaf: leaf, tree)
+
+
+@functools.lru_cache(maxsize=8)  # plans ask for it again and again
+def _structure(config: Qwen25VLConfig, lora: LoRA | None) -> tuple[nnx.GraphDef, dict]:
     graph, state = nnx.split(nnx.eval_shape(lambda: make_model(config, 0, lora)))
     return graph, nnx.to_pure_dict(state)
 
