@@ -243,6 +243,8 @@ def test_a_dry_run_says_it_for_a_topology(capsys, root, monkeypatch, tmp_path):
 
 def test_a_search_ranks_what_fits_and_compiles_only_the_best(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
+    monkeypatch.setattr("octomed_jax.training.search.REMAT", ("full", "matmuls"))
+    monkeypatch.setattr("octomed_jax.training.search.ROWS_AT_ONCE", (1,))
     job, asked = read_job(get_config(), tmp_path), []
 
     def compiled(candidate, topology):  # stands for the compiler, which would take minutes
