@@ -95,17 +95,15 @@ class Program:
         return sum(one.bytes * one.times for one in self.done)
 
 
-def read_program(
-    text: str, causal_shapes: Callable[[str], bool] = lambda scope: "causal_attention" in scope
-) -> Program:
+def read_program(text: str, causal: Callable[[str], bool] = lambda scope: "causal_attention" in scope) -> Program:
     """Return what a compiled program does.
 
     Args:
         text: ``Compiled.as_text()``.
-        causal_shapes: whether an attention kernel of this scope (``op_name``) leaves out later keys.
+        causal: whether an attention kernel of this scope (``op_name``) leaves out later keys.
     """
     computations, entry = parse(text)
-    reader = _Reader(computations, causal_shapes)
+    reader = _Reader(computations, causal)
     reader.read(entry, 1)
     return Program(tuple(reader.done), tuple(reader.messages), reader.kernels, reader.unknown_loops)
 

@@ -50,6 +50,7 @@ def looked(tmp_path_factory, shards):
     return config, workdir
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("looked")
 def test_metrics_are_read_a_step_late_but_for_looks_and_checkpoints():
     late = [("sent", 1), ("sent", 2), ("read", 1), ("sent", 3), ("read", 2)]
@@ -65,6 +66,7 @@ def test_metrics_are_read_a_step_late_but_for_looks_and_checkpoints():
     ]
 
 
+@pytest.mark.integration
 def test_the_held_out_loss_stands_in_its_steps_line(looked):
     entries = read_metrics(looked[1] / "metrics.jsonl")
     assert [entry["step"] for entry in entries if "held_out_loss" in entry] == [3, 6]
@@ -73,6 +75,7 @@ def test_the_held_out_loss_stands_in_its_steps_line(looked):
     assert abs(losses[1] - entries[-1]["loss"]) < 0.5
 
 
+@pytest.mark.integration
 def test_held_out_records_are_not_trained_on(looked, shards):
     config, _ = looked
     index = read_index(shards, shards / "student", "boxed")
@@ -83,6 +86,7 @@ def test_held_out_records_are_not_trained_on(looked, shards):
     assert plan.examples == len(index) - 8  # two responses each
 
 
+@pytest.mark.integration
 def test_answers_to_held_out_questions_are_written_down(looked):
     lines = [json.loads(line) for line in read_lines(looked[1] / "samples.jsonl")]
     assert [line["step"] for line in lines] == [3, 3, 6, 6]
@@ -90,6 +94,7 @@ def test_answers_to_held_out_questions_are_written_down(looked):
     assert all(line["question"] and line["answer"] and isinstance(line["response"], str) for line in lines)
 
 
+@pytest.mark.integration
 def test_the_held_out_loss_is_that_of_the_saved_student(looked, shards):
     """By another way: the examples one by one, with the weights of the last checkpoint."""
     from octomed_jax.hf.checkpoint import open_checkpoint
@@ -129,16 +134,19 @@ def test_the_held_out_loss_is_that_of_the_saved_student(looked, shards):
     assert measured == pytest.approx(total / targets, rel=1e-5)
 
 
+@pytest.mark.integration
 def test_the_last_good_checkpoint_is_known(looked):
     assert json.loads((looked[1] / "last_good.json").read_text()) == {"step": 4}
 
 
+@pytest.mark.integration
 def test_a_trace_is_written(looked):
     traces = list((looked[1] / "profile").rglob("*.xplane.pb"))
     assert len(traces) == 1
     assert traces[0].stat().st_size > 1000
 
 
+@pytest.mark.integration
 def test_weights_and_biases_has_the_run(looked):
     [files] = [list((looked[1] / "wandb").glob("offline-run-*/*.wandb"))]
     assert len(files) == 1
@@ -154,6 +162,7 @@ def test_a_project_without_wandb_is_refused_before_anything_is_done(config, shar
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.integration
 def test_every_step_says_how_fast_it_was(looked):
     for entry in read_metrics(looked[1] / "metrics.jsonl"):
         assert entry["tokens_per_second"] == pytest.approx(entry["tokens"] / entry["step_seconds"])

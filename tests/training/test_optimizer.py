@@ -50,7 +50,8 @@ def test_each_part_has_its_rate(parameters):
 
     def change(**rates):
         optimizer = make_optimizer(settings(rates=rates, warmup_ratio=0.0, weight_decay=0.0))
-        return flatten_names(optimizer.update(gradients, optimizer.init(parameters), parameters)[0])
+        update = jax.jit(lambda one, other: optimizer.update(one, optimizer.init(other), other)[0])
+        return flatten_names(update(gradients, parameters))
 
     plain, scaled = change(vision=1.0, merger=1.0, text=1.0), change(vision=0.1, merger=3.0, text=1.0)
     for name, leaf in plain.items():
@@ -67,6 +68,7 @@ def test_the_whole_is_optax_adamw(parameters):
             make_schedule(config), b1=config.adam_b1, b2=config.adam_b2, weight_decay=config.weight_decay, mask=decayed
         ),
     )
+    updates = [jax.jit(optimizer.update) for optimizer in (ours, theirs)]
     states, trees, rng = (
         [ours.init(parameters), theirs.init(parameters)],
         [parameters, parameters],
@@ -76,9 +78,9 @@ def test_the_whole_is_optax_adamw(parameters):
         gradients = unflatten_names(
             {name: rng.normal(size=leaf.shape) for name, leaf in flatten_names(parameters).items()}
         )
-        for side, optimizer in enumerate((ours, theirs)):
-            updates, states[side] = optimizer.update(gradients, states[side], trees[side])
-            trees[side] = optax.apply_updates(trees[side], updates)
+        for side, update in enumerate(updates):
+            changes, states[side] = update(gradients, states[side], trees[side])
+            trees[side] = optax.apply_updates(trees[side], changes)
     one, other = [flatten_names(tree) for tree in trees]
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
