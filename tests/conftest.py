@@ -36,8 +36,11 @@ def root() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_threads(monkeypatch):
-    """Training in this process sets NPROC; processes of later tests would compute other last bits with it."""
-    monkeypatch.delenv("NPROC", raising=False)
+def own_threads():
+    """Training in this process sets NPROC; processes of later tests would compute other last bits with it.
+
+    Nothing may put it back afterwards, as monkeypatch would: a fixture of a module may have set it before its tests.
+    """
+    os.environ.pop("NPROC", None)
     yield
     os.environ.pop("NPROC", None)
