@@ -37,10 +37,11 @@ from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config, to_fields
 from octomed_jax.models.runtime import start_jax
-from octomed_jax.training.loop import make_plan, share_of, train
+from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.record import Record
+from octomed_jax.training.request import make_plan, share_of
 from octomed_jax.training.step import Student, initial_state, make_step
 
 WARM = 3  # steps that are not timed

@@ -26,8 +26,9 @@ from octomed_jax.models.qwen2_5_vl.generate import generate
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.traces.shards import ShardReader
-from octomed_jax.training.loop import Moment, row_buckets, share_of
+from octomed_jax.training.loop import Moment
 from octomed_jax.training.metrics import JsonLines
+from octomed_jax.training.request import row_buckets, share_of
 
 SAMPLES = "samples.jsonl"
 

@@ -31,9 +31,9 @@ from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.flops import Work, training_flops
 from octomed_jax.training.chips import GIB, Chip, Topology
 from octomed_jax.training.expected import expected_model, expected_rows
-from octomed_jax.training.loop import check_training, whole_share
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.program import Program, read_program, totals
+from octomed_jax.training.request import check_training, whole_share
 from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, Place, Roofline, roofline
 from octomed_jax.training.step import Student, abstract_state, jitted_step
 

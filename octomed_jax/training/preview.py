@@ -13,9 +13,9 @@ from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.training import plan
 from octomed_jax.training.chips import Topology
 from octomed_jax.training.expected import expected_model, has_shards
-from octomed_jax.training.loop import check_training, make_plan
 from octomed_jax.training.optimizer import make_optimizer, warmup_steps
 from octomed_jax.training.plan import read_job
+from octomed_jax.training.request import check_training, make_plan
 from octomed_jax.training.shape_plan import plan_for
 from octomed_jax.training.step import Student, abstract_state
 

@@ -10,7 +10,7 @@ from octomed_jax.cli.shard import make_shards
 from octomed_jax.errors import StopAndLook
 from octomed_jax.inputs.loader import Share, StepSource, batches, take_bad
 from octomed_jax.traces.shards import ShardReader, write_shards
-from octomed_jax.training.loop import make_plan
+from octomed_jax.training.request import make_plan
 from tests.traces.corpus import write_traces
 
 

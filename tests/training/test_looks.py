@@ -14,9 +14,10 @@ from octomed_jax.errors import UserError
 from octomed_jax.evaluation.held_out import HeldOut
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.render import read_index
-from octomed_jax.training.loop import make_plan, train
+from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import MetricsLog, read_lines, read_metrics
 from octomed_jax.training.record import Record
+from octomed_jax.training.request import make_plan
 
 ORDER: list[tuple[str, int]] = []  # in which steps were sent to the devices and their metrics read
 

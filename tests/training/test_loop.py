@@ -12,8 +12,9 @@ import pytest
 
 from octomed_jax import storage
 from octomed_jax.errors import UserError
-from octomed_jax.training.loop import make_plan, train
+from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
+from octomed_jax.training.request import make_plan
 
 STEPS = 24  # enough of them to be in the middle when a signal comes
 SAME = ("step", "loss", "grad_norm", "target_tokens", "tokens", "images", "fill", "learning_rate")
