@@ -5,22 +5,16 @@ traffic, collectives. From these comes a range for the time of a step, an estima
 for without one, everything is estimated from shapes.
 """
 
-import contextlib
 import dataclasses
-import importlib.metadata
-import os
 import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from octomed_jax.errors import UserError
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.loader import Share
 from octomed_jax.inputs.plan import RowPlan
@@ -36,17 +30,9 @@ from octomed_jax.training.program import Program, read_program, totals
 from octomed_jax.training.request import check_training, whole_share
 from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, Place, Roofline, roofline
 from octomed_jax.training.step import Student, abstract_state, jitted_step
+from octomed_jax.training.tpu_aot import libtpu, tpu_devices
 
 QUICK = {"exec_time_optimization_effort": -1.0}  # a fifth of the compiler's time; memory comes out a few percent apart
-TOOLS = Path(__file__).parents[2] / ".tools" / "libtpu"  # where `make tpu-aot` puts it
-# What libtpu would otherwise ask a machine's metadata for, and say that it did not find.
-NO_TPU_HERE = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_WORKER_ID": "0",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nothing is run: two plans may be made at once
-}
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -97,47 +83,6 @@ def plan_training(job: Job, topology: Topology, quick: bool = True) -> dict[str,
     program = read_program(compiled.as_text()) if compiled else None
     seconds = roofline(program, topology.chip, places_of(mesh)) if program else None
     return summary(job, topology, mesh, found, program, seconds)
-
-
-def tpu_devices(topology: Topology) -> list[Any]:
-    """Return the devices of a topology that is not there.
-
-    Raises:
-        UserError: libtpu is not installed, or knows no such topology.
-    """
-    more: dict[str, Any] = {"num_slices": topology.slices} if topology.slices > 1 else {}
-    if topology.chip.name == "v4":
-        more["chip_config_name"] = "megacore"  # both cores of a chip as one device, as it is run
-    name = f"{topology.chip.name}:{'x'.join(map(str, topology.shape))}"
-    library = libtpu()[0]
-    try:
-        with _environment({**NO_TPU_HERE, "TPU_LIBRARY_PATH": str(library)}):
-            return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
-    except RuntimeError as error:
-        raise UserError(f"there is no topology {name}: {str(error).splitlines()[0]}") from error
-
-
-def libtpu() -> tuple[Path, str]:
-    """Return the library with the TPU compiler, and its version.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    for found in importlib.metadata.distributions(name="libtpu", path=[*sys.path, str(TOOLS)]):
-        return Path(str(found.locate_file("libtpu/libtpu.so"))), found.version
-    raise UserError("planning for TPUs needs libtpu: `make tpu-aot`, or pip install 'octomed-jax[tpu-aot]'")
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for a block; JAX, which looks for TPUs where it finds these, does not see them afterwards."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def compile_step(job: Job, mesh: Mesh, quick: bool) -> tuple[jax.stages.Compiled | None, dict[str, int]]:

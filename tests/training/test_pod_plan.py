@@ -16,12 +16,13 @@ from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.rows import Bucket, assemble, shapes
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.training.chips import PEAKS, TPUS, Chip, read_topology
-from octomed_jax.training.plan import libtpu, read_job
+from octomed_jax.training.plan import read_job
 from octomed_jax.training.program import Done, Message, Program, read_program
 from octomed_jax.training.request import check_training, row_buckets
 from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, roofline
 from octomed_jax.training.search import search
 from octomed_jax.training.shape_plan import estimate_training, plan_for
+from octomed_jax.training.tpu_aot import libtpu
 from tests.models.student import SPEC, example, small_config
 from tests.models.test_flops import products
 
