@@ -39,10 +39,11 @@ from octomed_jax.models.qwen2_5_vl.config import read_config, to_fields
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
-from octomed_jax.training.optimizer import make_optimizer, make_schedule
+from octomed_jax.training.optimizer import make_optimizer
+from octomed_jax.training.plan import Job, compile_step
 from octomed_jax.training.record import Record
 from octomed_jax.training.request import make_plan, share_of
-from octomed_jax.training.step import Student, initial_state, make_step
+from octomed_jax.training.step import Student, initial_state
 
 WARM = 3  # steps that are not timed
 VERSIONS = ("jax", "flax", "grain", "orbax-checkpoint")
@@ -73,9 +74,9 @@ class Bare:
         optimizer = make_optimizer(config.train)
         learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
         self._state = initial_state(learner, optimizer, mesh, config.seed)
-        names = [bucket.name for bucket in plan.buckets]
-        self._step = make_step(learner, optimizer, make_schedule(config.train), mesh, names)
-        share = share_of(mesh, config, read_patch_spec(student))
+        job = Job(config, learner.config, plan, read_patch_spec(student), {})
+        self._step = compile_step(job, mesh, quick=False)[0]
+        share = share_of(mesh, config, job.spec)
         source = StepSource(plan, shards, student, config.distill.answer_format, 0, config.train.steps, share)
         batches = [source[number] for number in range(WARM, config.train.steps)]
         assert not any(take_bad(batch) for batch in batches)

@@ -88,7 +88,7 @@ def ours(arguments: argparse.Namespace) -> dict:
 
     from octomed_jax.models.mesh import make_mesh, to_devices
     from octomed_jax.models.options import compute_of
-    from octomed_jax.training.step import Student, initial_state, make_step
+    from octomed_jax.training.step import Student, initial_state, jitted_step
 
     config, examples, spec = prepare(arguments)
     compute = compute_of({"dtype": arguments.dtype, "attention": arguments.attention, "remat": arguments.remat})
@@ -103,11 +103,12 @@ def ours(arguments: argparse.Namespace) -> dict:
         name: to_devices(mesh, {key: part[None] for key, part in batch.items()}, rows=1)
         for name, batch in batches.items()
     }
-    step_function = make_step(student, optimizer, optax.constant_schedule(1e-5), mesh, list(batches))
+    step_function = jitted_step(student, optimizer, optax.constant_schedule(1e-5), mesh, list(batches))
 
     def step() -> float:
         nonlocal state
-        state, metrics = step_function(state, batches)
+        with jax.set_mesh(mesh):
+            state, metrics = step_function(state, batches)
         return float(metrics["loss"])
 
     start = time.perf_counter()

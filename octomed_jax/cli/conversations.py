@@ -3,21 +3,13 @@
 import argparse
 from collections.abc import Sequence
 
-from octomed_jax.cli.options import Parser
+from octomed_jax.cli.options import Parser, mesh_sizes
 from octomed_jax.inputs.conversation import Messages, read_conversations
 
 FILE = """
 
 FILE is a list of conversations, each a list of {"role", "content"}; content is a string or a list of
 {"type": "text", "text"} and {"type": "image", "image": a path beside FILE or a data URL}."""
-
-
-def _mesh(text: str) -> dict[str, int]:
-    """Return the sizes of ``data=2,fsdp=4``."""
-    try:
-        return {axis: int(size) for axis, _, size in (part.partition("=") for part in text.split(","))}
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form AXIS=SIZE,AXIS=SIZE") from error
 
 
 class ConversationParser(Parser):
@@ -33,7 +25,7 @@ class ConversationParser(Parser):
         self.add_argument(
             "--mesh",
             metavar="AXIS=SIZE",
-            type=_mesh,
+            type=mesh_sizes,
             default={},
             help="devices to use, such as fsdp=-1 for all: weights lie over fsdp, conversations over data and fsdp "
             "(default: one device)",

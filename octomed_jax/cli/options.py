@@ -10,6 +10,21 @@ from ml_collections import ConfigDict
 from octomed_jax import configuration
 from octomed_jax.errors import UserError, did_you_mean
 
+AUTO = "auto"
+
+
+def mesh_sizes(text: str) -> dict[str, int]:
+    """Return the sizes of ``data=2,fsdp=4``."""
+    try:
+        return {axis: int(size) for axis, _, size in (part.partition("=") for part in text.split(","))}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form AXIS=SIZE,AXIS=SIZE") from error
+
+
+def mesh_or_auto(text: str) -> dict[str, int] | str:
+    """Return the sizes of a mesh, or that it is to be chosen."""
+    return AUTO if text == AUTO else mesh_sizes(text)
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are UserErrors, and whose help ends with an example."""
@@ -53,12 +68,35 @@ class Parser(argparse.ArgumentParser):
                 overrides.append(name if "=" in name else f"{name}={next(words, '')}")
             else:
                 rest.append(word)
-        options, unknown = self.parse_known_args(rest)
-        if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            hint = did_you_mean(unknown[0].split("=")[0], known)
-            raise UserError(f"unknown option {unknown[0]!r}{hint}; `{self.prog} --help` shows the options")
+        try:
+            options, unknown = self.parse_known_args(rest)
+        except UserError:
+            # A required option that is missing may be there, misspelt.
+            self._refuse([word for word in rest if word.startswith("--") and self._hint(word)])
+            raise
+        self._refuse(unknown)
         return options, overrides
+
+    def _refuse(self, unknown: Sequence[str]) -> None:
+        if unknown:
+            hint = self._hint(unknown[0])
+            raise UserError(f"unknown option {unknown[0]!r}{hint}; `{self.prog} --help` shows the options")
+
+    def _hint(self, word: str) -> str:
+        """Return what an unknown option may have been meant to be."""
+        known = [option for action in self._actions for option in action.option_strings]
+        name = word.split("=")[0]
+        return "" if name in known else did_you_mean(name, known)
+
+    def add_mesh(self, whose: str) -> None:
+        """Add ``--mesh``: sizes of the axes, or that they are to be chosen."""
+        self.add_argument(
+            "--mesh",
+            metavar="AXIS=SIZE|auto",
+            type=mesh_or_auto,
+            help=f"sizes of the axes, such as fsdp=64,sequence=4, or auto: what the planner finds best for {whose} "
+            "(default: the config's train.mesh)",
+        )
 
     def read_config(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict]:
         """Parse, and load the config with its overrides."""

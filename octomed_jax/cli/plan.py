@@ -1,52 +1,94 @@
-"""``octomed plan``: compile the training step for a pod that is not rented yet."""
+"""``octomed plan``: compile the training step, or generation, for a pod that is not rented yet."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from octomed_jax import progress
-from octomed_jax.cli.options import Parser, finish
+from octomed_jax.cli.options import AUTO, Parser, finish
 from octomed_jax.errors import UserError
-from octomed_jax.training import search
+from octomed_jax.images.patches import PatchSpec
+from octomed_jax.training import generation_plan, plan, search
 from octomed_jax.training.chips import GIB, Topology, read_topology
-from octomed_jax.training.plan import Job, plan_training, read_job, told
+from octomed_jax.training.expected import expected_model
+from octomed_jax.training.plan import Job, read_job, with_mesh
 from octomed_jax.training.shape_plan import plan_for
+
+TRAIN, GENERATE = "train", "generate"
 
 
 def run(arguments: Sequence[str]) -> int:
     """Parse the options and plan."""
     parser = Parser(
         "plan",
-        "Compile the training step for TPUs that are not here: does it fit, what does it send, how long may it take. "
-        "For GPUs, which cannot be compiled for without one, estimate it from shapes.",
+        "Compile the training step, or generation, for TPUs that are not here: does it fit, what does it send, how "
+        "long may it take. For GPUs, which cannot be compiled for without one, estimate it from shapes.",
         "octomed plan --config=configs/octomed_7b.py --topology=v5e:4x4 --config.train.mesh.sequence=4",
     )
     parser.add_config()
     parser.add_argument("--topology", required=True, metavar="CHIP:SHAPE", help="v5e:4x4, v5e-16, v5p-64, h100:8, ...")
     parser.add_argument("--slices", type=int, default=1, metavar="N", help="slices of it (default 1)")
+    parser.add_argument("--what", choices=(TRAIN, GENERATE), default=TRAIN, help="train (default) or generate")
+    parser.add_mesh("the topology")
     parser.add_argument("--shards", metavar="DIR", help="what `octomed shard` wrote (default RUN/shards)")
     parser.add_argument("--search", action="store_true", help="rank meshes, rows at once and remat policies that fit")
     parser.add_argument("--compiled", type=int, default=4, metavar="N", help="of a search: so many best (default 4)")
+    parser.add_argument(
+        "--prompt-tokens", type=int, default=1024, metavar="N", help="of generation: of a prompt (default 1024)"
+    )
     parser.add_argument("--full", action="store_true", help="compile with the effort of a real run, five times slower")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     options, config = parser.read_config(arguments)
     topology = read_topology(options.topology, options.slices)
-    job = read_job(config, Path(options.shards or f"{config.run}/shards"))
+    shards = Path(options.shards or f"{config.run}/shards")
+    if options.compiled < 1:
+        raise UserError(f"--compiled={options.compiled} is less than one")
+    if options.what == GENERATE:
+        return _generation(config, shards, topology, options)
+    job = read_job(config, shards)
     if options.search:
         return _search(job, topology, options)
-    found = plan_for(job, topology, not options.full)
+    if options.mesh == AUTO:
+        sizes = search.best_mesh(job, topology, _planner(options), options.compiled)
+    else:
+        sizes = options.mesh or config.train.mesh
+    return _told(plan_for(with_mesh(job, sizes), topology, not options.full), topology, plan.told, options)
+
+
+def _told(
+    found: dict[str, Any], topology: Topology, told: Callable[[dict[str, Any]], list[str]], options: argparse.Namespace
+) -> int:
     for line in told(found):
         progress.say(line)
     peak = f"{found['peak_bytes_per_device'] / GIB:.2f} of {found['hbm_bytes_per_device'] / GIB:.2f} GiB"
     return finish(f"{topology}: {'fits' if found['fits'] else 'does not fit'}, {peak} a device", found, options.json)
 
 
-def _search(job: Job, topology: Topology, options: argparse.Namespace) -> int:
-    if options.compiled < 1:
-        raise UserError(f"--compiled={options.compiled} is less than one")
-    plans = search.search(
-        job, topology, options.compiled, lambda one, where: plan_training(one, where, not options.full)
+def _planner(options: argparse.Namespace) -> search.Planner:
+    return lambda job, topology: plan.plan_training(job, topology, not options.full)
+
+
+def _generation(config: ConfigDict, shards: Path, topology: Topology, options: argparse.Namespace) -> int:
+    """Plan the answers of the config's evaluation."""
+    if options.search:
+        raise UserError("--search is for training; --mesh=auto tries meshes for generation")
+    model = expected_model(config, shards, {})
+    work = generation_plan.read_answering(
+        config, model, PatchSpec(max_pixels=config.shard.max_pixels), options.prompt_tokens
     )
+    if options.mesh == AUTO:
+        found = generation_plan.best_generation(work, topology, options.compiled, not options.full)
+    else:
+        sizes = options.mesh or config.train.mesh
+        found = generation_plan.plan_generation(work, topology, sizes, not options.full)
+    return _told(found, topology, generation_plan.told, options)
+
+
+def _search(job: Job, topology: Topology, options: argparse.Namespace) -> int:
+    plans = search.search(job, topology, options.compiled, _planner(options))
     for line in search.told(plans):
         progress.say(line)
     best = plans[0]

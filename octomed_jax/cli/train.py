@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from octomed_jax import progress
-from octomed_jax.cli.options import Parser, finish
+from octomed_jax.cli.options import AUTO, Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.held_out import HeldOut
 from octomed_jax.training.chips import read_topology
@@ -23,6 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_config()
     parser.add_argument("--workdir", metavar="DIR", help="checkpoints and metrics (default RUN/train)")
     parser.add_argument("--shards", metavar="DIR", help="what `octomed shard` wrote (default RUN/shards)")
+    parser.add_mesh("the devices")
     parser.add_argument("--dry-run", action="store_true", help="only say which model, mesh, memory and data it takes")
     parser.add_argument("--topology", metavar="CHIP:SHAPE", help="with --dry-run: say it for v5e:4x4, h100:8, ...")
     parser.add_argument("--slices", type=int, default=1, metavar="N", help="slices of the topology (default 1)")
@@ -30,16 +33,20 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options, config = parser.read_config(arguments)
     workdir, shards = options.workdir or f"{config.run}/train", Path(options.shards or f"{config.run}/shards")
+    choose = options.mesh == AUTO
+    if options.mesh and not choose:
+        config.train.mesh = ConfigDict(options.mesh)
     if options.topology and not options.dry_run:
         raise UserError("--topology belongs to --dry-run; training takes the devices that are here")
     if options.dry_run:
-        found = preview(config, shards, read_topology(options.topology, options.slices) if options.topology else None)
+        topology = read_topology(options.topology, options.slices) if options.topology else None
+        found = preview(config, shards, topology, choose)
         for line in told(found):
             progress.say(line)
         return finish(f"nothing was started; a run would write {workdir}", {"workdir": workdir, **found}, options.json)
     span = parse_span(options.profile) if options.profile else None
     look = HeldOut(config, shards, Path(workdir)) if config.held_out.every else None
-    manifest = train(config, shards, workdir, look, span)
+    manifest = train(config, shards, workdir, look, span, choose)
     steps, losses = manifest.counts["steps"], manifest.extra
     summary = (
         f"trained {steps} steps, loss {losses['loss_first']:.3f} to {losses['loss_last']:.3f}: {workdir}/checkpoints"

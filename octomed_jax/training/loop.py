@@ -28,13 +28,15 @@ from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.training.guards import Watchdog
+from octomed_jax.training.here import compile_here, mesh_here
 from octomed_jax.training.metrics import read_metrics
-from octomed_jax.training.optimizer import make_optimizer, make_schedule
+from octomed_jax.training.optimizer import make_optimizer
+from octomed_jax.training.plan import Job, with_mesh
 from octomed_jax.training.profile import Profile
 from octomed_jax.training.record import Record, Sent
 from octomed_jax.training.request import check_base, check_training, make_plan, share_of, training_request
 from octomed_jax.training.speed import goodput
-from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
+from octomed_jax.training.step import Student, abstract_state, initial_state
 from octomed_jax.training.stop import StopRequest
 
 
@@ -64,6 +66,7 @@ def train(
     workdir: storage.PathLike,
     look: Look | None = None,
     span: tuple[int, int] | None = None,
+    choose_mesh: bool = False,
 ) -> storage.Manifest:
     """Train a student on a folder of shards.
 
@@ -73,6 +76,7 @@ def train(
         workdir: checkpoints and metrics; a run that was cut off there goes on.
         look: called every ``held_out.every`` steps, by all processes; what it returns goes into the step's metrics.
         span: trace so many steps (second) from this one on (first).
+        choose_mesh: take the mesh that is best for the devices, whatever the config says.
 
     Raises:
         UserError: the workdir holds another run, or the config does not fit the data or the machine.
@@ -90,11 +94,14 @@ def train(
     _claim(workdir, shards, request, inputs)
 
     student, steps = shards / "student", config.train.steps
-    mesh = meshes.make_mesh(config.train.mesh)
-    meshes.check_axes(mesh.shape, read_config(student), config.train.tokens_per_row)
-    plan = make_plan(config, shards)
+    job = Job(config, read_config(student), make_plan(config, shards), read_patch_spec(student), {})
+    if choose_mesh:
+        job = with_mesh(job, mesh_here(job, workdir))
+        config = job.config
+    plan, mesh = job.rows, meshes.make_mesh(config.train.mesh)
+    meshes.check_axes(mesh.shape, job.model, config.train.tokens_per_row)
     optimizer = make_optimizer(config.train)
-    learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
+    learner = Student(job.model, trained_of(config.train), compute_of(config.train))
 
     store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.keep_every)
     first = 0
@@ -104,13 +111,10 @@ def train(
     else:
         source = open_source(base_folder(config.student)) if config.student.base else None
         state = initial_state(learner, optimizer, mesh, config.seed, source)
-    step_function = make_step(
-        learner, optimizer, make_schedule(config.train), mesh, [bucket.name for bucket in plan.buckets]
-    )
-    share = share_of(mesh, config, read_patch_spec(student))
+    share = share_of(mesh, config, job.spec)
     skip_bad = config.train.bad_records == "skip"
     reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share, skip_bad)
-    _announce(config, learner, state, mesh, plan, read_patch_spec(student), steps)
+    _announce(config, learner, state, mesh, plan, job.spec, steps)
     profile = Profile(workdir / "profile", *span) if span else None
     if profile:
         profile.check(first, steps)
@@ -124,13 +128,15 @@ def train(
         watchdog,
     ):
         rows = batches(reader, config.train.loader_workers)
+        with record.clock.pause("compiling"):
+            compiled = compile_here(job, mesh, workdir)
         saved = first
         sent: Sent | None = None
         for step in range(first + 1, steps + 1):
             batch, arrived = record.wait_for(rows, sent)
             if profile:
                 profile.step_begins(step)
-            state, metrics = step_function(state, meshes.to_devices(mesh, batch, rows=1))
+            state, metrics = compiled(state, meshes.to_devices(mesh, batch, rows=1))
             # Metrics are read one step late, so that the loop never waits for the step it has just sent off.
             before, sent = sent, record.sent(step, metrics, arrived, sent)
             if before:

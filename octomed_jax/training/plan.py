@@ -5,9 +5,10 @@ traffic, collectives. From these comes a range for the time of a step, an estima
 for without one, everything is estimated from shapes.
 """
 
+import copy
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from octomed_jax.training.program import Program, read_program, totals
 from octomed_jax.training.request import check_training, whole_share
 from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, Place, Roofline, roofline
 from octomed_jax.training.step import Student, abstract_state, jitted_step
-from octomed_jax.training.tpu_aot import libtpu, tpu_devices
+from octomed_jax.training.tpu_aot import tpu_devices, versions
 
 QUICK = {"exec_time_optimization_effort": -1.0}  # a fifth of the compiler's time; memory comes out a few percent apart
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -67,22 +68,39 @@ def read_job(config: ConfigDict, shards: Path) -> Job:
     return Job(config, model, *expected_rows(config, shards, missing), missing)
 
 
-def plan_training(job: Job, topology: Topology, quick: bool = True) -> dict[str, Any]:
+def with_mesh(job: Job, sizes: Mapping[str, int], **settings: Any) -> Job:
+    """Return the job on another mesh, and with other settings of ``train``; the given one stays as it is."""
+    config = ConfigDict(copy.deepcopy(job.config.to_dict()))
+    config.train.mesh = ConfigDict(dict(sizes))
+    config.train.update(settings)
+    return dataclasses.replace(job, config=config)
+
+
+def plan_training(
+    job: Job, topology: Topology, quick: bool = True, devices: Sequence[jax.Device] | None = None
+) -> dict[str, Any]:
     """Return what a run would take on a TPU topology; its step is compiled.
 
     Args:
         job: what is trained; its config's ``train.mesh`` says along which axes.
         topology: of TPUs.
         quick: whether the compiler hurries, as it does not before a real run.
+        devices: of the topology, where it is here.
 
     Raises:
         UserError: the mesh does not fit the topology or the model, or libtpu is not installed.
     """
-    mesh = meshes.make_mesh(job.config.train.mesh, tpu_devices(topology))
-    compiled, found = compile_step(job, mesh, quick)
+    mesh = meshes.make_mesh(job.config.train.mesh, devices or tpu_devices(topology))
+    return plan_of(job, topology, mesh, *compile_step(job, mesh, quick))
+
+
+def plan_of(
+    job: Job, topology: Topology, mesh: Mesh, compiled: jax.stages.Compiled | None, memory: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the plan of a step that is compiled, or that does not fit; arguments as of ``compile_step``."""
     program = read_program(compiled.as_text()) if compiled else None
     seconds = roofline(program, topology.chip, places_of(mesh)) if program else None
-    return summary(job, topology, mesh, found, program, seconds)
+    return summary(job, topology, mesh, memory, program, seconds)
 
 
 def compile_step(job: Job, mesh: Mesh, quick: bool) -> tuple[jax.stages.Compiled | None, dict[str, int]]:
@@ -99,11 +117,23 @@ def compile_step(job: Job, mesh: Mesh, quick: bool) -> tuple[jax.stages.Compiled
     state = abstract_state(student, optimizer, mesh)
     batches = abstract_batches(job, mesh)
     step = jitted_step(student, optimizer, make_schedule(config), mesh, list(batches))
-    arguments = sum(map(_held, jax.tree.leaves((state, batches))))
     with jax.set_mesh(mesh):
         lowered = step.lower(state, batches)
+    return compiled_or_refused(lowered, sum(map(_held, jax.tree.leaves((state, batches)))), quick and platform == "tpu")
+
+
+def compiled_or_refused(
+    lowered: jax.stages.Lowered, arguments: int, quick: bool
+) -> tuple[jax.stages.Compiled | None, dict[str, int]]:
+    """Compile a program; return it, or None where it does not fit, and the bytes that it takes on each device.
+
+    Args:
+        lowered: the program.
+        arguments: bytes of a device's part of its arguments.
+        quick: whether the compiler hurries; a TPU's only.
+    """
     try:
-        compiled = lowered.compile(compiler_options=QUICK if quick and platform == "tpu" else None)
+        compiled = lowered.compile(compiler_options=QUICK if quick else None)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -145,7 +175,7 @@ def _product(shape: tuple[int, ...]) -> int:
 
 
 def _refused(message: str, arguments: int) -> dict[str, int]:
-    """Return from the compiler's words how much the step would take."""
+    """Return from the compiler's words how much a program would take."""
     if found := re.search(r"Used ([\d.]+)([KMGT]) of", message):
         return {"peak": round(float(found[1]) * UNITS[found[2]])}
     found = re.search(r"temporaries \(([\d.]+)([KMGT])\)", message)
@@ -199,7 +229,7 @@ def summary(
         "step_seconds_high": None,
         "collectives": {},
         "missing": dict(job.missing),
-        "versions": {"jax": jax.__version__, "libtpu": libtpu()[1]},
+        "versions": versions(),
     }
     if program and seconds:
         found |= times(flops, mesh.size, chip, job.config.train.steps, seconds)

@@ -13,19 +13,24 @@ from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.training import plan
 from octomed_jax.training.chips import Topology
 from octomed_jax.training.expected import expected_model, has_shards
+from octomed_jax.training.here import known_topology
 from octomed_jax.training.optimizer import make_optimizer, warmup_steps
-from octomed_jax.training.plan import read_job
+from octomed_jax.training.plan import read_job, with_mesh
 from octomed_jax.training.request import check_training, make_plan
+from octomed_jax.training.search import best_mesh
 from octomed_jax.training.shape_plan import plan_for
 from octomed_jax.training.step import Student, abstract_state
 
 GB = 1e9
 
 
-def preview(config: ConfigDict, shards: Path, topology: Topology | None = None) -> dict[str, Any]:
+def preview(
+    config: ConfigDict, shards: Path, topology: Topology | None = None, choose_mesh: bool = False
+) -> dict[str, Any]:
     """Return what the run would use; nothing is written, and what is not there yet is said to be missing.
 
-    With a topology it is that of a run there, and the plan of its step is part of it.
+    With a topology it is that of a run there, and the plan of its step is part of it. The mesh may be the config's, or
+    the one that is best there.
 
     Memory is that of the state and its gradients, exactly, and of the activations that are kept between the layers for
     one micro-batch; what the layers need while they are computed comes on top.
@@ -36,6 +41,11 @@ def preview(config: ConfigDict, shards: Path, topology: Topology | None = None) 
     check_training(config)
     missing: dict[str, str] = {}
     model = expected_model(config, shards, missing)
+    if choose_mesh:
+        where = topology or known_topology(jax.devices())
+        job = read_job(config, shards)
+        job = with_mesh(job, best_mesh(job, where))
+        config = job.config
     count = topology.devices if topology else jax.device_count()
     mesh = meshes.without_devices(meshes.axis_sizes(config.train.mesh, count))
     meshes.check_axes(mesh.shape, model, config.train.tokens_per_row)

@@ -57,7 +57,7 @@ class Program:
         done: its instructions.
         messages: its collectives.
         kernels: names of its Pallas kernels, and how often each runs.
-        unknown_loops: loops whose length the text does not tell; their bodies count once.
+        unknown_loops: loops whose length the text does not tell.
     """
 
     done: tuple[Done, ...]
@@ -76,22 +76,25 @@ class Program:
         return sum(one.bytes * one.times for one in self.done)
 
 
-def read_program(text: str, causal: Callable[[str], bool] = lambda scope: "causal_attention" in scope) -> Program:
+def read_program(
+    text: str, causal: Callable[[str], bool] = lambda scope: "causal_attention" in scope, trips: int = 1
+) -> Program:
     """Return what a compiled program does.
 
     Args:
         text: ``Compiled.as_text()``.
         causal: whether an attention kernel of this scope (``op_name``) leaves out later keys.
+        trips: how often loops run whose length the text does not tell.
     """
     computations, entry = parse(text)
-    reader = _Reader(computations, causal)
+    reader = _Reader(computations, causal, trips)
     reader.read(entry, 1)
     return Program(tuple(reader.done), tuple(reader.messages), reader.kernels, reader.unknown_loops)
 
 
 class _Reader:
-    def __init__(self, computations: Mapping[str, Computation], causal: Callable[[str], bool]):
-        self._computations, self._causal = computations, causal
+    def __init__(self, computations: Mapping[str, Computation], causal: Callable[[str], bool], trips: int):
+        self._computations, self._causal, self._trips = computations, causal, trips
         self.done: list[Done] = []
         self.messages: list[Message] = []
         self.kernels: dict[str, int] = {}
@@ -169,7 +172,7 @@ class _Reader:
         if len(known_numbers) == 1 and ("direction=LT" in end.attributes or end.opcode == "fusion"):
             return -(-known_numbers[0] // self._step(loop, condition, end))
         self.unknown_loops += 1
-        return 1
+        return self._trips
 
     def _step(self, loop: Instruction, condition: Computation, end: Instruction) -> int:
         """Return by how much a loop's counter grows; unrolled loops count by more than one."""

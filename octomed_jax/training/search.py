@@ -1,51 +1,51 @@
 """Which mesh, rows at once and remat policy a pod should be given: many by their shapes, the best of them compiled."""
 
-import copy
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from octomed_jax import progress
 from octomed_jax.errors import UserError
 from octomed_jax.training.chips import GIB, Topology
-from octomed_jax.training.plan import Job, plan_training
+from octomed_jax.training.plan import Job, plan_training, with_mesh
 from octomed_jax.training.shape_plan import estimate_training
 
 SEQUENCE = (1, 2, 4, 8)
 TENSOR = (1, 2, 4)
 ROWS_AT_ONCE = (1, 2, 4)
 REMAT = ("full", "attention", "matmuls")
+COMPILED = 4  # of the best by their shapes
 ROOM = 1.25  # shapes may say this much too much memory, and a candidate is still compiled
 
 Planner = Callable[[Job, Topology], dict[str, Any]]
 
 
-def candidates(job: Job, topology: Topology) -> Iterator[Job]:
-    """Yield the job with each mesh, number of rows at once and policy that the model and the devices allow."""
-    for sequence, tensor, rows, remat in itertools.product(SEQUENCE, TENSOR, ROWS_AT_ONCE, REMAT):
-        config = ConfigDict(copy.deepcopy(job.config.to_dict()))
-        config.train.mesh.update({"data": topology.slices, "fsdp": -1, "sequence": sequence, "tensor": tensor})
-        config.train.update({"rows_at_once": rows, "remat": remat})
-        yield dataclasses.replace(job, config=config)
+def candidates(job: Job, topology: Topology, only_meshes: bool = False) -> Iterator[Job]:
+    """Yield the job with each mesh, and with each number of rows at once and policy where these are not to stay."""
+    rows_at_once = (job.config.train.rows_at_once,) if only_meshes else ROWS_AT_ONCE
+    remat = (job.config.train.remat,) if only_meshes else REMAT
+    for sequence, tensor, rows, policy in itertools.product(SEQUENCE, TENSOR, rows_at_once, remat):
+        sizes = {"data": topology.slices, "fsdp": -1, "sequence": sequence, "tensor": tensor}
+        yield with_mesh(job, sizes, rows_at_once=rows, remat=policy)
 
 
-def search(job: Job, topology: Topology, most: int, planner: Planner = plan_training) -> list[dict[str, Any]]:
+def search(
+    job: Job, topology: Topology, most: int, planner: Planner = plan_training, only_meshes: bool = False
+) -> list[dict[str, Any]]:
     """Return plans, the fastest that fit first; on a TPU ``most`` of them are compiled.
 
     Args:
-        job: what is trained; its mesh, rows at once and policy are not looked at.
+        job: what is trained; its mesh is not looked at, nor are its rows at once and policy.
         topology: where.
         most: how many are compiled, of those that are best by their shapes.
         planner: compiles one.
+        only_meshes: keep the job's rows at once and policy.
 
     Raises:
         UserError: no mesh is possible at all.
     """
     found = []
-    for candidate in candidates(job, topology):
+    for candidate in candidates(job, topology, only_meshes):
         try:
             found.append((estimate_training(candidate, topology), candidate))
         except UserError:  # the model's heads, or the devices, do not divide so
@@ -66,8 +66,30 @@ def search(job: Job, topology: Topology, most: int, planner: Planner = plan_trai
     return sorted(plans, key=_rank)
 
 
+def best_mesh(job: Job, topology: Topology, planner: Planner = plan_training, most: int = COMPILED) -> dict[str, int]:
+    """Return the sizes of the axes with which a job is fastest on a topology, as it stands otherwise.
+
+    Args:
+        job: what is trained; its mesh is not looked at.
+        topology: where.
+        planner: compiles one, on a TPU.
+        most: how many meshes are compiled, of those that are best by their shapes.
+
+    Raises:
+        UserError: the job fits no mesh.
+    """
+    best = search(job, topology, most, planner, only_meshes=True)[0]
+    if not best["fits"]:
+        raise UserError(
+            f"no mesh of {topology} holds a step with train.rows_at_once={best['rows_at_once']} and "
+            f"train.remat={best['remat']}, the best lacks {best['short_by_bytes'] / GIB:.2f} GiB a device; "
+            "`octomed plan --search` tries others"
+        )
+    return dict(best["mesh"])
+
+
 def _rank(plan: Mapping[str, Any]) -> tuple[bool, float, int]:
-    return not plan["fits"], plan["step_seconds_high"] or 0.0, plan["peak_bytes_per_device"]
+    return not plan["fits"], plan["step_seconds_high"] if plan["fits"] else 0.0, plan["peak_bytes_per_device"]
 
 
 def _chosen(job: Job) -> dict[str, Any]:

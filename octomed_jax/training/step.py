@@ -5,7 +5,7 @@ packed, wherever they lie and however many of them are computed at once.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -101,23 +101,6 @@ def initial_state(
     moments = jax.jit(optimizer.init, out_shardings=moments_at)(student.trained.split(whole)[0])
     zero = jax.device_put(jnp.int32(0), abstract["step"].sharding)
     return {"parameters": whole, "optimizer": moments} | {name: zero.copy() for name in COUNTERS}
-
-
-def make_step(
-    student: Student,
-    optimizer: optax.GradientTransformation,
-    schedule: optax.Schedule,
-    mesh: Mesh,
-    names: Sequence[str],
-) -> Callable[[State, Mapping[str, Any]], tuple[State, dict[str, jax.Array]]]:
-    """Return the compiled step; arguments as for ``jitted_step``."""
-    compiled = jitted_step(student, optimizer, schedule, mesh, names)
-
-    def in_mesh(state: State, batches: Mapping[str, Any]) -> tuple[State, dict[str, jax.Array]]:
-        with jax.set_mesh(mesh):
-            return compiled(state, batches)
-
-    return in_mesh
 
 
 def jitted_step(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.experimental import topologies
 
 from octomed_jax.errors import UserError
@@ -48,9 +49,18 @@ def libtpu() -> tuple[Path, str]:
     Raises:
         UserError: it is not installed.
     """
-    for found in importlib.metadata.distributions(name="libtpu", path=[*sys.path, str(TOOLS)]):
+    for found in _installed():
         return Path(str(found.locate_file("libtpu/libtpu.so"))), found.version
     raise UserError("planning for TPUs needs libtpu: `make tpu-aot`, or pip install 'octomed-jax[tpu-aot]'")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what compiles for TPUs."""
+    return {"jax": jax.__version__} | dict([("libtpu", found.version) for found in _installed()][:1])
+
+
+def _installed() -> Iterator[importlib.metadata.Distribution]:
+    return iter(importlib.metadata.distributions(name="libtpu", path=[*sys.path, str(TOOLS)]))
 
 
 @contextlib.contextmanager

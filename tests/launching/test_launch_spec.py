@@ -126,7 +126,8 @@ def test_the_command_line_ends_with_the_path(tmp_path, capsys, monkeypatch):
         (["--backend=xpk", "--output=o"], "unknown backend 'xpk'; one of: jobset, local"),
         (["--backend=local", "--output=o", "--config.nam=x"], "did you mean 'name'"),
         (["--backend=jobset", "--output=o"], "image is empty"),
-        (["--backend=local", "--outptu=o"], "required: --output"),
+        (["--backend=local", "--outptu=o"], "unknown option '--outptu=o' (did you mean '--output'?)"),
+        (["--backend=local"], "required: --output"),
         (["--output=o"], "required: --backend"),
     ],
 )

@@ -348,6 +348,6 @@ def test_the_7b_does_not_fit_four_v5e_chips_and_it_says_by_how_much(capsys, root
 def test_without_libtpu_one_line_says_what_to_install(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
 
-    monkeypatch.setattr("octomed_jax.training.plan.importlib.metadata.distributions", lambda **_: ())
+    monkeypatch.setattr("octomed_jax.training.tpu_aot.importlib.metadata.distributions", lambda **_: ())
     assert main(["plan", "--config=configs/octomed_7b.py", "--topology=v5e:4x4", f"--shards={tmp_path}"]) == 2
     assert "needs libtpu: `make tpu-aot`" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trained import Trained
 from octomed_jax.models.trees import flatten_names
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
-from octomed_jax.training.step import Student, abstract_state, initial_state, make_step
+from octomed_jax.training.step import Student, abstract_state, initial_state, jitted_step
 from tests.models.student import SPEC, InMemory, example, hub_reader, small_config
 
 STEPS = 20
@@ -50,7 +50,13 @@ def batch(mesh):
 
 
 def stepper(student, optimizer, mesh):
-    return make_step(student, optimizer, make_schedule(train_config()), mesh, ["image"])
+    step = jitted_step(student, optimizer, make_schedule(train_config()), mesh, ["image"])
+
+    def in_mesh(state, batches):
+        with jax.set_mesh(mesh):
+            return step(state, batches)
+
+    return in_mesh
 
 
 def test_twenty_steps_equal_torchs():

@@ -105,6 +105,13 @@ def training_flops(config: Qwen25VLConfig, work: Work, trained: Trained) -> Flop
     return Flops(text_flops, vision_flops)
 
 
+def decoding_flops(config: Qwen25VLConfig, places: float) -> float:
+    """Return the operations of one new token that sees so many places of its cache."""
+    text = config.text
+    pairs = 4 * text.num_attention_heads * text.head_dim * places * text.num_hidden_layers
+    return 2 * _text_matrices(text) + pairs
+
+
 def _passes(parameters: int, input_gradient: bool, own_gradient: bool) -> int:
     return 2 * parameters * (1 + input_gradient + own_gradient)
 

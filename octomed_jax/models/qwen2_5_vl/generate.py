@@ -9,7 +9,7 @@ that are listed.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -102,17 +102,60 @@ def generate(
     asked = _Asked(keys_B, settings, jnp.int32(max_new_tokens), thought)
     fixed = {"stop_ids": stop_ids, "greedy": sampling.temperature == 0, "listed": listed}
     length = batch["segment_ids"].shape[1]
-    places = _places(length + 1)
+    places = cache_places(length + 1)
     state = _read(graph, parameters, batch, asked, places=places, compute=compute, **fixed)
     while True:
         state = _write(graph, parameters, state, asked, dtype=jnp.dtype(compute.dtype), **fixed)
         if state.number >= max_new_tokens or bool(jnp.all(state.stopped_B)):
             break
-        state = _widened(state, _places(state.visible_BM.shape[1] + 1))
+        state = _widened(state, cache_places(state.visible_BM.shape[1] + 1))
     return _result(state, length, max_new_tokens, top_logprobs, stop_ids)
 
 
-def _places(least: int) -> int:
+def compile_programs(
+    graph: nnx.GraphDef,
+    parameters: dict,
+    batch: Mapping[str, Any],
+    *,
+    max_new_tokens: int,
+    stop_ids: tuple[int, ...],
+    sampling: Sampling,
+    compute: Compute,
+    compiled: Callable[[str, jax.stages.Lowered], jax.stages.Compiled],
+) -> None:
+    """Compile what ``generate`` runs, for arrays that need not exist (``jax.ShapeDtypeStruct`` with shardings).
+
+    These are ``read``; ``grow``, to the largest cache, where it grows at all; and ``write``, with that cache.
+
+    Args:
+        graph, parameters, batch, max_new_tokens, stop_ids, sampling, compute: as of ``generate``.
+        compiled: is handed the name of each and what is to be compiled, and returns it compiled.
+    """
+    count, length = batch["segment_ids"].shape
+    keys_B = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), count))
+    settings = jax.ShapeDtypeStruct((2,), jnp.float32)
+    asked = _Asked(keys_B, settings, jax.ShapeDtypeStruct((), jnp.int32), None)
+    fixed = {"stop_ids": stop_ids, "greedy": sampling.temperature == 0, "listed": 0}
+    first, last = cache_places(length + 1), cache_places(length + max_new_tokens)
+
+    def result(name: str, lowered: jax.stages.Lowered) -> _State:
+        """Return what a program returns, with the shardings that the compiler chose."""
+        layout = compiled(name, lowered).output_shardings
+        return jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            lowered.out_info,
+            layout,
+        )
+
+    state = result("read", _read.lower(graph, parameters, batch, asked, places=first, compute=compute, **fixed))
+    if last > first:
+        before = jax.eval_shape(functools.partial(_widened, places=last // 2), state)
+        state = jax.tree.map(lambda leaf, own: own.update(shape=leaf.shape), before, state)
+        state = result("grow", _widened.lower(state, places=last))
+    compiled("write", _write.lower(graph, parameters, state, asked, dtype=jnp.dtype(compute.dtype), **fixed))
+
+
+def cache_places(least: int) -> int:
     """Return the smallest cache that holds so many places."""
     return max(FIRST_PLACES, 1 << (least - 1).bit_length())
 
