@@ -52,10 +52,10 @@ def run(arguments: Sequence[str]) -> int:
     if options.search:
         return _search(job, topology, options)
     if options.mesh == AUTO:
-        sizes = search.best_mesh(job, topology, _planner(options), options.compiled)
+        found = search.best_mesh(job, topology, _planner(options), options.compiled)
     else:
-        sizes = options.mesh or config.train.mesh
-    return _told(plan_for(with_mesh(job, sizes), topology, not options.full), topology, plan.told, options)
+        found = plan_for(with_mesh(job, options.mesh or config.train.mesh), topology, not options.full)
+    return _told(found, topology, plan.told, options)
 
 
 def _told(

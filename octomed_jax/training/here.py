@@ -85,9 +85,9 @@ def mesh_here(job: Job, workdir: Path) -> dict[str, int]:
     if path.exists() and (chosen := storage.read_json(path))["topology"] == str(topology):
         return dict(chosen["mesh"])
     progress.say(f"train: choosing a mesh of {topology}")
-    sizes = best_mesh(job, topology, functools.partial(plan_training, devices=devices))
+    sizes = best_mesh(job, topology, functools.partial(plan_training, devices=devices))["mesh"]
     # Every process chose by the same reckoning; none writes before all have looked for what an earlier run chose.
     multihost_utils.sync_global_devices("mesh chosen")
     if jax.process_index() == 0:
         storage.write_json(path, {"topology": str(topology), "mesh": sizes})
-    return sizes
+    return dict(sizes)

@@ -44,7 +44,7 @@ def preview(
     if choose_mesh:
         where = topology or known_topology(jax.devices())
         job = read_job(config, shards)
-        job = with_mesh(job, best_mesh(job, where))
+        job = with_mesh(job, best_mesh(job, where)["mesh"])
         config = job.config
     count = topology.devices if topology else jax.device_count()
     mesh = meshes.without_devices(meshes.axis_sizes(config.train.mesh, count))

@@ -254,12 +254,13 @@ def test_a_search_ranks_what_fits_and_compiles_only_the_best(capsys, root, monke
         return found | {"compiled": True, "fits": len(asked) != 1, "step_seconds_high": 10.0 - len(asked)}
 
     plans = search(job, read_topology("v5e:4x4"), 3, compiled)
-    assert len(asked) == 3
-    assert [plan["fits"] for plan in plans] == [True, True, False]
-    assert [plan["step_seconds_high"] for plan in plans[:2]] == [7.0, 8.0]
+    assert len(asked) == 4  # it goes on until three fit
+    assert [plan["fits"] for plan in plans] == [True, True, True, False]
+    assert [plan["step_seconds_high"] for plan in plans[:3]] == [6.0, 7.0, 8.0]
     assert job.config.train.mesh.fsdp == -1  # the job itself is left as it was
 
     words = ["--config=configs/octomed_7b.py", "--topology=h100:16", f"--shards={tmp_path}", "--search"]
+    monkeypatch.setattr("octomed_jax.training.search.ROWS_AT_ONCE", (1, 2, 64, 128))  # no device has so many
     assert main(["plan", *words, "--json", "--compiled=5"]) == 0
     out = capsys.readouterr()
     plans = json.loads(out.out)
@@ -267,9 +268,49 @@ def test_a_search_ranks_what_fits_and_compiles_only_the_best(capsys, root, monke
     assert all(plan["fits"] for plan in plans)
     times = [plan["step_seconds_high"] for plan in plans]
     assert times == sorted(times)
+    assert len({json.dumps([plan["mesh"], plan["remat"], plan["rows"]]) for plan in plans}) == 5  # none is there twice
     assert "1. " in out.err
     assert "--config.train.mesh.fsdp=" in out.err
     assert main(["plan", *words, "--compiled=0"]) == 2
+
+
+def test_what_one_candidate_lacked_saves_compiling_its_like(monkeypatch, tmp_path):
+    job, topology, asked = read_job(get_config(), tmp_path), read_topology("v5e:8x8"), []
+
+    def compiled(candidate, topology):
+        """Policies that keep more take three times what their shapes say."""
+        found, remat = estimate_training(candidate, topology), candidate.config.train.remat
+        asked.append(remat)
+        peak = found["peak_bytes_per_device"] * (1 if remat == "full" else 3)
+        return found | {"peak_bytes_per_device": peak, "fits": peak <= found["hbm_bytes_per_device"]}
+
+    plans = search(job, topology, 2, compiled)
+    assert [plan["fits"] for plan in plans[:2]] == [True, True]
+    assert asked.count("full") == 2
+    assert len(asked) < 8  # of more than a hundred that would have been tried before them
+    tried = []
+    monkeypatch.setattr("octomed_jax.training.search.REMAT", ("full",))
+    plans = search(
+        job, read_topology("v5e:1x1"), 2, lambda one, where: tried.append(one) or estimate_training(one, where)
+    )
+    assert len(tried) == 1  # none can fit: the smallest says what is lacking
+    assert not plans[0]["fits"]
+
+
+def test_meshes_that_are_slower_than_their_shapes_say_do_not_hide_the_others(monkeypatch, tmp_path):
+    config = get_config()
+    config.train.examples_per_step = 480
+    monkeypatch.setattr("octomed_jax.training.search.REMAT", ("full",))
+    topology = read_topology("v5e:8x8")
+
+    def compiled(candidate, topology):
+        found = estimate_training(candidate, topology)
+        slower = 1.4 if candidate.config.train.mesh.tensor > 1 else 1.0
+        return found | {"step_seconds_high": slower * found["step_seconds_high"]}
+
+    plans = search(read_job(config, tmp_path), topology, 4, compiled)
+    assert plans[0]["mesh"] == {"data": 1, "fsdp": 64, "sequence": 1, "tensor": 1}
+    assert any(plan["mesh"]["tensor"] > 1 for plan in plans)  # by shapes the best
 
 
 @pytest.fixture
