@@ -4,8 +4,9 @@
 
 Shards are made as in benchmarks/input.py; the student gets the sizes of `--size`. The bare step is the same compiled
 program on the rows of the same steps, which lie on the devices already; it is called again and again, waited for at the
-end, and timed before and after the loop, in the same process. The loop is `octomed train`'s own, with its checkpoints.
-Its time goes from the end of the third step to the end of the last, saving included.
+end, and timed before and after each run of the loop, in the same process: a machine that grows slower is slower for
+both. The loop is `octomed train`'s own, with its checkpoints. Its time goes from the end of the third step to the end of
+the last, saving included.
 
 On a CPU, reading rows and writing checkpoints take processor time from the step, and the clock on the wall tells of the
 machine's other users: seconds of the processors, of all threads, are given beside it.
@@ -14,6 +15,7 @@ machine's other users: seconds of the processors, of all threads, are given besi
 import argparse
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -140,6 +142,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="small", help="of the student")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--every", type=int, default=20, help="steps between two checkpoints")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of the loop, each between two of the bare step")
     parser.add_argument("--examples", type=int, default=16, help="of a step")
     parser.add_argument("--tokens", type=int, default=1024, help="of a row")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
@@ -152,17 +155,23 @@ def main() -> None:
         folder = Path(name)
         shards = resized(arguments.shards, arguments.size, folder / "shards")
         bare = Bare(config, shards)
-        before = bare.seconds()
-        ends = looped(config, shards, folder / "run")
-        entries = read_metrics(folder / "run" / "metrics.jsonl")[WARM:]
-        after = bare.seconds()
-    whole = ends[-1] - ends[WARM - 1]
-    cost = whole / timed / ((before + after) / 2) - 1
+        bares, loops, stalled = [bare.seconds()], [], 0.0
+        for number in range(arguments.rounds):
+            run = folder / f"run-{number}"
+            ends = looped(config, shards, run)
+            loops.append((ends[-1] - ends[WARM - 1]) / timed)
+            entries = read_metrics(run / "metrics.jsonl")[WARM:]
+            stalled += sum(entry["input_stall"] * entry["step_seconds"] for entry in entries)
+            shutil.rmtree(run)
+            bares.append(bare.seconds())
+    beside = [(before + after) / 2 for before, after in itertools.pairwise(bares)]
+    costs = np.array(loops) / np.array(beside) - 1
     figures = {
-        "seconds_of_a_step": {"bare before": before[0], "loop": whole[0] / timed, "bare after": after[0]},
-        "processor_seconds_of_a_step": {"bare before": before[1], "loop": whole[1] / timed, "bare after": after[1]},
-        "cost_of_the_loop": {"on the wall": cost[0], "of the processors": cost[1]},
-        "input_stall": sum(entry["input_stall"] * entry["step_seconds"] for entry in entries) / whole[0],
+        "seconds_of_a_step": {"bare": [one[0] for one in bares], "loop": [one[0] for one in loops]},
+        "processor_seconds_of_a_step": {"bare": [one[1] for one in bares], "loop": [one[1] for one in loops]},
+        "cost_of_the_loop": {"on the wall": costs[:, 0].mean(), "of the processors": costs[:, 1].mean()},
+        "cost_of_each_round": {"on the wall": costs[:, 0].tolist(), "of the processors": costs[:, 1].tolist()},
+        "input_stall": stalled / timed / sum(one[0] for one in loops),
         "rows_per_step": bare.rows_per_step,
         "checkpoints_inside": (arguments.steps - 1) // arguments.every,
     }

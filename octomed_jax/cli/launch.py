@@ -1,13 +1,14 @@
 """``octomed launch``: render a job for a cluster or for this machine."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from octomed_jax import configuration
+from octomed_jax import configuration, progress
 from octomed_jax.cli import main
 from octomed_jax.cli.options import Parser, finish, subverb
 from octomed_jax.launching.render import BACKENDS, render
-from octomed_jax.launching.spec import JobSpec, read_spec
+from octomed_jax.launching.spec import JobSpec, plan_words, read_spec
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -31,7 +32,10 @@ def render_command(arguments: Sequence[str]) -> int:
     spec = read_spec(config, verbs=main.VERBS, roots=(Path(), *launch_file.parents[:3]))
     path = render(spec, options.backend, options.output)
     size = job_size(spec, options.backend)
-    result = {"backend": options.backend, "name": spec.name, "path": str(path), **size}
+    plan = shlex.join(["octomed", *words]) if options.backend != "local" and (words := plan_words(spec)) else None
+    if plan:
+        progress.say(f"launch: does it fit, and how long will it take? {plan}")
+    result = {"backend": options.backend, "name": spec.name, "path": str(path), **size, "plan": plan}
     shape = ", ".join(f"{unit} {count}" for unit, count in size.items())
     start = f"sh {path}" if options.backend == "local" else f"kubectl apply --server-side -f {path}"
     return finish(f"{path}: {spec.name}, {shape}; start it with `{start}`", result, options.json)

@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> int:
         "plan",
         "Compile the training step, or generation, for TPUs that are not here: does it fit, what does it send, how "
         "long may it take. For GPUs, which cannot be compiled for without one, estimate it from shapes.",
-        "octomed plan --config=configs/octomed_7b.py --topology=v5e:4x4 --config.train.mesh.sequence=4",
+        "octomed plan --config=configs/octomed_7b.py --topology=v5e:4x4 --mesh=fsdp=4,sequence=4",
     )
     parser.add_config()
     parser.add_argument("--topology", required=True, metavar="CHIP:SHAPE", help="v5e:4x4, v5e-16, v5p-64, h100:8, ...")

@@ -14,6 +14,7 @@ NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 NAME_LIMIT = 63
 ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+PLANNED = ("mesh", "shards")  # options of `octomed train` that `octomed plan` has too
 OPTION = re.compile(r"[a-z][a-z-]*=.+")
 SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 
@@ -136,6 +137,17 @@ class JobSpec:
         overrides = [f"--config.{override}" for override in (f"run={self.workdir}", *self.command.overrides)]
         options = [f"--{option}" for option in self.command.options]
         return [self.command.verb, f"--config={self.command.config}", *overrides, *options]
+
+
+def plan_words(spec: JobSpec) -> list[str]:
+    """Return the words after ``octomed`` that plan a job's training for its chips; none for what trains nothing."""
+    command = spec.command
+    if command.verb != "train":
+        return []
+    topology = spec.topology if ACCELERATORS[spec.accelerator].is_tpu else spec.chips
+    words = ["plan", f"--config={command.config}", *[f"--config.{override}" for override in command.overrides]]
+    words += [f"--topology={spec.accelerator}:{topology}", *([f"--slices={spec.slices}"] if spec.slices > 1 else [])]
+    return words + [f"--{option}" for option in command.options if option.partition("=")[0] in PLANNED]
 
 
 def read_spec(config: Any, verbs: Iterable[str] = (), roots: Iterable[Path] = (Path(),)) -> JobSpec:

@@ -1,5 +1,6 @@
 """The job spec: what is read, and what is refused with one line that names the culprit."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,21 @@ def test_a_secret_put_in_the_place_of_its_name_is_not_repeated():
     with pytest.raises(UserError) as caught:
         read_spec(broken(secrets={"HF_TOKEN": {"secret": "octomed", "key": value}}), VERBS, roots=(ROOT,))
     assert value not in str(caught.value)
+
+
+def test_a_pods_job_says_how_to_plan_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = ["launch", "render", "--config=configs/launch/octomed_7b_v5e_256.py", "--backend=jobset", "--json"]
+    words += ["--config.image=image:1", "--config.slices=2", f"--output={tmp_path}", "--config.workdir=gs://bucket/run"]
+    words += [
+        "--config.environment.JAX_COMPILATION_CACHE_DIR=gs://bucket/cache",
+        "--config.command.options=('mesh=auto',)",
+    ]
+    assert main(words) == 0
+    out = capsys.readouterr()
+    plan = "octomed plan --config=configs/octomed_7b.py --topology=v5e:16x16 --slices=2 --mesh=auto"
+    assert json.loads(out.out)["plan"] == plan
+    assert plan in out.err.replace("\n", "")
 
 
 def test_the_command_line_ends_with_the_path(tmp_path, capsys, monkeypatch):
