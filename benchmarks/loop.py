@@ -5,8 +5,8 @@
 Shards are made as in benchmarks/input.py; the student gets the sizes of `--size`. The bare step is the same compiled
 program on the rows of the same steps, which lie on the devices already; it is called again and again, waited for at the
 end, and timed before and after each run of the loop, in the same process: a machine that grows slower is slower for
-both. The loop is `octomed train`'s own, with its checkpoints. Its time goes from the end of the third step to the end of
-the last, saving included.
+both. The loop is `octomed train`'s own, with its checkpoints. Its time goes from the end of the third step to the end
+of the last, saving included.
 
 On a CPU, reading rows and writing checkpoints take processor time from the step, and the clock on the wall tells of the
 machine's other users: seconds of the processors, of all threads, are given beside it.
