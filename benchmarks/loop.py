@@ -42,7 +42,7 @@ from octomed_jax.models.runtime import start_jax
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
 from octomed_jax.training.optimizer import make_optimizer
-from octomed_jax.training.plan import Job, compile_step
+from octomed_jax.training.planning.plan import Job, compile_step
 from octomed_jax.training.record import Record
 from octomed_jax.training.request import make_plan, share_of
 from octomed_jax.training.step import Student, initial_state

@@ -28,10 +28,10 @@ from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.rows import Bucket, shapes
 from octomed_jax.models.mesh import one_device
 from octomed_jax.models.options import compute_of, trained_of
-from octomed_jax.training.chips import Chip
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
-from octomed_jax.training.program import read_program
-from octomed_jax.training.roofline import roofline
+from octomed_jax.training.planning.chips import Chip
+from octomed_jax.training.planning.program import read_program
+from octomed_jax.training.planning.roofline import roofline
 from octomed_jax.training.step import Student, initial_state, jitted_step
 
 # Rows of at most 256 places: longer ones are computed by loops whose length depends on the data.

@@ -11,11 +11,11 @@ from octomed_jax import progress
 from octomed_jax.cli.options import AUTO, Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.images.patches import PatchSpec
-from octomed_jax.training import generation_plan, plan, search
-from octomed_jax.training.chips import GIB, Topology, read_topology
-from octomed_jax.training.expected import expected_model
-from octomed_jax.training.plan import Job, read_job, with_mesh
-from octomed_jax.training.shape_plan import plan_for
+from octomed_jax.training.planning import generation_plan, plan, search
+from octomed_jax.training.planning.chips import GIB, Topology, read_topology
+from octomed_jax.training.planning.expected import expected_model
+from octomed_jax.training.planning.plan import Job, read_job, with_mesh
+from octomed_jax.training.planning.shape_plan import plan_for
 
 TRAIN, GENERATE = "train", "generate"
 

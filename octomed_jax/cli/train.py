@@ -9,8 +9,8 @@ from octomed_jax import progress
 from octomed_jax.cli.options import AUTO, Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.held_out import HeldOut
-from octomed_jax.training.chips import read_topology
 from octomed_jax.training.loop import train
+from octomed_jax.training.planning.chips import read_topology
 from octomed_jax.training.preview import preview, told
 from octomed_jax.training.profile import parse_span
 

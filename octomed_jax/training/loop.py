@@ -28,10 +28,10 @@ from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.training.guards import Watchdog
-from octomed_jax.training.here import compile_here, mesh_here
 from octomed_jax.training.metrics import read_metrics
 from octomed_jax.training.optimizer import make_optimizer
-from octomed_jax.training.plan import Job, with_mesh
+from octomed_jax.training.planning.here import compile_here, mesh_here
+from octomed_jax.training.planning.plan import Job, with_mesh
 from octomed_jax.training.profile import Profile
 from octomed_jax.training.record import Record, Sent
 from octomed_jax.training.request import check_base, check_training, make_plan, share_of, training_request

@@ -10,15 +10,15 @@ from ml_collections import ConfigDict
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
-from octomed_jax.training import plan
-from octomed_jax.training.chips import Topology
-from octomed_jax.training.expected import expected_model, has_shards
-from octomed_jax.training.here import known_topology
 from octomed_jax.training.optimizer import make_optimizer, warmup_steps
-from octomed_jax.training.plan import read_job, with_mesh
+from octomed_jax.training.planning import plan
+from octomed_jax.training.planning.chips import Topology
+from octomed_jax.training.planning.expected import expected_model, has_shards
+from octomed_jax.training.planning.here import known_topology
+from octomed_jax.training.planning.plan import read_job, with_mesh
+from octomed_jax.training.planning.search import best_mesh
+from octomed_jax.training.planning.shape_plan import plan_for
 from octomed_jax.training.request import check_training, make_plan
-from octomed_jax.training.search import best_mesh
-from octomed_jax.training.shape_plan import plan_for
 from octomed_jax.training.step import Student, abstract_state
 
 GB = 1e9

@@ -16,10 +16,10 @@ from octomed_jax.configuration import plain
 from octomed_jax.inputs.loader import Share, take_bad
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.models.qwen2_5_vl.flops import Work, training_flops
-from octomed_jax.training.chips import PEAKS
 from octomed_jax.training.guards import LossGuard
 from octomed_jax.training.hosts import HostReports, host_names
 from octomed_jax.training.metrics import JsonLines, MetricsLog
+from octomed_jax.training.planning.chips import PEAKS
 from octomed_jax.training.speed import StepClock, rates, write_start
 from octomed_jax.training.step import Student
 

@@ -13,10 +13,10 @@ from octomed_jax.images.patches import PatchSpec
 from octomed_jax.models.mesh import make_mesh
 from octomed_jax.models.qwen2_5_vl.flops import decoding_flops
 from octomed_jax.models.qwen2_5_vl.sampling import Sampling
-from octomed_jax.training import generation_plan
-from octomed_jax.training.chips import read_topology
-from octomed_jax.training.expected import expected_model
-from octomed_jax.training.generation_plan import (
+from octomed_jax.training.planning import generation_plan
+from octomed_jax.training.planning.chips import read_topology
+from octomed_jax.training.planning.expected import expected_model
+from octomed_jax.training.planning.generation_plan import (
     Answering,
     best_generation,
     estimate_generation,
@@ -24,7 +24,7 @@ from octomed_jax.training.generation_plan import (
     read_answering,
     told,
 )
-from octomed_jax.training.tpu_aot import libtpu
+from octomed_jax.training.planning.tpu_aot import libtpu
 from tests.models.student import SPEC, small_config
 
 ON_DATA = {"data": -1, "fsdp": 1, "sequence": 1, "tensor": 1}

@@ -10,13 +10,13 @@ from configs.octomed_7b import get_config
 from octomed_jax import storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
-from octomed_jax.training import here
-from octomed_jax.training.chips import read_topology
-from octomed_jax.training.here import mesh_here, topology_of
 from octomed_jax.training.loop import train
-from octomed_jax.training.plan import Job, read_job, with_mesh
-from octomed_jax.training.search import best_mesh, candidates
-from octomed_jax.training.shape_plan import estimate_training
+from octomed_jax.training.planning import here
+from octomed_jax.training.planning.chips import read_topology
+from octomed_jax.training.planning.here import mesh_here, topology_of
+from octomed_jax.training.planning.plan import Job, read_job, with_mesh
+from octomed_jax.training.planning.search import best_mesh, candidates
+from octomed_jax.training.planning.shape_plan import estimate_training
 
 
 def devices(kind, sides, slices=1):

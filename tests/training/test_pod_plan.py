@@ -15,14 +15,14 @@ from octomed_jax.inputs.paper_mix import paper_mix
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.rows import Bucket, assemble, shapes
 from octomed_jax.models.qwen2_5_vl.model import split_model
-from octomed_jax.training.chips import PEAKS, TPUS, Chip, read_topology
-from octomed_jax.training.plan import read_job
-from octomed_jax.training.program import Done, Message, Program, read_program
+from octomed_jax.training.planning.chips import PEAKS, TPUS, Chip, read_topology
+from octomed_jax.training.planning.plan import read_job
+from octomed_jax.training.planning.program import Done, Message, Program, read_program
+from octomed_jax.training.planning.roofline import MEASURED_TO_ESTIMATED, roofline
+from octomed_jax.training.planning.search import search
+from octomed_jax.training.planning.shape_plan import estimate_training, plan_for
+from octomed_jax.training.planning.tpu_aot import libtpu
 from octomed_jax.training.request import check_training, row_buckets
-from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, roofline
-from octomed_jax.training.search import search
-from octomed_jax.training.shape_plan import estimate_training, plan_for
-from octomed_jax.training.tpu_aot import libtpu
 from tests.models.student import SPEC, example, small_config
 from tests.models.test_flops import products
 
@@ -244,8 +244,8 @@ def test_a_dry_run_says_it_for_a_topology(capsys, root, monkeypatch, tmp_path):
 
 def test_a_search_ranks_what_fits_and_compiles_only_the_best(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
-    monkeypatch.setattr("octomed_jax.training.search.REMAT", ("full", "matmuls"))
-    monkeypatch.setattr("octomed_jax.training.search.ROWS_AT_ONCE", (1,))
+    monkeypatch.setattr("octomed_jax.training.planning.search.REMAT", ("full", "matmuls"))
+    monkeypatch.setattr("octomed_jax.training.planning.search.ROWS_AT_ONCE", (1,))
     job, asked = read_job(get_config(), tmp_path), []
 
     def compiled(candidate, topology):  # stands for the compiler, which would take minutes
@@ -260,7 +260,7 @@ def test_a_search_ranks_what_fits_and_compiles_only_the_best(capsys, root, monke
     assert job.config.train.mesh.fsdp == -1  # the job itself is left as it was
 
     words = ["--config=configs/octomed_7b.py", "--topology=h100:16", f"--shards={tmp_path}", "--search"]
-    monkeypatch.setattr("octomed_jax.training.search.ROWS_AT_ONCE", (1, 2, 64, 128))  # no device has so many
+    monkeypatch.setattr("octomed_jax.training.planning.search.ROWS_AT_ONCE", (1, 2, 64, 128))  # no device has so many
     assert main(["plan", *words, "--json", "--compiled=5"]) == 0
     out = capsys.readouterr()
     plans = json.loads(out.out)
@@ -289,7 +289,7 @@ def test_what_one_candidate_lacked_saves_compiling_its_like(monkeypatch, tmp_pat
     assert asked.count("full") == 2
     assert len(asked) < 8  # of more than a hundred that would have been tried before them
     tried = []
-    monkeypatch.setattr("octomed_jax.training.search.REMAT", ("full",))
+    monkeypatch.setattr("octomed_jax.training.planning.search.REMAT", ("full",))
     plans = search(
         job, read_topology("v5e:1x1"), 2, lambda one, where: tried.append(one) or estimate_training(one, where)
     )
@@ -300,7 +300,7 @@ def test_what_one_candidate_lacked_saves_compiling_its_like(monkeypatch, tmp_pat
 def test_meshes_that_are_slower_than_their_shapes_say_do_not_hide_the_others(monkeypatch, tmp_path):
     config = get_config()
     config.train.examples_per_step = 480
-    monkeypatch.setattr("octomed_jax.training.search.REMAT", ("full",))
+    monkeypatch.setattr("octomed_jax.training.planning.search.REMAT", ("full",))
     topology = read_topology("v5e:8x8")
 
     def compiled(candidate, topology):
@@ -389,6 +389,6 @@ def test_the_7b_does_not_fit_four_v5e_chips_and_it_says_by_how_much(capsys, root
 def test_without_libtpu_one_line_says_what_to_install(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
 
-    monkeypatch.setattr("octomed_jax.training.tpu_aot.importlib.metadata.distributions", lambda **_: ())
+    monkeypatch.setattr("octomed_jax.training.planning.tpu_aot.importlib.metadata.distributions", lambda **_: ())
     assert main(["plan", "--config=configs/octomed_7b.py", "--topology=v5e:4x4", f"--shards={tmp_path}"]) == 2
     assert "needs libtpu: `make tpu-aot`" in capsys.readouterr().err

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from octomed_jax.training.hlo import bytes_of, parse
-from octomed_jax.training.program import heaviest, read_program, totals
+from octomed_jax.training.planning.hlo import bytes_of, parse
+from octomed_jax.training.planning.program import heaviest, read_program, totals
 
 F32 = jnp.float32
 

@@ -97,7 +97,7 @@ def segment_attention(
         first = place_of("sequence") * q.shape[1] if sequence else 0
         return _attend(tables, q, k, v, query_segments, key_segments, first, causal, backend)
 
-    # Plans of pods (training/program.py) read from the name what an attention kernel leaves out.
+    # Plans of pods (training/planning/program.py) read from the name what an attention kernel leaves out.
     of_device = jax.named_call(of_device, name="causal_attention" if causal else "full_attention")
     queries = PartitionSpec(row, sequence, head)
     keys = PartitionSpec(row, None, kv_head)

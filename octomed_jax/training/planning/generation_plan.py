@@ -28,11 +28,11 @@ from octomed_jax.models.qwen2_5_vl.generate import cache_places, compile_program
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.models.trees import flatten_names, unflatten_names
-from octomed_jax.training.chips import GIB, Topology
-from octomed_jax.training.plan import compiled_or_refused, places_of
-from octomed_jax.training.program import read_program, totals
-from octomed_jax.training.roofline import Roofline, roofline
-from octomed_jax.training.tpu_aot import tpu_devices, versions
+from octomed_jax.training.planning.chips import GIB, Topology
+from octomed_jax.training.planning.plan import compiled_or_refused, places_of
+from octomed_jax.training.planning.program import read_program, totals
+from octomed_jax.training.planning.roofline import Roofline, roofline
+from octomed_jax.training.planning.tpu_aot import tpu_devices, versions
 
 TENSOR = (1, 2, 4)
 ENDS = (0, 1)  # two tokens that end an answer, as Qwen's models have; which ones changes no program

@@ -8,8 +8,8 @@ behind the computation; at worst nothing is. Kernels never reach a chip's peak, 
 import dataclasses
 from collections.abc import Sequence
 
-from octomed_jax.training.chips import Chip
-from octomed_jax.training.program import Message, Program
+from octomed_jax.training.planning.chips import Chip
+from octomed_jax.training.planning.program import Message, Program
 
 # What a step took, over its estimate with measured ceilings: benchmarks/plan_truth.py, of two students on a CPU. A test
 # holds these to benchmarks/results/plan_truth_cpu.json.

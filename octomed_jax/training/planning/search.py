@@ -6,9 +6,9 @@ from typing import Any
 
 from octomed_jax import progress
 from octomed_jax.errors import UserError
-from octomed_jax.training.chips import GIB, Topology
-from octomed_jax.training.plan import Job, plan_training, with_mesh
-from octomed_jax.training.shape_plan import estimate_training
+from octomed_jax.training.planning.chips import GIB, Topology
+from octomed_jax.training.planning.plan import Job, plan_training, with_mesh
+from octomed_jax.training.planning.shape_plan import estimate_training
 
 SEQUENCE = (1, 2, 4, 8)
 TENSOR = (1, 2, 4)

@@ -12,9 +12,9 @@ import jax
 from jax.experimental import topologies
 
 from octomed_jax.errors import UserError
-from octomed_jax.training.chips import Topology
+from octomed_jax.training.planning.chips import Topology
 
-TOOLS = Path(__file__).parents[2] / ".tools" / "libtpu"  # where `make tpu-aot` puts it
+TOOLS = Path(__file__).parents[3] / ".tools" / "libtpu"  # where `make tpu-aot` puts it
 # What libtpu would otherwise ask a machine's metadata for, and say that it did not find.
 NO_TPU_HERE = {
     "TPU_SKIP_MDS_QUERY": "1",

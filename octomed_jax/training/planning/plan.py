@@ -24,14 +24,14 @@ from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.flops import Work, training_flops
-from octomed_jax.training.chips import GIB, Chip, Topology
-from octomed_jax.training.expected import expected_model, expected_rows
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
-from octomed_jax.training.program import Program, read_program, totals
+from octomed_jax.training.planning.chips import GIB, Chip, Topology
+from octomed_jax.training.planning.expected import expected_model, expected_rows
+from octomed_jax.training.planning.program import Program, read_program, totals
+from octomed_jax.training.planning.roofline import MEASURED_TO_ESTIMATED, Place, Roofline, roofline
+from octomed_jax.training.planning.tpu_aot import tpu_devices, versions
 from octomed_jax.training.request import check_training, whole_share
-from octomed_jax.training.roofline import MEASURED_TO_ESTIMATED, Place, Roofline, roofline
 from octomed_jax.training.step import Student, abstract_state, jitted_step
-from octomed_jax.training.tpu_aot import tpu_devices, versions
 
 QUICK = {"exec_time_optimization_effort": -1.0}  # a fifth of the compiler's time; memory comes out a few percent apart
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -17,11 +17,11 @@ from octomed_jax.models.mesh import AXES, PARTS, STATE_AXES, axis_sizes, check_a
 from octomed_jax.models.ops.cross_entropy import CHUNK, SHARED_CHUNK
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.trees import flatten_names
-from octomed_jax.training.chips import Topology
 from octomed_jax.training.optimizer import make_optimizer
-from octomed_jax.training.plan import Job, mean_flops, plan_training, rows_of, times
+from octomed_jax.training.planning.chips import Topology
+from octomed_jax.training.planning.plan import Job, mean_flops, plan_training, rows_of, times
+from octomed_jax.training.planning.roofline import Roofline
 from octomed_jax.training.request import whole_share
-from octomed_jax.training.roofline import Roofline
 from octomed_jax.training.step import Student, abstract_state
 
 # A step's products beside those that its examples need: the layers are computed again for their gradients.

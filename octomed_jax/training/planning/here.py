@@ -10,10 +10,10 @@ from jax.sharding import Mesh
 
 from octomed_jax import progress, storage
 from octomed_jax.errors import UserError
-from octomed_jax.training.chips import GIB, GPUS, TPUS, Topology
-from octomed_jax.training.plan import Job, compile_step, plan_of, plan_training, told
-from octomed_jax.training.search import best_mesh
-from octomed_jax.training.shape_plan import estimate_training
+from octomed_jax.training.planning.chips import GIB, GPUS, TPUS, Topology
+from octomed_jax.training.planning.plan import Job, compile_step, plan_of, plan_training, told
+from octomed_jax.training.planning.search import best_mesh
+from octomed_jax.training.planning.shape_plan import estimate_training
 
 PLAN = "plan.json"  # in a run's folder: what its step takes
 MESH = "mesh.json"  # in a run's folder: the mesh that was chosen, and for which devices

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from octomed_jax.training.hlo import Computation, Instruction, arrays_of, bytes_of, parse
+from octomed_jax.training.planning.hlo import Computation, Instruction, arrays_of, bytes_of, parse
 
 # What moves nothing through the device's memory by itself.
 FREE = frozenset(
