@@ -164,6 +164,11 @@ def check_axes(sizes: Mapping[str, int], model: Qwen25VLConfig, tokens_per_row: 
         raise UserError(f"mesh axis sequence={sequence} does not divide rows of {tokens_per_row:,} tokens")
 
 
+def device_bytes(tree: Any) -> int:
+    """Return the bytes that one device holds of a tree of arrays, or of shapes with their shardings."""
+    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
 def batch_devices(mesh: Mesh | AbstractMesh) -> int:
     """Return over how many places the rows of a batch are spread; devices that share a row are one place."""
     return math.prod(mesh.shape[axis] for axis in ROW_AXES)

@@ -1,6 +1,5 @@
 """What a training run would use, before anything is started: model, mesh, steps, memory and data."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,11 @@ def preview(
     state = abstract_state(learner, make_optimizer(config.train), mesh)
     learned, frozen = learner.trained.split(state["parameters"])
     sizes = [sum(leaf.size for leaf in jax.tree.leaves(part)) for part in (learned, frozen)]
-    parameters = _bytes_of_a_device(state["parameters"])
+    parameters = meshes.device_bytes(state["parameters"])
     memory = {
         "parameters": parameters,
-        "moments": _bytes_of_a_device(state["optimizer"]),
-        "gradients": _bytes_of_a_device(learned),
+        "moments": meshes.device_bytes(state["optimizer"]),
+        "gradients": meshes.device_bytes(learned),
     }
     data = _data(config, shards, missing)
     rows = config.train.rows_at_once or (data and -(-max(data["rows_per_step"].values()) // meshes.batch_devices(mesh)))
@@ -133,11 +132,6 @@ def _data(config: ConfigDict, shards: Path, missing: dict[str, str]) -> dict[str
         "steps_per_epoch": plan.steps_per_epoch,
         "epochs": config.train.steps / plan.steps_per_epoch,
     }
-
-
-def _bytes_of_a_device(tree: Any) -> int:
-    """Return the bytes that one device holds of a tree of abstract arrays."""
-    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _kept_activations(model: Qwen25VLConfig, learner: Student, config: ConfigDict, rows: int) -> int:

@@ -10,7 +10,7 @@ from configs.octomed_7b import get_config
 from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
 from octomed_jax.images.patches import PatchSpec
-from octomed_jax.models.mesh import make_mesh
+from octomed_jax.models.mesh import device_bytes, make_mesh
 from octomed_jax.models.qwen2_5_vl.flops import decoding_flops
 from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.training.planning import generation_plan
@@ -76,7 +76,7 @@ def test_the_programs_of_a_small_student_are_compiled_as_they_run(new_tokens, na
     places = 2048 if new_tokens == 1000 else 256
     cache = 2 * text.num_hidden_layers * places * text.num_key_value_heads * text.head_dim * 4
     arguments = programs["write"].memory_analysis().argument_size_in_bytes
-    tower = generation_plan._bytes(generation_plan._parameters(work, mesh)["vision"])
+    tower = device_bytes(generation_plan._parameters(work, mesh)["vision"])
     language = memory["parameters"] - tower
     assert language + cache < arguments < language + 1.1 * cache
     # The tower is there too, although writing does not use it.

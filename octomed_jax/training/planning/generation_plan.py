@@ -5,7 +5,6 @@ GPUs everything is estimated from shapes.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -132,10 +131,10 @@ def _compile(work: Answering, mesh: Mesh, quick: bool) -> tuple[dict[str, int], 
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
         for name, (shape, dtype) in shapes(rows, bucket, work.spec).items()
     }
-    memory: dict[str, int] = {"parameters": _bytes(parameters)}
+    memory: dict[str, int] = {"parameters": meshes.device_bytes(parameters)}
     programs: dict[str, jax.stages.Compiled] = {}
     # Parameters that are no argument of a program, but are there.
-    beside = {"grow": memory["parameters"], "write": _bytes(parameters["vision"])}
+    beside = {"grow": memory["parameters"], "write": meshes.device_bytes(parameters["vision"])}
 
     def compiled(name: str, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
         held = memory["parameters"] + (_written(programs) if programs else 0)
@@ -186,10 +185,6 @@ def _parameters(work: Answering, mesh: Any) -> dict[str, Any]:
     )
 
 
-def _bytes(tree: Any) -> int:
-    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
 def estimate_generation(work: Answering, topology: Topology, sizes: Mapping[str, int]) -> dict[str, Any]:
     """Return what a batch of answers would take, from shapes; nothing is compiled.
 
@@ -203,7 +198,7 @@ def estimate_generation(work: Answering, topology: Topology, sizes: Mapping[str,
     rows = work.rows(meshes.batch_devices(mesh)) // meshes.batch_devices(mesh)
     cache = _cache_bytes(work, rows, tokens, axes["tensor"])
     parameters = _parameters(work, mesh)
-    held = _bytes(parameters)
+    held = meshes.device_bytes(parameters)
     # The cache is there twice, at half its size and whole, when it grows for the last time.
     memory = {"parameters": held, "cache": cache, "peak": held + cache * 3 // 2}
 

@@ -119,7 +119,7 @@ def compile_step(job: Job, mesh: Mesh, quick: bool) -> tuple[jax.stages.Compiled
     step = jitted_step(student, optimizer, make_schedule(config), mesh, list(batches))
     with jax.set_mesh(mesh):
         lowered = step.lower(state, batches)
-    return compiled_or_refused(lowered, sum(map(_held, jax.tree.leaves((state, batches)))), quick and platform == "tpu")
+    return compiled_or_refused(lowered, meshes.device_bytes((state, batches)), quick and platform == "tpu")
 
 
 def compiled_or_refused(
@@ -160,18 +160,6 @@ def abstract_batches(job: Job, mesh: Mesh) -> dict[str, dict[str, jax.ShapeDtype
             for name, (shape, dtype) in arrays.items()
         }
     return batches
-
-
-def _held(leaf: jax.ShapeDtypeStruct) -> int:
-    shape = leaf.sharding.shard_shape(leaf.shape)
-    return int(jax.numpy.dtype(leaf.dtype).itemsize * _product(shape))
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _refused(message: str, arguments: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 from octomed_jax import progress
-from octomed_jax.models.mesh import AXES, PARTS, STATE_AXES, axis_sizes, check_axes, without_devices
+from octomed_jax.models.mesh import AXES, PARTS, STATE_AXES, axis_sizes, check_axes, device_bytes, without_devices
 from octomed_jax.models.ops.cross_entropy import CHUNK, SHARED_CHUNK
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.trees import flatten_names
@@ -111,18 +111,14 @@ def _held(job: Job, topology: Topology, sizes: Mapping[str, int], rows: Mapping[
     stacked = [leaf for name, leaf in parameters.items() if ".layers." in name or ".blocks." in name]
     return Held(
         sizes,
-        _bytes(state),
-        _bytes(student.trained.split(state["parameters"])[0]),
+        device_bytes(state),
+        device_bytes(student.trained.split(state["parameters"])[0]),
         sum(leaf.size for leaf in parameters.values()),
         sum(math.prod(leaf.shape[1:]) for leaf in stacked),
         at_once / (sizes["data"] * sizes["fsdp"]) * config.tokens_per_row / sizes["sequence"],
         sum(bucket["micro_batches"] for bucket in rows.values()),
         jax.numpy.dtype(student.compute.dtype).itemsize,
     )
-
-
-def _bytes(tree: Any) -> int:
-    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _memory(job: Job, held: Held) -> dict[str, int]:
