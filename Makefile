@@ -38,7 +38,7 @@ test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
 
 test-integration: $(VENV)/.dev tpu-aot chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration -n 2 --dist loadfile $(ARGS)
 
 # Not in $(VENV): where JAX finds libtpu on a machine without a TPU, every start of it complains.
 tpu-aot: .tools/libtpu/.ready

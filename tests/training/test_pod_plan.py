@@ -1,6 +1,8 @@
 """Plans of pods. TPU programs are compiled for real, by libtpu, on a machine without a TPU."""
 
 import json
+import math
+import re
 from pathlib import Path
 
 import jax
@@ -14,6 +16,7 @@ from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.paper_mix import paper_mix
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.rows import Bucket, assemble, shapes
+from octomed_jax.models.ops.cross_entropy import SHARED_CHUNK
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.training.planning.chips import PEAKS, TPUS, Chip, read_topology
 from octomed_jax.training.planning.plan import read_job
@@ -343,6 +346,9 @@ def test_the_3b_fits_eight_v5e_chips(capsys, root, monkeypatch, tmp_path):
 @pytest.mark.integration
 def test_the_7b_fits_sixteen_v5e_chips_with_rows_of_8192_in_four_pieces(capsys, root, monkeypatch, tmp_path):
     monkeypatch.chdir(root)
+    texts = []
+    module = "octomed_jax.training.planning.plan.read_program"
+    monkeypatch.setattr(module, lambda text: texts.append(text) or read_program(text))
     _, found, said = plan(
         capsys,
         "--config=configs/octomed_7b.py",
@@ -370,6 +376,13 @@ def test_the_7b_fits_sixteen_v5e_chips_with_rows_of_8192_in_four_pieces(capsys, 
     assert 0 < found["step_seconds_low"] < found["step_seconds_high"]
     assert 0 < found["mfu_low"] < found["mfu_high"] < 1
     assert "estimate:" in said
+    # Windows are a batch of small products: scores of [slots, heads, patches, patches].
+    arrays = {tuple(map(int, shape.split(","))) for shape in re.findall(r"(?:f32|bf16)\[([\d,]+)\]", texts[0])}
+    assert any(shape[1:] == (16, 64, 64) for shape in arrays)
+    # Logits are those of a chunk of tokens with a sixteenth of the vocabulary, and the embedding is never whole.
+    entries = 152064 // 16
+    assert max(math.prod(shape) for shape in arrays if entries in shape) == SHARED_CHUNK * entries
+    assert {shape for shape in arrays if 152064 in shape} == {(152064, 3584 // 16)}
 
 
 @pytest.mark.usefixtures("compiler")
