@@ -35,7 +35,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_mesh("the topology")
     parser.add_argument("--shards", metavar="DIR", help="what `octomed shard` wrote (default RUN/shards)")
     parser.add_argument("--search", action="store_true", help="rank meshes, rows at once and remat policies that fit")
-    parser.add_argument("--compiled", type=int, default=4, metavar="N", help="of a search: so many best (default 4)")
+    parser.add_argument(
+        "--compiled", type=int, default=4, metavar="N", help="of a search: so many that fit (default 4)"
+    )
     parser.add_argument(
         "--prompt-tokens", type=int, default=1024, metavar="N", help="of generation: of a prompt (default 1024)"
     )

@@ -13,7 +13,7 @@ from octomed_jax.training.optimizer import make_optimizer, warmup_steps
 from octomed_jax.training.planning import plan
 from octomed_jax.training.planning.chips import Topology
 from octomed_jax.training.planning.expected import expected_model, has_shards
-from octomed_jax.training.planning.here import known_topology
+from octomed_jax.training.planning.here import best_here
 from octomed_jax.training.planning.plan import read_job, with_mesh
 from octomed_jax.training.planning.search import best_mesh
 from octomed_jax.training.planning.shape_plan import plan_for
@@ -41,10 +41,9 @@ def preview(
     missing: dict[str, str] = {}
     model = expected_model(config, shards, missing)
     if choose_mesh:
-        where = topology or known_topology(jax.devices())
         job = read_job(config, shards)
-        job = with_mesh(job, best_mesh(job, where)["mesh"])
-        config = job.config
+        best = best_mesh(job, topology) if topology else best_here(job)
+        config = with_mesh(job, best["mesh"]).config
     count = topology.devices if topology else jax.device_count()
     mesh = meshes.without_devices(meshes.axis_sizes(config.train.mesh, count))
     meshes.check_axes(mesh.shape, model, config.train.tokens_per_row)

@@ -168,7 +168,9 @@ def test_a_hub_id_is_read_from_the_hubs_cache(hub, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("model", "message"), [("a/b/c", "nor an id of the hub"), ("../x", "neither a folder")])
-def test_what_is_neither_folder_nor_id_is_refused(model, message, tmp_path, capsys):
+def test_what_is_neither_folder_nor_id_is_refused(model, message, tmp_path, capsys, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # beside which there is no x
     assert main(["import", f"--model={model}", f"--output={tmp_path / 'in'}"]) == 2
     assert message in capsys.readouterr().err
 

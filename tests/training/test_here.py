@@ -126,6 +126,18 @@ def test_a_run_prints_the_plan_of_its_own_program_before_it_starts(
     assert said.index("estimate:") < said.index("goodput")
 
 
+def test_a_program_that_is_not_understood_is_run_all_the_same(config, shards, monkeypatch, tmp_path, capsys):
+    def unread(*_):  # stands for the text of another compiler
+        raise KeyError("%fusion.1")
+
+    monkeypatch.setattr(here, "topology_of", lambda _: read_topology("v5e:2x4"))
+    monkeypatch.setattr(here, "plan_of", unread)
+    config.train.update({"steps": 2, "mesh": {"data": 1, "fsdp": 4, "sequence": 2, "tensor": 1}})
+    assert train(config, shards, tmp_path).counts["steps"] == 2
+    assert "its text is not understood (KeyError('%fusion.1'))" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / here.PLAN).exists()
+
+
 def test_a_run_trains_on_the_mesh_that_was_chosen(config, shards, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(here, "topology_of", lambda _: read_topology("h100:8"))
     monkeypatch.setattr(here, "best_mesh", lambda *_: {"mesh": {"data": 2, "fsdp": 2, "sequence": 2, "tensor": 1}})

@@ -1,8 +1,9 @@
 """The devices at hand: which topology they are, what the step takes on them, and which mesh they should be."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -63,14 +64,34 @@ def compile_here(job: Job, mesh: Mesh, workdir: Path) -> jax.stages.Compiled:
         )
     if topology is None or jax.process_index() != 0:
         return compiled
-    if topology.is_tpu:
-        plan = plan_of(job, topology, mesh, compiled, memory)
-    else:  # the program calls libraries there, whose work its text does not tell
-        plan = {**estimate_training(job, topology), "memory": memory, "peak_bytes_per_device": memory["peak"]}
+    try:
+        plan = plan_of(job, topology, mesh, compiled, memory) if topology.is_tpu else _on_gpus(job, topology, memory)
+    except (LookupError, ValueError, TypeError, AttributeError, StopIteration) as error:
+        # Another version of the compiler may write what we do not read; the run needs no plan.
+        progress.say(f"train: no plan of this program, its text is not understood ({error!r})")
+        return compiled
     storage.write_json(workdir / PLAN, plan)
     for line in told(plan):
         progress.say(line)
     return compiled
+
+
+def _on_gpus(job: Job, topology: Topology, memory: Mapping[str, int]) -> dict[str, Any]:
+    """Return a plan with the compiler's memory, and times from shapes: the program calls libraries, unread by us."""
+    peak, room = memory["peak"], int(topology.chip.memory)
+    return {
+        **estimate_training(job, topology),
+        "memory": dict(memory),
+        "peak_bytes_per_device": peak,
+        "fits": peak <= room,
+        "short_by_bytes": max(0, peak - room),
+    }
+
+
+def best_here(job: Job) -> dict[str, Any]:
+    """Return the plan on the best mesh of the devices; arguments and errors as of ``mesh_here``."""
+    devices = jax.devices()
+    return best_mesh(job, known_topology(devices), functools.partial(plan_training, devices=devices))
 
 
 def mesh_here(job: Job, workdir: Path) -> dict[str, int]:
@@ -79,13 +100,12 @@ def mesh_here(job: Job, workdir: Path) -> dict[str, int]:
     Raises:
         UserError: nothing is known of the devices, or the job fits no mesh of them.
     """
-    devices = jax.devices()
-    topology = known_topology(devices)
+    topology = known_topology(jax.devices())
     path = workdir / MESH
     if path.exists() and (chosen := storage.read_json(path))["topology"] == str(topology):
         return dict(chosen["mesh"])
     progress.say(f"train: choosing a mesh of {topology}")
-    sizes = best_mesh(job, topology, functools.partial(plan_training, devices=devices))["mesh"]
+    sizes = best_here(job)["mesh"]
     # Every process chose by the same reckoning; none writes before all have looked for what an earlier run chose.
     multihost_utils.sync_global_devices("mesh chosen")
     if jax.process_index() == 0:
