@@ -36,7 +36,11 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--shards", metavar="DIR", help="what `octomed shard` wrote (default RUN/shards)")
     parser.add_argument("--search", action="store_true", help="rank meshes, rows at once and remat policies that fit")
     parser.add_argument(
-        "--compiled", type=int, default=4, metavar="N", help="of a search: so many that fit (default 4)"
+        "--compiled",
+        type=int,
+        default=search.COMPILED,
+        metavar="N",
+        help=f"of a search: so many that fit (default {search.COMPILED})",
     )
     parser.add_argument(
         "--prompt-tokens", type=int, default=1024, metavar="N", help="of generation: of a prompt (default 1024)"
@@ -54,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.search:
         return _search(job, topology, options)
     if options.mesh == AUTO:
-        found = search.best_mesh(job, topology, _planner(options), options.compiled)
+        found = search.best_plan(job, topology, _planner(options), options.compiled)
     else:
         found = plan_for(with_mesh(job, options.mesh or config.train.mesh), topology, not options.full)
     return _told(found, topology, plan.told, options)

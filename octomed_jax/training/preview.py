@@ -15,7 +15,7 @@ from octomed_jax.training.planning.chips import Topology
 from octomed_jax.training.planning.expected import expected_model, has_shards
 from octomed_jax.training.planning.here import best_here
 from octomed_jax.training.planning.plan import read_job, with_mesh
-from octomed_jax.training.planning.search import best_mesh
+from octomed_jax.training.planning.search import best_plan
 from octomed_jax.training.planning.shape_plan import plan_for
 from octomed_jax.training.request import check_training, make_plan
 from octomed_jax.training.step import Student, abstract_state
@@ -40,10 +40,13 @@ def preview(
     check_training(config)
     missing: dict[str, str] = {}
     model = expected_model(config, shards, missing)
+    planned = None
     if choose_mesh:
         job = read_job(config, shards)
-        best = best_mesh(job, topology) if topology else best_here(job)
-        config = with_mesh(job, best["mesh"]).config
+        planned = best_plan(job, topology) if topology else best_here(job)
+        config = with_mesh(job, planned["mesh"]).config
+    elif topology:
+        planned = plan_for(read_job(config, shards), topology)
     count = topology.devices if topology else jax.device_count()
     mesh = meshes.without_devices(meshes.axis_sizes(config.train.mesh, count))
     meshes.check_axes(mesh.shape, model, config.train.tokens_per_row)
@@ -87,7 +90,7 @@ def preview(
         "memory_bytes_of_a_device": memory,
         "data": data,
         "missing": missing,
-        "plan": plan_for(read_job(config, shards), topology) if topology else None,
+        "plan": planned,
     }
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from configs.demo import get_config
 from octomed_jax.cli.shard import make_shards
+from octomed_jax.errors import UserError
+from octomed_jax.training.planning.tpu_aot import libtpu
 from tests.traces.corpus import write_traces
 
 
@@ -23,3 +25,12 @@ def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     make_shards(config, write_traces(folder / "traces"), folder / "shards")
     return folder / "shards"
+
+
+@pytest.fixture
+def compiler():
+    """XLA's TPU compiler: `make test-integration` sets it up; where it is not, its tests say so."""
+    try:
+        libtpu()
+    except UserError as error:
+        pytest.skip(str(error))

@@ -24,7 +24,6 @@ from octomed_jax.training.planning.generation_plan import (
     read_answering,
     told,
 )
-from octomed_jax.training.planning.tpu_aot import libtpu
 from tests.models.student import SPEC, small_config
 
 ON_DATA = {"data": -1, "fsdp": 1, "sequence": 1, "tensor": 1}
@@ -123,13 +122,10 @@ def test_the_command_plans_generation(capsys, root, monkeypatch, tmp_path):
     assert main([*words, "--topology=h100:8", "--search"]) == 2
 
 
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.integration
 def test_the_3b_answers_on_eight_v5e_chips(tmp_path):
     """Compiled for TPUs, by libtpu: weights in pieces of four chips, which stay where they are."""
-    try:
-        libtpu()
-    except UserError as error:
-        pytest.skip(str(error))
     config = config_3b()
     config.eval.update({"batch": 16, "max_new_tokens": 2048})
     work, topology = answering(config, tmp_path), read_topology("v5e:2x4")

@@ -15,7 +15,7 @@ from octomed_jax.training.planning import here
 from octomed_jax.training.planning.chips import read_topology
 from octomed_jax.training.planning.here import mesh_here, topology_of
 from octomed_jax.training.planning.plan import Job, read_job, with_mesh
-from octomed_jax.training.planning.search import best_mesh, candidates
+from octomed_jax.training.planning.search import best_plan, candidates
 from octomed_jax.training.planning.shape_plan import estimate_training
 
 
@@ -61,7 +61,7 @@ def test_the_chosen_mesh_is_the_fastest_that_fits(job):
             possible.append(estimate_training(one, topology))
     fitting = [one for one in possible if one["fits"]]
     assert len(fitting) > 3
-    chosen = estimate_training(with_mesh(job, best_mesh(job, topology)["mesh"]), topology)
+    chosen = estimate_training(with_mesh(job, best_plan(job, topology)["mesh"]), topology)
     assert chosen["fits"]
     assert chosen["step_seconds_high"] == min(one["step_seconds_high"] for one in fitting)
 
@@ -77,14 +77,14 @@ def test_a_mesh_is_chosen_by_what_is_compiled(job):
         return found | {"fits": len(seen) > 1, "step_seconds_high": {1: 0.5, 2: 3.0, 3: 1.0, 4: 2.0}[len(seen)]}
 
     topology = read_topology("v5e:8x8")
-    chosen = best_mesh(job, topology, compiled, most=3)["mesh"]
+    chosen = best_plan(job, topology, compiled, most=3)["mesh"]
     assert len(seen) == 4
     assert chosen == {**seen[2], "fsdp": 64 // (seen[2]["sequence"] * seen[2]["tensor"])}
 
 
 def test_a_job_that_fits_no_mesh_is_refused_with_what_it_lacks(job):
     with pytest.raises(UserError, match=r"no mesh of h100:1 holds a step .* the best lacks .* GiB a device"):
-        best_mesh(job, read_topology("h100:1"))
+        best_plan(job, read_topology("h100:1"))
 
 
 def test_a_run_that_goes_on_keeps_its_mesh_on_the_same_devices_only(job, monkeypatch, tmp_path):
@@ -95,7 +95,7 @@ def test_a_run_that_goes_on_keeps_its_mesh_on_the_same_devices_only(job, monkeyp
         asked.append(str(topology))
         return {"mesh": chosen[len(asked) - 1]}
 
-    monkeypatch.setattr(here, "best_mesh", best)
+    monkeypatch.setattr(here, "best_plan", best)
     monkeypatch.setattr(here, "topology_of", lambda _: read_topology("v5e:2x4"))
     assert mesh_here(job, tmp_path) == chosen[0]
     assert mesh_here(job, tmp_path) == chosen[0]
@@ -140,7 +140,7 @@ def test_a_program_that_is_not_understood_is_run_all_the_same(config, shards, mo
 
 def test_a_run_trains_on_the_mesh_that_was_chosen(config, shards, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(here, "topology_of", lambda _: read_topology("h100:8"))
-    monkeypatch.setattr(here, "best_mesh", lambda *_: {"mesh": {"data": 2, "fsdp": 2, "sequence": 2, "tensor": 1}})
+    monkeypatch.setattr(here, "best_plan", lambda *_: {"mesh": {"data": 2, "fsdp": 2, "sequence": 2, "tensor": 1}})
     config.train.steps = 2
     assert train(config, shards, tmp_path, choose_mesh=True).counts["steps"] == 2
     assert storage.read_json(tmp_path / here.PLAN)["mesh"]["sequence"] == 2

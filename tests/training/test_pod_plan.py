@@ -24,7 +24,6 @@ from octomed_jax.training.planning.program import Done, Message, Program, read_p
 from octomed_jax.training.planning.roofline import MEASURED_TO_ESTIMATED, roofline
 from octomed_jax.training.planning.search import search
 from octomed_jax.training.planning.shape_plan import estimate_training, plan_for
-from octomed_jax.training.planning.tpu_aot import libtpu
 from octomed_jax.training.request import check_training, row_buckets
 from tests.models.student import SPEC, example, small_config
 from tests.models.test_flops import products
@@ -273,7 +272,7 @@ def test_a_search_ranks_what_fits_and_compiles_only_the_best(capsys, root, monke
     assert times == sorted(times)
     assert len({json.dumps([plan["mesh"], plan["remat"], plan["rows"]]) for plan in plans}) == 5  # none is there twice
     assert "1. " in out.err
-    assert "--config.train.mesh.fsdp=" in out.err
+    assert "--mesh=fsdp=" in out.err
     assert main(["plan", *words, "--compiled=0"]) == 2
 
 
@@ -314,15 +313,6 @@ def test_meshes_that_are_slower_than_their_shapes_say_do_not_hide_the_others(mon
     plans = search(read_job(config, tmp_path), topology, 4, compiled)
     assert plans[0]["mesh"] == {"data": 1, "fsdp": 64, "sequence": 1, "tensor": 1}
     assert any(plan["mesh"]["tensor"] > 1 for plan in plans)  # by shapes the best
-
-
-@pytest.fixture
-def compiler():
-    """XLA's TPU compiler."""
-    try:
-        libtpu()
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("compiler")

@@ -28,7 +28,7 @@ from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.models.trees import flatten_names, unflatten_names
 from octomed_jax.training.planning.chips import GIB, Topology
-from octomed_jax.training.planning.plan import compiled_or_refused, places_of
+from octomed_jax.training.planning.plan import compiled_or_refused, places_of, rank
 from octomed_jax.training.planning.program import read_program, totals
 from octomed_jax.training.planning.roofline import Roofline, roofline
 from octomed_jax.training.planning.tpu_aot import tpu_devices, versions
@@ -254,7 +254,7 @@ def best_generation(work: Answering, topology: Topology, most: int, quick: bool 
                 continue
     if not possible:
         raise UserError(f"no mesh of {topology} fits the model")
-    possible.sort(key=lambda one: _rank(one[0]))
+    possible.sort(key=lambda one: rank(one[0]))
     if not topology.is_tpu:
         return possible[0][0]
     plans = []
@@ -262,11 +262,7 @@ def best_generation(work: Answering, topology: Topology, most: int, quick: bool 
         for _, sizes in possible[:most]:
             plans.append(plan_generation(work, topology, sizes, quick))
             line.advance()
-    return min(plans, key=_rank)
-
-
-def _rank(plan: Mapping[str, Any]) -> tuple[bool, float, int]:
-    return not plan["fits"], plan["step_seconds_high"] if plan["fits"] else 0.0, plan["peak_bytes_per_device"]
+    return min(plans, key=rank)
 
 
 def _summary(

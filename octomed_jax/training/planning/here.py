@@ -13,7 +13,7 @@ from octomed_jax import progress, storage
 from octomed_jax.errors import UserError
 from octomed_jax.training.planning.chips import GIB, GPUS, TPUS, Topology
 from octomed_jax.training.planning.plan import Job, compile_step, plan_of, plan_training, told
-from octomed_jax.training.planning.search import best_mesh
+from octomed_jax.training.planning.search import best_plan
 from octomed_jax.training.planning.shape_plan import estimate_training
 
 PLAN = "plan.json"  # in a run's folder: what its step takes
@@ -91,7 +91,7 @@ def _on_gpus(job: Job, topology: Topology, memory: Mapping[str, int]) -> dict[st
 def best_here(job: Job) -> dict[str, Any]:
     """Return the plan on the best mesh of the devices; arguments and errors as of ``mesh_here``."""
     devices = jax.devices()
-    return best_mesh(job, known_topology(devices), functools.partial(plan_training, devices=devices))
+    return best_plan(job, known_topology(devices), functools.partial(plan_training, devices=devices))
 
 
 def mesh_here(job: Job, workdir: Path) -> dict[str, int]:

@@ -272,6 +272,11 @@ def _error() -> str:
     return f"measured on a CPU, with its own ceilings, steps took {low:.2f} to {high:.2f} of this; no TPU was timed"
 
 
+def rank(plan: Mapping[str, Any]) -> tuple[bool, float, int]:
+    """Return a key that sorts plans: those that fit, the fastest first, then those that lack the least."""
+    return not plan["fits"], plan["step_seconds_high"] if plan["fits"] else 0.0, plan["peak_bytes_per_device"]
+
+
 def told(found: Mapping[str, Any]) -> list[str]:
     """Return a plan as lines for a person."""
     axes = " x ".join(f"{axis} {size}" for axis, size in found["mesh"].items())

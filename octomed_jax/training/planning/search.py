@@ -7,14 +7,14 @@ from typing import Any
 from octomed_jax import progress
 from octomed_jax.errors import UserError
 from octomed_jax.training.planning.chips import GIB, Topology
-from octomed_jax.training.planning.plan import Job, plan_training, with_mesh
+from octomed_jax.training.planning.plan import Job, plan_training, rank, with_mesh
 from octomed_jax.training.planning.shape_plan import estimate_training
 
 SEQUENCE = (1, 2, 4, 8)
 TENSOR = (1, 2, 4)
 ROWS_AT_ONCE = (1, 2, 4)
 REMAT = ("full", "attention", "matmuls")
-COMPILED = 4  # of the best by their shapes
+COMPILED = 4  # that fit
 ROOM = 1.25  # shapes may say this much too much memory, and a candidate is still compiled
 SLACK = 0.95  # and so much of what one candidate needed over its shapes is expected of the next
 
@@ -55,7 +55,7 @@ def search(
     else:
         fitting = [one for one in found if one[0]["fits"]] or found
         plans = [{**plan, **_chosen(candidate)} for plan, candidate in fitting[:most]]
-    return sorted(plans, key=_rank)
+    return sorted(plans, key=rank)
 
 
 def _estimated(job: Job, topology: Topology, only_meshes: bool) -> list[tuple[dict[str, Any], Job]]:
@@ -117,7 +117,7 @@ def _takes(estimate: Mapping[str, Any], time: Mapping[int, float]) -> float:
     return float(estimate["step_seconds_high"] * time.get(estimate["mesh"]["tensor"], 1.0))
 
 
-def best_mesh(job: Job, topology: Topology, planner: Planner = plan_training, most: int = COMPILED) -> dict[str, Any]:
+def best_plan(job: Job, topology: Topology, planner: Planner = plan_training, most: int = COMPILED) -> dict[str, Any]:
     """Return the plan on the mesh with which a job is fastest on a topology, as it stands otherwise.
 
     Args:
@@ -139,22 +139,18 @@ def best_mesh(job: Job, topology: Topology, planner: Planner = plan_training, mo
     return best
 
 
-def _rank(plan: Mapping[str, Any]) -> tuple[bool, float, int]:
-    return not plan["fits"], plan["step_seconds_high"] if plan["fits"] else 0.0, plan["peak_bytes_per_device"]
-
-
 def _chosen(job: Job) -> dict[str, Any]:
     return {"rows_at_once": job.config.train.rows_at_once, "remat": job.config.train.remat}
 
 
 def told(plans: list[dict[str, Any]]) -> list[str]:
-    """Return plans as lines for a person, each with the overrides that choose it."""
+    """Return plans as lines for a person, each with the options that choose it."""
     return [_line(number, plan) for number, plan in enumerate(plans, 1)]
 
 
 def _line(number: int, plan: Mapping[str, Any]) -> str:
-    axes = " ".join(f"--config.train.mesh.{axis}={size}" for axis, size in plan["mesh"].items())
-    chosen = f"{axes} --config.train.rows_at_once={plan['rows_at_once']} --config.train.remat={plan['remat']}"
+    axes = ",".join(f"{axis}={size}" for axis, size in plan["mesh"].items() if size > 1) or "fsdp=1"
+    chosen = f"--mesh={axes} --config.train.rows_at_once={plan['rows_at_once']} --config.train.remat={plan['remat']}"
     peak = f"{plan['peak_bytes_per_device'] / GIB:.1f} of {plan['hbm_bytes_per_device'] / GIB:.1f} GiB"
     if not plan["fits"]:
         return f"{number}. does not fit, {peak}: {chosen}"
