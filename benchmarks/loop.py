@@ -9,7 +9,10 @@ both. The loop is `octomed train`'s own, with its checkpoints. Its time goes fro
 of the last, saving included.
 
 On a CPU, reading rows and writing checkpoints take processor time from the step, and the clock on the wall tells of the
-machine's other users: seconds of the processors, of all threads, are given beside it.
+machine's other users: seconds of the processors, of all threads, are given beside it. Both drift by some percent from
+one run to the next. What does not is how the time of the processors is shared within one run: the loop's cost is also
+given as the seconds of all threads but XLA's, and of XLA's while a checkpoint is begun (its checksums), less what those
+threads take beside the bare step, as a share of the bare step.
 """
 
 import argparse
@@ -33,6 +36,7 @@ from ml_collections import ConfigDict
 from student_examples import SIZES, model_config
 
 from configs.demo import get_config
+from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.inputs.loader import StepSource, take_bad
 from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.models import mesh as meshes
@@ -48,6 +52,7 @@ from octomed_jax.training.request import make_plan, share_of
 from octomed_jax.training.step import Student, initial_state
 
 WARM = 3  # steps that are not timed
+XLA_THREAD, TICKS = "tf_XLAEigen", os.sysconf("SC_CLK_TCK")
 VERSIONS = ("jax", "flax", "grain", "orbax-checkpoint")
 
 
@@ -99,8 +104,19 @@ class Bare:
 
 
 def now() -> np.ndarray:
-    """Return the clocks: on the wall, and of this process's processors."""
-    return np.array([time.perf_counter(), time.process_time()])
+    """Return the clocks: on the wall, of this process's processors, and of its threads but XLA's."""
+    xla = sum(map(processor_seconds, Path("/proc/self/task").iterdir()))
+    used = time.process_time()
+    return np.array([time.perf_counter(), used, used - xla])
+
+
+def processor_seconds(task: Path) -> float:
+    """Return what a thread of XLA's pool has used of the processors; 0 for another one."""
+    try:
+        name, fields = (task / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+    except OSError:  # it has just ended
+        return 0.0
+    return sum(map(int, fields.split()[11:13])) / TICKS if name == XLA_THREAD else 0.0
 
 
 def resized(shards: Path, size: str, folder: Path) -> Path:
@@ -121,18 +137,26 @@ def resized(shards: Path, size: str, folder: Path) -> Path:
 def looped(config: ConfigDict, shards: Path, workdir: Path) -> list[np.ndarray]:
     """Train, and return the clocks at the end of each step."""
     ends: list[np.ndarray] = []
-    ended = Record.ended
+    ended, save = Record.ended, CheckpointStore.save
+    saving = np.zeros(3)
 
     def noted(record: Record, sent) -> dict:
         entry = ended(record, sent)
-        ends.append(now())
+        ends.append(now() + saving)
         return entry
 
-    Record.ended = noted
+    def saved(store: CheckpointStore, *arguments) -> None:
+        # No step is under way while a checkpoint is begun: what XLA's threads do there is the checkpoint's too.
+        before = now()
+        save(store, *arguments)
+        used = now() - before
+        saving[2] += used[1] - used[2]
+
+    Record.ended, CheckpointStore.save = noted, saved
     try:
         train(config, shards, workdir)
     finally:
-        Record.ended = ended
+        Record.ended, CheckpointStore.save = ended, save
     return ends
 
 
@@ -166,10 +190,17 @@ def main() -> None:
             bares.append(bare.seconds())
     beside = [(before + after) / 2 for before, after in itertools.pairwise(bares)]
     costs = np.array(loops) / np.array(beside) - 1
+    added = np.array([loop[2] - bare[2] for loop, bare in zip(loops, beside, strict=True)])
+    shares = added / np.array([bare[1] for bare in beside])
     figures = {
         "seconds_of_a_step": {"bare": [one[0] for one in bares], "loop": [one[0] for one in loops]},
         "processor_seconds_of_a_step": {"bare": [one[1] for one in bares], "loop": [one[1] for one in loops]},
-        "cost_of_the_loop": {"on the wall": costs[:, 0].mean(), "of the processors": costs[:, 1].mean()},
+        "processor_seconds_beside_the_step": {"bare": [one[2] for one in bares], "loop": [one[2] for one in loops]},
+        "cost_of_the_loop": {
+            "on the wall": costs[:, 0].mean(),
+            "of the processors": costs[:, 1].mean(),
+            "of the processors, by threads": shares.mean(),
+        },
         "cost_of_each_round": {"on the wall": costs[:, 0].tolist(), "of the processors": costs[:, 1].tolist()},
         "input_stall": stalled / timed / sum(one[0] for one in loops),
         "rows_per_step": bare.rows_per_step,
