@@ -45,6 +45,23 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "scripted": {"wrong": 0.1, "malformed": 0.05, "truncated": 0.05},
         }
     )
+    config.verify = ConfigDict(
+        {
+            # Reports and instructions have no rule of their own: none, or token_f1 with the least F1 that is accepted.
+            "open_rule": "none",
+            "threshold": 0.5,
+            # Asked about what the rules call wrong or unparsed; no endpoint: no judge.
+            "judge": {
+                "endpoint": "",
+                "model": "",
+                "api_key_env": "",  # NAME of the environment variable that holds the key
+                "approved_access": ("open",),  # access classes of questions that may be sent to it
+                "in_flight": 32,
+                "max_tokens": 2048,
+                "audit": 50,  # of its verdicts are written out for a person to read
+            },
+        }
+    )
     config.traces = ConfigDict({"per_question": 2})  # the paper: up to 16 accepted traces a question
     config.student = ConfigDict(
         {

@@ -88,11 +88,12 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What the verifier read in one attempt."""
+    """What the verifier read in one attempt; ``judge``: a judge model decided, not a rule."""
 
     verdict: str
     extracted: str
     reason: str
+    judge: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +154,8 @@ VERDICT_SCHEMA = pa.schema(
         ("verdict", pa.string()),
         ("extracted", pa.string()),
         ("reason", pa.string()),
+        ("judge", pa.bool_()),
+        ("verifier", pa.string()),
     ]
 )
 

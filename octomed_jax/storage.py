@@ -240,20 +240,21 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def staged_folder(folder: PathLike, request: str | None = None) -> Iterator[epath.Path]:
+def staged_folder(folder: PathLike, request: str | None = None, replaces: bool = False) -> Iterator[epath.Path]:
     """Yield an empty folder beside ``folder`` that takes its place when the block ends without an error.
 
     Args:
         folder: the final place.
         request: name of the work. With it, what was done before a kill or an error is kept, and the next block of the
             same request finds it in its folder; not after StopAndLook, which says that it is wrong.
+        replaces: what lies in ``folder`` goes when the new one takes its place.
 
     Raises:
-        UserError: ``folder`` exists and is not empty (nothing is overwritten).
+        UserError: ``folder`` exists and is not empty (nothing is overwritten unless ``replaces``).
         TryAgain: another process is writing it.
     """
     final = _absolute(folder)
-    if final.exists() and any(final.iterdir()):
+    if not replaces and final.exists() and any(final.iterdir()):
         raise UserError(f"{final} already exists and is not empty; remove it or choose another folder")
     staging = final.parent / f".{final.name}.partial"
     mark = staging / ".request"
@@ -271,9 +272,13 @@ def staged_folder(folder: PathLike, request: str | None = None) -> Iterator[epat
                 mark.write_text(request)
             yield staging
             mark.unlink(missing_ok=True)
-            if final.exists():
+            if replaces:
+                final.rename(_replaced(final))
+            elif final.exists():
                 final.rmdir()
             staging.rename(final)
+            if replaces:
+                _replaced(final).rmtree()
         except BaseException as error:
             kept = request and not isinstance(error, StopAndLook) and len(list(staging.iterdir())) > 1
             if not kept:
@@ -306,6 +311,20 @@ def locked(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def put_back(folder: PathLike) -> None:
+    """Put back what ``staged_folder`` was about to replace when it was killed; nothing where it was not."""
+    final = _absolute(folder)
+    old = _replaced(final)
+    if old.exists() and not final.exists():
+        old.rename(final)
+    elif old.exists():
+        old.rmtree()
+
+
+def _replaced(final: epath.Path) -> epath.Path:
+    return final.parent / f".{final.name}.replaced"
 
 
 def _empty(folder: epath.Path) -> None:

@@ -70,9 +70,10 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         return distill(config, folder / "questions", folder / "attempts")
 
     def verify() -> object:
+        from octomed_jax.verification.check import Rules
         from octomed_jax.verification.verify import verify
 
-        return verify(folder / "attempts", folder / "traces")
+        return verify(folder / "attempts", folder / "traces", Rules(config.verify.open_rule, config.verify.threshold))
 
     def shard() -> object:
         from octomed_jax.cli.shard import make_shards

@@ -42,13 +42,13 @@ class Parser(argparse.ArgumentParser):
         """Raise what argparse would print."""
         raise UserError(f"{message}; `{self.prog} --help` shows the options")
 
-    def add_config(self, default: str | None = None) -> None:
-        """Add ``--config``."""
+    def add_config(self, default: str | None = None, required: bool = True) -> None:
+        """Add ``--config``, which must be given where there is no default."""
         self.add_argument(
             "--config",
             metavar="FILE[:ARG]",
             default=default,
-            required=default is None,
+            required=required and default is None,
             help="config file"
             + (f" (default {default})" if default else "")
             + "; --config.a.b=VALUE overrides a field of it",

@@ -16,7 +16,7 @@ from octomed_jax.evaluation.scoring import score_samples
 from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.schema import Question
 from octomed_jax.traces.lake import iterate_questions, iterate_rows
-from octomed_jax.verification.check import VERIFIER_VERSION, judge_response
+from octomed_jax.verification.check import VERIFIER_VERSION, check_response
 
 
 def evaluate(
@@ -109,7 +109,7 @@ def _samples(config: ConfigDict, backend: JaxBackend, questions: Sequence[Questi
 
 
 def _sample(backend: JaxBackend, question: Question, answer: Answer, seed: int) -> dict[str, Any]:
-    verdict = judge_response(question, answer.text, answer.finish_reason)
+    verdict = check_response(question, answer.text, answer.finish_reason)
     thought, closed, _ = answer.text.partition("</think>")
     return {
         "benchmark": question.benchmark,

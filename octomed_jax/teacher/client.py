@@ -15,7 +15,7 @@ import aiohttp
 
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.teacher.requests import Sampling
-from octomed_jax.verification.answer import THINK_END, THINK_START
+from octomed_jax.verification.candidates import THINK_END, THINK_START
 
 TRIES = 8
 FIRST_WAIT = 0.5  # seconds, doubled with every further try
@@ -59,13 +59,13 @@ def chat_url(endpoint: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"endpoint {endpoint!r} is no URL; write it like http://localhost:8000")
     if parts.username or parts.password:
-        raise UserError(f"the endpoint at {parts.hostname} holds a password; name its variable in distill.api_key_env")
+        raise UserError(f"the endpoint at {parts.hostname} holds a password; name its variable in api_key_env")
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     base = base.removesuffix("/chat/completions")
     return f"{base if base.endswith('/v1') else base + '/v1'}/chat/completions"
 
 
-def api_key(name: str) -> str:
+def api_key(name: str, settings: str = "config.distill") -> str:
     """Return the value of the environment variable that holds the key; empty for an empty name.
 
     Raises:
@@ -74,7 +74,7 @@ def api_key(name: str) -> str:
     if not name:
         return ""
     if not os.environ.get(name):
-        raise UserError(f"config.distill.api_key_env names the variable {name}, which is not set; export it first")
+        raise UserError(f"{settings}.api_key_env names the variable {name}, which is not set; export it first")
     return os.environ[name]
 
 
@@ -91,9 +91,11 @@ class ChatClient:
         api_key_env: str = "",
         in_flight: int = 64,
         read_seconds: float = 1800.0,
+        settings: str = "config.distill",
     ):
+        """Begin; ``settings`` is the part of the config that an error names."""
         self.url, self.model = chat_url(endpoint), model
-        self._key_name, self._key = api_key_env, api_key(api_key_env)
+        self._key_name, self._key, self._settings = api_key_env, api_key(api_key_env, settings), settings
         self._slots = asyncio.Semaphore(in_flight)
         self._read_seconds = read_seconds
         self._session: aiohttp.ClientSession | None = None
@@ -159,14 +161,14 @@ class ChatClient:
     def _explain(self, failure: RequestFailed) -> Exception:
         if failure.transient:
             return TryAgain(
-                f"no answer from the teacher at {self.url} ({failure}); start it, or set --endpoint, and run again"
+                f"no answer from {self.url} ({failure}); start it, or set {self._settings}.endpoint, and run again"
             )
         if failure.status in (401, 403):
-            cure = f"check the key in {self._key_name}" if self._key_name else "set config.distill.api_key_env"
-            return UserError(f"the teacher at {self.url} refuses the key ({failure}); {cure}")
+            cure = f"check the key in {self._key_name}" if self._key_name else f"set {self._settings}.api_key_env"
+            return UserError(f"the endpoint at {self.url} refuses the key ({failure}); {cure}")
         if failure.status == 404:
-            return UserError(f"the teacher at {self.url} knows no model {self.model!r} ({failure}); set --model")
-        return UserError(f"the teacher at {self.url} refuses the request ({failure}); check config.distill")
+            return UserError(f"{self.url} knows no model {self.model!r} ({failure}); set {self._settings}.model")
+        return UserError(f"{self.url} refuses the request ({failure}); check {self._settings}")
 
     async def _post(self, body: Mapping[str, Any]) -> Any:
         """Send one request and return the parsed reply."""

@@ -137,7 +137,7 @@ def _wrong_number(question: Question, variant: int) -> str:
         distance = max(width, 10.0**-places) * (1 + (variant + step) % 3) + width * step
         for sign in (1, -1) if variant % 4 else (-1, 1):
             wrong = f"{float(gold) + sign * distance:.{places}f}"
-            if (sign > 0 or float(gold) >= distance) and within(wrong, question.answer, low, high) is False:
+            if (sign > 0 or float(gold) >= distance) and within(wrong, gold, low, high) is False:
                 return wrong
     return f"{float(gold) + 1000 * (1 + width):.{places}f}"
 

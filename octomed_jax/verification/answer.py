@@ -1,206 +1,153 @@
-"""Where in a response the answer stands: the thought is split off, then explicit answers are found, last one first.
+"""The final answer of a response: the last explicit one, or what the text states where there is none.
 
-Everything here is linear in the length of the response, and looks at no more than the last ANSWER_CHARACTERS.
+Everything here is linear in the length of the response, and looks at no more than ANSWER_CHARACTERS.
 """
 
 import dataclasses
 import re
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
-from octomed_jax.verification.text import HEDGE, NEGATION, Reading, first_sentence, fold
-
-THINK_START, THINK_END = "<think>", "</think>"
+from octomed_jax.verification.candidates import MOST, Candidate, explicit, statements
+from octomed_jax.verification.phrases import (
+    DENIED_AFTER,
+    FOREIGN,
+    HEDGE,
+    JOINING,
+    LAST_WORD,
+    NEGATION,
+    NOT_BEFORE_BOX,
+    NOT_GIVEN,
+    QUOTED,
+    REVISED,
+    RIVAL_AFTER_BOX,
+    SECTION,
+    SURE,
+    TAKEN_BACK,
+)
+from octomed_jax.verification.text import Reading, ascii_forms, first_sentence, fold
 
 # An answer that goes on for longer is not one: it is unparsed ("too_long"), which also bounds the work.
 ANSWER_CHARACTERS = 20_000
-MOST = 16  # explicit answers looked at, counted from the end
+LINES = 200  # of an answer without any explicit one
 
 
-@dataclasses.dataclass(frozen=True)
-class Response:
-    """A response in its two parts.
+class Reader(Protocol):
+    """What reads the answers of one question.
 
     Attributes:
-        thought: what stands between the think tags; empty without tags.
-        answer: what follows the last ``</think>``; the whole response where there are no tags at all.
-        closed: False where a thought was opened and never closed, so that no answer was reached.
+        joins: neighbouring boxes are parts of one answer (several labels), not rivals.
+        emphasis: bold and bracketed text, or a line of its own, may be the answer (not where any text can be read as
+            one).
+        closed: the answer is one of a few names.
     """
 
-    thought: str
-    answer: str
+    joins: bool
+    emphasis: bool
     closed: bool
 
+    def prepared(self, answer: str, foreign: bool) -> str:
+        """Return the answer part as it is searched, every character in its place; ``foreign``: not in English."""
 
-def split_response(response: str) -> Response:
-    """Split a response into its thought and its answer."""
-    end = response.rfind(THINK_END)
-    if end < 0:
-        start = response.find(THINK_START)
-        if start < 0:
-            return Response("", response.strip(), True)
-        return Response(response[start + len(THINK_START) :].strip(), "", False)
-    thought, answer = response[:end].strip(), response[end + len(THINK_END) :]
-    if THINK_START in answer:  # a second thought was begun and cut
-        return Response(thought, "", False)
-    return Response(thought.removeprefix(THINK_START).strip(), answer.strip(), True)
+    def read(self, text: str) -> Reading:
+        """Read a text that is meant as the answer."""
+
+    def read_bare(self, text: str) -> Reading:
+        """Read a text that must be the answer and nothing else."""
+
+    def read_freely(self, text: str) -> Reading:
+        """Read free text that may only mention an answer."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A place where an answer is stated: its text, and where it stands in the answer part."""
-
-    start: int
-    end: int
-    text: str
-
-
-_BRACE = re.compile(r"(?:\\boxed|\\fbox|\x08oxed)\s{0,3}\{|\\[{}]|[{}]")
-_TAG = re.compile(r"<(/?)\s{0,3}answer\s{0,3}>", re.IGNORECASE)
-_MARKER = re.compile(
-    r"\b(?:answer|option|choice|diagnosis|value|result|score|label)\b"
-    r"(?:\s{1,2}(?:is|was|would be|should be|must be)\b|[*_\s]{0,4}[:=])[*_:\s]{0,8}",
-    re.IGNORECASE,
-)
-_HEADING = re.compile(r"^[\s#*_]{0,8}(?:the )?(?:final |correct )?answer[\s*_:.]{0,8}$", re.IGNORECASE | re.MULTILINE)
-_CORRECT = re.compile(
-    r"\b(?:option|choice|answer)\s{1,2}[*_(\[]{0,4}([A-Z])[*_)\]]{0,4}\s{1,2}is\s{1,2}(?:the\s{1,2})?(?:correct|best|right)\b",
-    re.IGNORECASE,
-)
-_SPOILT = re.compile(
-    r"(?:\bincorrect|\bwrong|\bfalse|\bnot|\bno|\bif|\bwhether|\bunless|n't|\banother)\s{1,3}(?:the\s{1,3})?$"
-)
 _BOLD = re.compile(r"\*\*([^*\n]{1,300})\*\*")
 _BRACKET = re.compile(r"[(\[]\s?([A-Za-z])\s?[)\]]")
-_REVISED = re.compile(
-    r"\b(?:wait|scratch that|on second thoughts?|correction|i was wrong|i made an? (?:mistake|error)"
-    r"|let me reconsider)\b"
-)
-_JOINING = re.compile(r"(?:\W|\b(?:or|and|also|either|answer|the|option)\b){0,40}")
-_TAKEN_BACK = re.compile(r"\W*(?:or|maybe|perhaps|possibly|alternatively|but (?:it |this )?(?:may|might|could))\b")
-_OR_AFTER = re.compile(r"[^\w\n]{0,6}(?:and/)?or\b", re.IGNORECASE)
-_NOT_BEFORE = re.compile(r"(?:\bnot|n't|\bnever|\brather than|\binstead of)[\s$*(:]{0,5}$", re.IGNORECASE)
 
 
-def boxes(answer: str) -> tuple[list[Candidate], int]:
-    """Return the closed ``\\boxed{...}`` (innermost where nested) and the start of the last unclosed one (-1: none)."""
-    found: list[Candidate] = []
-    stack: list[tuple[int, int, bool]] = []
-    for match in _BRACE.finditer(answer):
-        mark = match.group()
-        if mark in ("\\{", "\\}"):
-            continue
-        if mark == "{":
-            stack.append((match.start(), match.end(), False))
-        elif mark != "}":
-            stack.append((match.start(), match.end(), True))
-        elif stack:
-            start, inner, is_box = stack.pop()
-            if is_box and not (found and found[-1].start > start):
-                found.append(Candidate(start, match.end(), answer[inner : match.start()]))
-    unclosed = [start for start, _, is_box in stack if is_box]
-    return found, unclosed[-1] if unclosed else -1
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """What was read, and from where; ``place`` is None where nothing of the answer could be used."""
+
+    reading: Reading
+    place: Candidate | None = None
 
 
-def tags(answer: str) -> tuple[list[Candidate], int]:
-    """Return the ``<answer>...</answer>`` and the start of an unclosed last one (-1: none)."""
-    found, opened = [], None
-    for match in _TAG.finditer(answer):
-        if not match.group(1):
-            opened = match
-        elif opened:
-            found.append(Candidate(opened.start(), match.end(), answer[opened.end() : match.start()]))
-            opened = None
-    return found, opened.start() if opened else -1
-
-
-def markers(answer: str) -> list[Candidate]:
-    """Return what follows "Answer:", "the answer is" and the like, up to the end of the line; the last MOST of each."""
-    found = []
-    for pattern in (_MARKER, _HEADING):
-        for match in deque(pattern.finditer(answer), maxlen=MOST):
-            if _SPOILT.search(fold(answer[max(0, match.start() - 24) : match.start()])):
-                continue
-            start = match.end()
-            while start < len(answer) and answer[start] in " \t\n*_:":
-                start += 1
-            limit = min(len(answer), start + 500)
-            end = answer.find("\n", start, limit)
-            end = limit if end < 0 else end
-            if start < end:
-                found.append(Candidate(match.start(), end, answer[start:end]))
-    for match in deque(_CORRECT.finditer(answer), maxlen=MOST):
-        if not _SPOILT.search(fold(answer[max(0, match.start() - 24) : match.start()])):
-            found.append(Candidate(match.start(), match.end(), match.group(1)))
-    return sorted(found, key=lambda candidate: candidate.start)
-
-
-Reader = Callable[[str], Reading]
-
-
-def read_answer(answer: str, read: Reader, read_loosely: Reader, joins: bool = False, emphasis: bool = True) -> Reading:
+def read_answer(answer: str, reader: Reader) -> Finding:
     """Read the final answer out of the answer part of a response.
 
     Boxes and answer tags come first and the last of them counts; a clean "the answer is X" after it overrides it. Then
-    markers, then bold or bracketed answers that all agree, then the whole text.
-
-    Args:
-        answer: the text after ``</think>``.
-        read: reads a text that is meant as the answer.
-        read_loosely: reads free text that may only mention one.
-        joins: neighbouring boxes are parts of one answer (several labels), not rivals.
-        emphasis: bold and bracketed text may be the answer (not where any text can be read as one).
+    statements, then bold or bracketed answers that all agree, then lines that are an answer, then the whole text.
     """
     if not answer:
-        return Reading(None, "empty_answer")
+        return Finding(Reading(None, "empty_answer"))
     if len(answer) > ANSWER_CHARACTERS:
-        return Reading(None, "too_long")
-    boxed, open_box = boxes(answer)
-    tagged, open_tag = tags(answer)
-    starts = [box.start for box in boxed]  # in order, as boxes are found from left to right and never nest
-    tagged = [tag for tag in tagged if bisect_left(starts, tag.start) == bisect_left(starts, tag.end)]
-    strong = sorted(boxed + tagged, key=lambda candidate: candidate.start)
-    if max(open_box, open_tag) > (strong[-1].end if strong else -1):
-        return Reading(None, "not_closed")
+        return Finding(Reading(None, "too_long"))
+    answer = QUOTED.sub(lambda match: " " * len(match.group()), ascii_forms(answer))
+    answer = reader.prepared(answer, FOREIGN.search(answer) is not None)
+    strong, unclosed = explicit(answer)
+    if unclosed:
+        return Finding(Reading(None, "not_closed"), unclosed)
     if strong:
-        return _read_strong(answer, strong, read, joins)
-    return _read_markers(answer, read) or (emphasis and _read_emphasis(answer, read)) or read_loosely(answer)
+        return _read_strong(answer, strong, reader)
+    if finding := _read_statements(answer, reader):
+        return finding
+    if reader.closed and (finding := _read_last_word(answer, reader)):
+        return finding
+    if not reader.emphasis and any(candidate.kind == "statement" for candidate in statements(answer)):
+        return Finding(Reading(None, "no_answer"))  # "Answer: [your answer here]"
+    if reader.emphasis and (finding := _read_emphasis(answer, reader) or _read_lines(answer, reader)):
+        if finding.reading.value is None and (concluded := _read_conclusion(answer, reader)):
+            return concluded
+        return finding
+    return Finding(reader.read_freely(answer), Candidate("text", 0, len(answer), answer))
 
 
-def _read_strong(answer: str, strong: list[Candidate], read: Reader, joins: bool) -> Reading:
-    filled = [candidate for candidate in strong if candidate.text.strip(" \t\n.…_$*")]
+def _read_strong(answer: str, strong: list[Candidate], reader: Reader) -> Finding:
+    filled = [candidate for candidate in strong if candidate.text.strip(" \t\n.…_$*?")]
     if not filled:
-        return Reading(None, "empty_answer")
+        return Finding(Reading(None, "empty_answer"), strong[-1])
     last = filled[-1]
-    if _NOT_BEFORE.search(answer[max(0, last.start - 24) : last.start]):
-        return Reading(None, "undecided")
+    undecided = Finding(Reading(None, "undecided"), last)
+    if NOT_BEFORE_BOX.search(answer[max(0, last.start - 24) : last.start]):
+        return undecided
     group = [last]
     for earlier in reversed(filled[:-1]):
         if not _joined(answer[earlier.end : group[0].start]):
             break
         group.insert(0, earlier)
         if len(group) > MOST:
-            return Reading(None, "undecided")
-    if joins and len(group) > 1:
-        around = answer[max(0, group[0].start - 12) : last.end]
-        if HEDGE.search(fold(_outside(around, group, max(0, group[0].start - 12)))):
-            return Reading(None, "undecided")
-        reading = read("; ".join(candidate.text for candidate in group))
+            return undecided
+    if reader.joins and len(group) > 1:
+        offset = max(0, group[0].start - 12)
+        if HEDGE.search(fold(_outside(answer[offset : last.end], group, offset))):
+            return undecided
+        reading = reader.read("; ".join(candidate.text for candidate in group))
     else:
-        readings = [read(candidate.text) for candidate in group]
+        readings = [_read_content(candidate, reader) for candidate in group]
         reading = readings[-1]
         if any(other.value != reading.value for other in readings):
-            return Reading(None, "undecided")
+            return undecided
     rest = answer[last.end :]
-    if _OR_AFTER.match(rest):
-        return Reading(None, "undecided")
-    later = _read_markers(rest, read)
-    if later is not None and later.value is not None:
+    if not rest.strip(" \n.$*"):
+        return Finding(reading, last)
+    if RIVAL_AFTER_BOX.match(rest):
+        return undecided
+    if later := _read_statements(rest, reader, after_box=True):
         return later
-    if _REVISED.search(fold(rest)):
-        return Reading(None, "undecided")
+    return undecided if REVISED.search(fold(rest)) else Finding(reading, last)
+
+
+def _read_content(candidate: Candidate, reader: Reader) -> Reading:
+    """Read a box or a tag; a tag of several lines may hold a statement of its own."""
+    reading = reader.read(candidate.text)
+    if reading.value is None and candidate.kind == "tag" and "\n" in candidate.text.strip():
+        inner = _read_statements(candidate.text.strip(), reader) or (
+            reader.emphasis and _read_lines(candidate.text.strip(), reader)
+        )
+        return inner.reading if inner else reading
     return reading
+
+
+_SENTENCE_BREAK = re.compile(r"[.!?]\s")
 
 
 def _outside(text: str, group: list[Candidate], offset: int) -> str:
@@ -214,51 +161,130 @@ def _outside(text: str, group: list[Candidate], offset: int) -> str:
 
 def _joined(between: str) -> bool:
     """Say whether two explicit answers stand side by side, as rivals or as parts of one."""
-    return (len(between) <= 40 and _JOINING.fullmatch(fold(between)) is not None) or (
+    if _SENTENCE_BREAK.search(between.strip(" \n.$*")):
+        return False
+    return (len(between) <= 40 and JOINING.fullmatch(fold(between)) is not None) or (
         len(between) <= 80 and HEDGE.search(fold(between)) is not None
     )
 
 
-def _read_markers(answer: str, read: Reader) -> Reading | None:
-    """Read the last "the answer is X" that states an answer; None where there is none."""
-    for candidate in reversed(markers(answer)):
-        reading = read_line(candidate.text, read)
+def _read_statements(answer: str, reader: Reader, after_box: bool = False) -> Finding | None:
+    """Read the last "the answer is X" that states an answer; None where there is none.
+
+    Values ("the score is X") count where no answer is stated. After a box only statements of the answer override it.
+    """
+    found = statements(answer)[::-1]
+    values = [] if after_box else [candidate for candidate in found if candidate.kind == "value"]
+    for candidate in [candidate for candidate in found if candidate.kind != "value"] + values:
+        if after_box and candidate.kind not in ("statement", "field", "verdict"):
+            continue
+        if candidate.kind == "superlative" and not reader.closed:
+            continue
+        if reader.joins:
+            candidate = dataclasses.replace(candidate, text=_paragraph(answer, candidate))
+        reading = (
+            reader.read_bare(candidate.text) if candidate.kind == "conclusion" else read_line(candidate.text, reader)
+        )
+        if reading.value is None and (after_box or candidate.kind in ("conclusion", "verdict", "superlative")):
+            continue
+        rest = fold(answer[candidate.end :])
+        if reading.value is not None and (
+            REVISED.search(rest) or (candidate.kind == "value" and NOT_GIVEN.search(fold(answer[candidate.start :])))
+        ):
+            return Finding(Reading(None, "undecided"), candidate)
+        if candidate.kind == "field" and _fields_disagree(found, reading, reader):
+            return Finding(Reading(None, "undecided"), candidate)
         if reading.value is not None or reading.reason == "undecided":
-            return reading
+            return Finding(reading, candidate)
     return None
 
 
-def read_line(line: str, read: Reader) -> Reading:
+def _read_last_word(answer: str, reader: Reader) -> Finding | None:
+    """Read a last sentence that concludes ("The lesion thus lies in X"); None where there is none."""
+    match = LAST_WORD.search(answer[-400:])
+    reading = reader.read_freely(match.group().strip()) if match else None
+    if not match or not reading or reading.value is None:
+        return None
+    return Finding(
+        reading, Candidate("conclusion", len(answer) - len(match.group()), len(answer), match.group().strip())
+    )
+
+
+def _fields_disagree(found: list[Candidate], reading: Reading, reader: Reader) -> bool:
+    """Say whether the fields of a JSON object ("letter", "answer") state different answers."""
+    readings = [reader.read(candidate.text) for candidate in found if candidate.kind == "field"]
+    return any(other.value not in (None, reading.value) for other in readings)
+
+
+def _paragraph(answer: str, candidate: Candidate) -> str:
+    """Return the text of a candidate and the list that follows it."""
+    start = answer.find(candidate.text, candidate.start)
+    end = answer.find("\n\n", max(start, candidate.end - 1))
+    return candidate.text + answer[candidate.end : end if end >= 0 else candidate.end + 500]
+
+
+def read_line(line: str, reader: Reader) -> Reading:
     """Read the first sentence of a line if the rest does not take it back, else the whole line."""
-    head, tail = first_sentence(line)
-    reading = read(head)
+    head, tail = first_sentence(line, semicolons=not reader.joins)
+    if head.rstrip(" *_\"'").endswith("?"):
+        return Reading(None, "no_answer")
+    surely = SURE.match(head)
+    reading = reader.read(head[surely.end() :] if surely and not reader.closed else head)
+    if reading.value is None and surely:
+        reading = reader.read(head[surely.end() :])
     if reading.value is None and tail:
-        return read(line)
-    if reading.value is not None and tail:
-        start = fold(tail[:200])
-        if _TAKEN_BACK.match(start) or _REVISED.search(start):
-            return Reading(None, "undecided")
+        return reader.read(line)
+    if reading.value is not None and (TAKEN_BACK.match(fold(tail[:40])) or REVISED.search(fold(line))):
+        return Reading(None, "undecided")
     return reading
 
 
-def _read_emphasis(answer: str, read: Reader) -> Reading | None:
+def _read_emphasis(answer: str, reader: Reader) -> Finding | None:
     """Read bold or bracketed answers, if those that can be read agree; None where there are none."""
-    for pattern in (_BOLD, _BRACKET):
-        values = set()
+    for pattern, kind in ((_BOLD, "bold"), (_BRACKET, "bracket")):
+        values: dict[str, Candidate] = {}
         for match in deque(pattern.finditer(answer), maxlen=MOST):
-            value = read(match.group(1)).value
+            value = reader.read_bare(match.group(1)).value
             if value is not None:
-                values.add(value)
-                line = answer[answer.rfind("\n", 0, match.start()) + 1 : match.start()] + _line_after(
-                    answer, match.end()
+                values[value] = Candidate(kind, *match.span(), match.group(1))
+                before = fold(
+                    _SENTENCE_BREAK.split(answer[answer.rfind("\n", 0, match.start()) + 1 : match.start()])[-1]
                 )
-                if NEGATION.search(fold(line)) or HEDGE.search(fold(line)):
-                    return Reading(None, "undecided")
+                after = fold(_line_after(answer, match.end()))
+                denied = NEGATION.search(before) or DENIED_AFTER.match(after)
+                if denied or HEDGE.search(before + after.split("(")[0]) or "?" in after:
+                    return Finding(Reading(None, "undecided"), values[value])
         if values:
-            return Reading(values.pop()) if len(values) == 1 else Reading(None, "undecided")
+            (value, place), *others = values.items()
+            return Finding(Reading(None, "undecided") if others else Reading(value), place)
     return None
+
+
+def _read_conclusion(answer: str, reader: Reader) -> Finding | None:
+    """Read what stands emphasised under a last heading "Conclusion"; None where nothing does."""
+    headings = deque(SECTION.finditer(answer), maxlen=1)
+    finding = _read_emphasis(answer[headings[0].end() :], reader) if headings else None
+    return finding if finding and finding.reading.value is not None else None
 
 
 def _line_after(answer: str, start: int) -> str:
     end = answer.find("\n", start)
     return answer[start:] if end < 0 else answer[start:end]
+
+
+def _read_lines(answer: str, reader: Reader) -> Finding | None:
+    """Read lines, of several, that are an answer and nothing else, if they agree; None where there are none."""
+    lines = answer.split("\n")
+    if not 1 < len(lines) <= LINES:
+        return None
+    position, found = 0, {}
+    for line in lines:
+        if len(line) <= 300 and (value := reader.read_bare(line).value) is not None:
+            found[value] = Candidate("line", position, position + len(line), line)
+        position += len(line) + 1
+    if not found:
+        return None
+    (value, place), *others = found.items()
+    if others or REVISED.search(fold(answer)) or HEDGE.search(fold(answer[: 2 * len(place.text) + 80])):
+        return Finding(Reading(None, "undecided"), place)
+    return Finding(Reading(value), place)

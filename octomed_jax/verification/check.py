@@ -4,22 +4,20 @@ Precision first: a wrong trace in the training set does harm, a lost right one c
 reader would call undecided is unparsed. Pure Python, linear in the response, and no input makes it raise.
 """
 
-from octomed_jax.schema import Question, Verdict
-from octomed_jax.verification.answer import Reader, read_answer, split_response
-from octomed_jax.verification.choices import Options, YesNo
-from octomed_jax.verification.labels import (
-    Labels,
-    gold_labels,
-    grade_short,
-    join_labels,
-    read_short,
-    read_short_loosely,
-)
-from octomed_jax.verification.numeric import read_number, read_number_loosely, within
-from octomed_jax.verification.text import Reading, plain_name
+import dataclasses
 
-# Part of every verdict table's manifest: raise it with any change that can change a verdict.
-VERIFIER_VERSION = "1"
+from octomed_jax.schema import Question, Verdict
+from octomed_jax.verification.answer import Reader, read_answer
+from octomed_jax.verification.candidates import split_response
+from octomed_jax.verification.choices import Options
+from octomed_jax.verification.labels import Labels, ShortAnswers
+from octomed_jax.verification.numeric import Numbers
+from octomed_jax.verification.overlap import token_f1
+from octomed_jax.verification.text import american, plain_name
+from octomed_jax.verification.yes_no import YesNo, is_yes_no
+
+# Part of every verdict: raise it with any change that can change one.
+VERIFIER_VERSION = "2"
 
 # Every reason code with its meaning; the verdict it belongs to stands first.
 REASONS = {
@@ -40,95 +38,128 @@ REASONS = {
     "not_an_option": "unparsed: the answer given is none of the options",
     "undecided": "unparsed: rival answers, doubt, a negation or a range, so a careful reader would not decide",
     "partly_equal": "unparsed: a short answer that contains the gold answer or is contained in it",
-    "no_rule": "unparsed: reports and instructions have no rule; a judge model is needed",
+    "no_date": "unparsed: a date is asked for and none is given",
+    "no_rule": "unparsed: reports and instructions have no rule unless the recipe names one; a judge model is needed",
+    "overlap_reached": "correct: the token F1 with the gold answer reaches the recipe's threshold",
+    "overlap_below": "wrong: the token F1 with the gold answer is below the recipe's threshold",
+    "judge_correct": "correct: the rules did not accept it, a judge model did",
+    "judge_wrong": "wrong: the rules could not read it, a judge model says that it is wrong",
     "broken_gold": "unparsed: the gold answer of the question itself cannot be read or is none of its options",
 }
 
 TRUNCATED_FINISHES = ("length", "max_tokens")
 
 
-def judge_response(question: Question, response: str, finish_reason: str) -> Verdict:
-    """Judge one response to one question. Never raises, whatever the response.
+OPEN_TASKS = ("report", "instruction")
 
-    Args:
-        question: with its gold answer.
-        response: ``<think>...</think>`` and the answer, or an answer alone.
-        finish_reason: as the endpoint gave it; ``length`` means cut.
 
-    Returns:
-        The verdict; ``extracted`` is the option's text, the number, the text or the labels that were read.
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What a recipe decides about verification.
+
+    Attributes:
+        open_rule: how reports and instructions are judged: ``none``, or ``token_f1``.
+        threshold: the least token F1 with the gold answer that is accepted.
     """
-    if finish_reason in TRUNCATED_FINISHES:
-        return Verdict("truncated", "", "length")
-    if finish_reason == "content_filter":
-        return Verdict("unparsed", "", "content_filter")
-    parts = split_response(response)
-    if not parts.closed:
-        return Verdict("truncated", "", "thought_not_closed")
-    if question.task in ("report", "instruction"):
-        return Verdict("unparsed", "", "no_rule")
-    return _JUDGES[question.task](question, parts.answer)
+
+    open_rule: str = "none"
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.open_rule not in ("none", "token_f1"):
+            raise ValueError(f"config.verify.open_rule is {self.open_rule!r}, one of none, token_f1")
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"config.verify.threshold is {self.threshold}; it must be above 0 and at most 1")
+
+    @property
+    def name(self) -> str:
+        """What belongs to the verifier's version in a table of verdicts."""
+        return VERIFIER_VERSION + ("" if self.open_rule == "none" else f"+{self.open_rule}>={self.threshold:g}")
 
 
-def _read(answer: str, read: Reader, loosely: Reader, joins: bool = False, emphasis: bool = True) -> Reading:
-    reading = read_answer(answer, read, loosely, joins, emphasis)
-    return Reading(None, reading.reason or "no_answer") if reading.value is None else reading
+class Checker:
+    """Checks responses to one question."""
+
+    def __init__(self, question: Question, rules: Rules = Rules()):
+        self.question, self.rules = question, rules
+        self.reader = None if question.task in OPEN_TASKS else reader_of(question)
+        if isinstance(self.reader, Options):
+            golds = {american(plain_name(gold)) for gold in (question.answer, *question.aliases)}
+            self._broken = american(plain_name(question.answer)) not in self.reader.plain
+            named = zip(self.reader.options, self.reader.plain, strict=True)
+            self._right = {option for option, name in named if name in golds}
+
+    def check(self, response: str, finish_reason: str) -> Verdict:
+        """Judge one response. Never raises, whatever the response.
+
+        Args:
+            response: ``<think>...</think>`` and the answer, or an answer alone.
+            finish_reason: as the endpoint gave it; ``length`` means cut.
+
+        Returns:
+            The verdict; ``extracted`` is the option's text, the number, the text or the labels that were read.
+        """
+        if finish_reason in TRUNCATED_FINISHES:
+            return Verdict("truncated", "", "length")
+        if finish_reason == "content_filter":
+            return Verdict("unparsed", "", "content_filter")
+        parts = split_response(response)
+        if not parts.closed:
+            return Verdict("truncated", "", "thought_not_closed")
+        if self.reader is None:
+            return self._check_open(parts.answer)
+        reading = read_answer(parts.answer, self.reader).reading
+        if reading.value is None:
+            return Verdict("unparsed", "", reading.reason or "no_answer")
+        return self._compare(reading.value)
+
+    def _check_open(self, answer: str) -> Verdict:
+        if self.rules.open_rule == "none":
+            return Verdict("unparsed", "", "no_rule")
+        if not answer:
+            return Verdict("unparsed", "", "empty_answer")
+        score = token_f1(answer, [self.question.answer, *self.question.aliases])
+        if score is None:
+            return Verdict("unparsed", "", "broken_gold")
+        reached = score >= self.rules.threshold
+        return Verdict(
+            "correct" if reached else "wrong", f"{score:.3f}", f"overlap_{'reached' if reached else 'below'}"
+        )
+
+    def _compare(self, value: str) -> Verdict:
+        reader = self.reader
+        if isinstance(reader, Options):
+            return _verdict(value, None if self._broken else value in self._right, "other_option", "broken_gold")
+        if isinstance(reader, Numbers):
+            return _verdict(value, reader.grade(value), "other_number", "broken_gold")
+        if isinstance(reader, ShortAnswers):
+            return _verdict(value, reader.grade(value), "other_text", reader.unsure)
+        assert isinstance(reader, Labels)
+        return _verdict(value, reader.grade(value), "other_labels", "broken_gold")
+
+
+def check_response(question: Question, response: str, finish_reason: str, rules: Rules = Rules()) -> Verdict:
+    """Judge one response to one question; see ``Checker.check``."""
+    return Checker(question, rules).check(response, finish_reason)
+
+
+def reader_of(question: Question) -> Reader:
+    """Return what reads the answers of a question whose task has a rule."""
+    if question.task == "numeric":
+        return Numbers(question)
+    if question.task == "short_answer":
+        return ShortAnswers((question.answer, *question.aliases))
+    if question.task == "multi_label":
+        return Labels(question.options, (question.answer, *question.aliases))
+    lettered = question.task == "mcq"
+    if question.task == "yes_no" or is_yes_no(question.options):
+        return YesNo(question.options, lettered, question.question)
+    # A classification may also be answered by an alias of the gold label.
+    aliases = question.aliases if question.task == "classification" else ()
+    return Options(question.options + aliases, lettered)
 
 
 def _verdict(extracted: str, right: bool | None, wrong: str, unsure: str) -> Verdict:
     if right is None:
         return Verdict("unparsed", extracted, unsure)
     return Verdict("correct", extracted, "match") if right else Verdict("wrong", extracted, wrong)
-
-
-def _judge_choice(question: Question, answer: str) -> Verdict:
-    if question.task == "yes_no":
-        options: Options = YesNo(question.options)
-    else:
-        # A classification may also be answered by an alias of the gold label.
-        aliases = question.aliases if question.task == "classification" else ()
-        options = Options(question.options + aliases, lettered=question.task == "mcq")
-    reading = _read(answer, options.read, options.read_loosely)
-    if reading.value is None:
-        return Verdict("unparsed", "", reading.reason)
-    golds = {plain_name(gold) for gold in (question.answer, *question.aliases)}
-    known = {plain_name(option) for option in options.options}
-    right = plain_name(reading.value) in golds if plain_name(question.answer) in known else None
-    return _verdict(reading.value, right, "other_option", "broken_gold")
-
-
-def _judge_number(question: Question, answer: str) -> Verdict:
-    reading = _read(answer, read_number, read_number_loosely)
-    if reading.value is None:
-        return Verdict("unparsed", "", reading.reason)
-    right = within(reading.value, question.answer, question.lower_limit, question.upper_limit)
-    return _verdict(reading.value, right, "other_number", "broken_gold")
-
-
-def _judge_short(question: Question, answer: str) -> Verdict:
-    reading = _read(answer, read_short, read_short_loosely, emphasis=False)
-    if reading.value is None:
-        return Verdict("unparsed", "", reading.reason)
-    if not plain_name(question.answer):
-        return Verdict("unparsed", reading.value, "broken_gold")
-    right = grade_short(reading.value, (question.answer, *question.aliases))
-    return _verdict(reading.value, right, "other_text", "partly_equal")
-
-
-def _judge_labels(question: Question, answer: str) -> Verdict:
-    labels = Labels(question.options)
-    reading = _read(answer, labels.read, labels.read_loosely, joins=True, emphasis=False)
-    if reading.value is None:
-        return Verdict("unparsed", "", reading.reason)
-    golds = {join_labels(gold_labels(gold)) for gold in (question.answer, *question.aliases)}
-    return _verdict(reading.value, reading.value in golds, "other_labels", "broken_gold")
-
-
-_JUDGES = {
-    "mcq": _judge_choice,
-    "classification": _judge_choice,
-    "yes_no": _judge_choice,
-    "numeric": _judge_number,
-    "short_answer": _judge_short,
-    "multi_label": _judge_labels,
-}

@@ -3,35 +3,78 @@
 import re
 from collections.abc import Sequence
 
-from octomed_jax.verification.text import HEDGE, NEGATION, Reading, clean, fold, masked, mentions, plain_name
+from octomed_jax.prompts import LETTERS
+from octomed_jax.verification.names import find_names, masked, ruled_out
+from octomed_jax.verification.phrases import HEDGE, NEGATION, PLACEHOLDERS
+from octomed_jax.verification.text import Reading, american, clean, fold, plain_name
+from octomed_jax.verification.words import digits
 
-LOOSE_CHARACTERS = 120
-_NONE = frozenset({"", "none", "no finding", "no findings", "none of the above", "no abnormality", "normal"})
-_CONNECTIVE = re.compile(r"(?:\W|\b(?:and|the|labels?|findings?|present|are|is|as well as|with|both)\b){0,2000}")
+FREE_CHARACTERS = 120
+_SENTENCE = re.compile(
+    r"\b(?:i|i'm|we|you|it|there|this|cannot|can't|would|could|need|needs|please|sorry|unable|unknown|unclear|uncertain"
+    r"|insufficient|not enough|maybe|perhaps)\b"
+)
+_ASIDE = re.compile(r"^(.{2,200}?)\s?\(([^()]{1,100})\)$")
 
 
-def read_short(text: str) -> Reading:
-    """Read a text that is meant as a short answer: the text itself, in its one spelling."""
-    name = plain_name(text)
-    return Reading(name) if name else Reading(None, "empty_answer")
+def short_name(text: str) -> str:
+    """Return the one spelling under which short answers are compared: as ``plain_name``, numbers in digits."""
+    return digits(plain_name(text))
 
 
-def read_short_loosely(text: str) -> Reading:
-    """Read free text: one short line is the answer."""
-    if len(text) > LOOSE_CHARACTERS or "\n" in text.strip():
+class ShortAnswers:
+    """Reads short free answers: the text itself, in its one spelling."""
+
+    joins, emphasis, closed = False, False, False
+
+    def __init__(self, golds: Sequence[str]):
+        self._golds = [name for gold in golds if (name := american(short_name(gold)))]
+        self.unsure = "partly_equal" if self._golds else "broken_gold"
+
+    def prepared(self, answer: str, foreign: bool) -> str:  # noqa: ARG002
+        """Return the answer part as it is."""
+        return answer
+
+    def read(self, text: str) -> Reading:
+        """Read a text that is meant as a short answer."""
+        name = short_name(text)
+        match = _ASIDE.match(name)
+        if match and {american(match[1]), american(match[2])} <= set(self._golds):
+            name = match[1]  # "myocardial infarction (MI)"
+        return Reading(name) if name and name not in PLACEHOLDERS else Reading(None, "empty_answer")
+
+    def read_bare(self, text: str) -> Reading:  # noqa: ARG002
+        """Read nothing: any text could be an answer."""
         return Reading(None, "no_answer")
-    return read_short(text)
+
+    def read_freely(self, text: str) -> Reading:
+        """Read free text: one short line, which is no sentence of its writer, is the answer."""
+        if (
+            len(text) > FREE_CHARACTERS
+            or "\n" in text.strip()
+            or len(text.split()) > 10
+            or _SENTENCE.search(fold(text))
+        ):
+            return Reading(None, "no_answer")
+        return self.read(text)
+
+    def grade(self, value: str) -> bool | None:
+        """Say whether ``value`` is a gold answer; None where one contains the other, so that a rule cannot tell."""
+        value = american(value)
+        if value in self._golds:
+            return True
+        rivals = find_names(value, self._golds) or any(find_names(gold, [value]) for gold in self._golds)
+        doubtful = HEDGE.search(value) and not any(HEDGE.search(gold) for gold in self._golds)
+        return None if rivals or doubtful or not self._golds else False
 
 
-def grade_short(value: str, golds: Sequence[str]) -> bool | None:
-    """Say whether ``value`` equals one of ``golds``; None where one contains the other, so that a rule cannot tell."""
-    names = [plain_name(gold) for gold in golds]
-    if value in names:
-        return True
-    folded = fold(value)
-    rivals = mentions(folded, names) or any(name and mentions(name, [folded]) for name in names)
-    doubtful = HEDGE.search(folded) and not any(HEDGE.search(name) for name in names)
-    return None if rivals or doubtful else False
+# --------------------------------------------------------------------------------------------------- label sets
+
+_NONE = frozenset({"", "none", "no finding", "no findings", "none of the above", "no abnormality", "normal"})
+_CONNECTIVE = re.compile(
+    r"(?:[^\w?]|\b(?:and|the|labels?|findings?|present|are|is|as well as|with|both|\d{1,2}\.)\b|\d{1,2}[.)]){0,2000}"
+)
+_LETTERS = re.compile(r"\(?([A-Z])\)?(?:\s{0,2}(?:[;,&]|\band\b|\s)\s{0,2}\(?([A-Z])\)?){0,25}")
 
 
 def join_labels(labels: "set[str]") -> str:
@@ -48,8 +91,19 @@ def gold_labels(answer: str) -> "set[str]":
 class Labels:
     """Reads a set of labels, out of known ones where the question lists them."""
 
-    def __init__(self, options: Sequence[str]):
+    joins, emphasis, closed = True, False, False
+
+    def __init__(self, options: Sequence[str], golds: Sequence[str]):
         self.names = [plain_name(option) for option in options]
+        self._golds = {join_labels(gold_labels(gold)) for gold in golds}
+
+    def grade(self, value: str) -> bool:
+        """Say whether a set is the gold one."""
+        return value in self._golds
+
+    def prepared(self, answer: str, foreign: bool) -> str:  # noqa: ARG002
+        """Return the answer part as it is."""
+        return answer
 
     def read(self, text: str) -> Reading:
         """Read a text that is meant as the set of labels."""
@@ -62,7 +116,9 @@ class Labels:
             parts = re.split(r"[;\n]" if ";" in text else r"[,\n]|\band\b", text)
             labels = {plain_name(part) for part in parts} - {""}
             return Reading(join_labels(labels)) if labels else Reading(None, "empty_answer")
-        found = mentions(folded, self.names)
+        if _LETTERS.fullmatch(clean(text)):
+            return self._read_letters(clean(text))
+        found = ruled_out(folded, find_names(folded, self.names))
         outside = masked(folded, found)
         if not found:
             return Reading(None, "not_an_option")
@@ -70,10 +126,27 @@ class Labels:
             return Reading(None, "undecided")
         if len(outside) > 2000 or not _CONNECTIVE.fullmatch(outside):
             return Reading(None, "undecided")
-        labels = {self.names[mention.index] for mention in found}
-        return Reading("" if labels <= _NONE else join_labels(labels - _NONE))
+        return self._joined({self.names[mention.index] for mention in found})
 
-    def read_loosely(self, text: str) -> Reading:
+    def read_bare(self, text: str) -> Reading:
+        """Read a text that is nothing but labels."""
+        return self.read(text) if self.names else Reading(None, "no_answer")
+
+    def read_freely(self, text: str) -> Reading:
         """Read free text: nothing but labels may stand in it."""
         reading = self.read(text) if self.names and len(text) <= 1000 else Reading(None, "no_answer")
         return Reading(None, "no_answer") if reading.reason == "not_an_option" else reading
+
+    def _read_letters(self, text: str) -> Reading:
+        """Read ``A, C``: the letters of options that were shown with them."""
+        if any(len(name) == 1 for name in self.names):
+            return Reading(None, "undecided")
+        indices = [LETTERS.index(letter) for letter in re.findall(r"[A-Z]", text)]
+        if max(indices) >= len(self.names):
+            return Reading(None, "not_an_option")
+        return self._joined({self.names[index] for index in indices})
+
+    def _joined(self, labels: "set[str]") -> Reading:
+        if labels & _NONE and labels - _NONE:
+            return Reading(None, "undecided")  # "edema; no finding"
+        return Reading(join_labels(labels - _NONE))

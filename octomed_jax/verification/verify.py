@@ -1,56 +1,73 @@
 """The verify stage: judges every attempt of a folder, and keeps the right ones as traces."""
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from etils import epath
 from rich.table import Table
 
 from octomed_jax import progress, storage
-from octomed_jax.errors import StopAndLook
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import VERDICT_SCHEMA, Question, Verdict, question_from_row
 from octomed_jax.storage import Manifest, PathLike
 from octomed_jax.traces import lake
-from octomed_jax.verification.check import VERIFIER_VERSION, judge_response
+from octomed_jax.verification.changes import Changes
+from octomed_jax.verification.check import Checker, Rules
+from octomed_jax.verification.judge import Appeal, Judge, may_appeal
 
 STAGE = "verify"
 COUNTS = ("asked", "answered", "parsed", "correct", "kept", "questions", "questions_kept")
+VERDICTS = "verdicts.parquet"
+BATCH = 64  # questions whose attempts are put before a judge together
 
 Judged = tuple[dict[str, Any], list[tuple[dict[str, Any], Verdict]]]  # a question's row, its attempts with verdicts
 
 
-def verify(attempts: PathLike, output: PathLike) -> Manifest:
+def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: Judge | None = None) -> Manifest:  # noqa: B008
     """Judge the attempts of a finished distill folder; write verdicts, traces and the funnel, whole or not at all.
 
-    Reads nothing but that folder. Holds one row group of questions in memory at a time.
+    Reads nothing but that folder. Holds one row group of questions in memory at a time. Where ``output`` holds the
+    verdicts of another verifier on the same attempts, they are kept as a table of their own (``verdicts-1.parquet``),
+    and what changed is said.
 
     Raises:
         UserError: the attempts are not finished, or ``output`` holds other work.
         StopAndLook: a file is damaged, or attempts and questions do not fit together.
     """
     before = storage.read_manifest(attempts, "distill")
-    asked_for = {"verifier": VERIFIER_VERSION}
+    asked_for = {"verifier": rules.name + (f"+judge={judge.name}" if judge else "")}
     inputs = {"distill": before.identity}
-    if done := storage.finished(output, STAGE, asked_for, inputs):
+    earlier = _earlier(output, inputs, asked_for["verifier"])
+    if not earlier and (done := storage.finished(output, STAGE, asked_for, inputs)):
         return done
     source = epath.Path(attempts)
     total = lake.count_rows(source / "questions.parquet")
-    funnel = Funnel()
-    with storage.staged_folder(output) as folder, progress.bar("judging", total, "questions") as line:
+    funnel, changes = Funnel(), Changes()
+    with (
+        storage.staged_folder(output, replaces=bool(earlier)) as folder,
+        progress.bar("judging", total, "questions") as line,
+    ):
+        old = _carry_earlier(epath.Path(output), folder, earlier) if earlier else iter(())
         with (
             lake.open_writer(folder / "traces.parquet", lake.RECORD_SCHEMA) as traces,
-            lake.open_writer(folder / "verdicts.parquet", VERDICT_SCHEMA, row_group=20_000) as verdicts,
+            lake.open_writer(folder / VERDICTS, VERDICT_SCHEMA, row_group=20_000) as verdicts,
         ):
-            for row, judged in judge_questions(source):
+            for row, judged in settled(judge_questions(source, rules), judge):
                 responses = accepted(judged)
                 funnel.add(row["source"], judged, len(responses))
                 for attempt, verdict in judged:
-                    verdicts.write(_verdict_row(attempt, verdict))
+                    written = _verdict_row(attempt, verdict, asked_for["verifier"])
+                    verdicts.write(written)
+                    _compare(changes, next(old, None), written, verdict, earlier)
                 if responses:
                     traces.write({**row, "responses": responses})
                 line.advance()
-        storage.write_json(folder / "funnel.json", funnel.table())
+        table = funnel.table() | ({"judge": judge.report()} if judge else {})
+        storage.write_json(folder / "funnel.json", table)
+        if judge:
+            judge.write_audit(folder / "audit.jsonl")
         manifest = Manifest(
             stage=STAGE,
             config=asked_for,
@@ -63,10 +80,41 @@ def verify(attempts: PathLike, output: PathLike) -> Manifest:
         )
         storage.write_manifest(folder, manifest)
     print_funnel(funnel.table())
+    for text in changes.told(asked_for["verifier"]):
+        progress.say(text)
     return manifest
 
 
-def judge_questions(attempts: epath.Path) -> Iterator[Judged]:
+def _earlier(output: PathLike, inputs: dict[str, str], verifier: str) -> str:
+    """Return the version of the verdicts that ``output`` holds on the same attempts, if it is another one."""
+    storage.put_back(output)
+    if not (epath.Path(output) / storage.MANIFEST).exists():
+        return ""
+    manifest = storage.read_manifest(output, STAGE)
+    held = str(manifest.config.get("verifier", ""))
+    return held if dict(manifest.inputs) == inputs and held != verifier else ""
+
+
+def _carry_earlier(output: epath.Path, folder: epath.Path, version: str) -> Iterator[dict[str, Any]]:
+    """Copy earlier tables of verdicts into the new folder, the last one by its version; yield its rows."""
+    for path in sorted(output.glob("verdicts-*.parquet")):
+        path.copy(folder / path.name)
+    name = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in version)
+    kept = folder / f"verdicts-{name}.parquet"
+    (output / VERDICTS).copy(kept, overwrite=True)
+    return lake.iterate_rows(kept)
+
+
+def _compare(changes: Changes, old: dict[str, Any] | None, new: dict[str, Any], verdict: Verdict, version: str) -> None:
+    if old is None:
+        return
+    place = (new["question_id"], new["sample_index"])
+    if (old["question_id"], old["sample_index"]) != place:
+        raise StopAndLook(f"the verdicts of verifier {version} are not on the same attempts at {place}")
+    changes.add(old["verdict"], version, verdict, f"{place[0]}:{place[1]}")
+
+
+def judge_questions(attempts: epath.Path, rules: Rules = Rules()) -> Iterator[Judged]:  # noqa: B008
     """Yield every question's row with its attempts and their verdicts; both files are sorted by question id.
 
     Raises:
@@ -80,21 +128,59 @@ def judge_questions(attempts: epath.Path) -> Iterator[Judged]:
         if row["id"] <= last:
             raise StopAndLook(f"{attempts / 'questions.parquet'} is not sorted by id at {row['id']!r}; make it again")
         last = row["id"]
-        question = question_from_row(row)
+        checker = Checker(question_from_row(row), rules)
         judged = []
         while attempt is not None and attempt["question_id"] == row["id"]:
-            judged.append((attempt, judge_attempt(question, attempt)))
+            judged.append((attempt, check_attempt(checker, attempt)))
             attempt = next(rows, None)
         yield row, judged
     if attempt is not None:
         raise StopAndLook(f"{path} holds attempts at the unknown question {attempt['question_id']!r}; make it again")
 
 
-def judge_attempt(question: Question, attempt: dict[str, Any]) -> Verdict:
+def check_attempt(checker: Checker, attempt: dict[str, Any]) -> Verdict:
     """Judge a row of ATTEMPT_SCHEMA; a request that failed for good is unparsed."""
     if attempt["error"]:
         return Verdict("unparsed", "", "request_failed")
-    return judge_response(question, attempt["response"], attempt["finish_reason"])
+    return checker.check(attempt["response"], attempt["finish_reason"])
+
+
+def settled(questions: Iterator[Judged], judge: Judge | None) -> Iterator[Judged]:
+    """Yield the same with the judge's verdicts where there is one; some questions at a time are put before it."""
+    if judge is None:
+        yield from questions
+        return
+    while batch := list(itertools.islice(questions, BATCH)):
+        places = [
+            (judged, number, appeal)
+            for row, judged in batch
+            for number, (attempt, verdict) in enumerate(judged)
+            for appeal in [_appeal(question_from_row(row), attempt, verdict)]
+            if may_appeal(appeal)
+        ]
+        for (judged, number, _), verdict in zip(places, judge.settle([one for *_, one in places]), strict=True):
+            judged[number] = (judged[number][0], verdict)
+        yield from batch
+
+
+def _appeal(question: Question, attempt: dict[str, Any], verdict: Verdict) -> Appeal:
+    return Appeal(f"{question.id}:{attempt['sample_index']}", question, attempt["response"], verdict)
+
+
+def find_attempts(attempts: PathLike, name: str) -> tuple[Question, Sequence[dict[str, Any]]]:
+    """Return a question by its id, and its attempts; with ``ID:SAMPLE`` that one alone.
+
+    Raises:
+        UserError: there is none.
+    """
+    storage.read_manifest(attempts, "distill")
+    for row, judged in judge_questions(epath.Path(attempts)):
+        if name == row["id"]:
+            return question_from_row(row), [attempt for attempt, _ in judged]
+        wanted = [attempt for attempt, _ in judged if name == f"{row['id']}:{attempt['sample_index']}"]
+        if wanted:
+            return question_from_row(row), wanted
+    raise UserError(f"{attempts} holds no question or attempt {name!r}; give QUESTION_ID or QUESTION_ID:SAMPLE")
 
 
 def accepted(judged: list[tuple[dict[str, Any], Verdict]]) -> list[str]:
@@ -102,13 +188,15 @@ def accepted(judged: list[tuple[dict[str, Any], Verdict]]) -> list[str]:
     return [attempt["response"] for attempt, verdict in judged if verdict.verdict == "correct"]
 
 
-def _verdict_row(attempt: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+def _verdict_row(attempt: dict[str, Any], verdict: Verdict, verifier: str) -> dict[str, Any]:
     return {
         "question_id": attempt["question_id"],
         "sample_index": attempt["sample_index"],
         "verdict": verdict.verdict,
         "extracted": verdict.extracted,
         "reason": verdict.reason,
+        "judge": verdict.judge,
+        "verifier": verifier,
     }
 
 

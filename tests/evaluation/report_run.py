@@ -163,7 +163,7 @@ def _write_attempts(run: Path, attempts: list[dict[str, Any]], questions: list[Q
     (run / "traces").mkdir(parents=True)
     facts = [{name: row[name] for name in ATTEMPT_SCHEMA.names} for row in attempts]
     pq.write_table(pa.Table.from_pylist(facts, ATTEMPT_SCHEMA), run / "attempts" / "attempts" / "part-00000.parquet")
-    judged = [{name: row[name] for name in VERDICT_SCHEMA.names} for row in attempts]
+    judged = [{name: row.get(name) for name in VERDICT_SCHEMA.names} for row in attempts]
     pq.write_table(pa.Table.from_pylist(judged, VERDICT_SCHEMA), run / "traces" / "verdicts.parquet")
     source_of = {question.id: question.source for question in questions}
     sources = {

@@ -195,7 +195,7 @@ def test_an_endpoint_that_goes_away_is_try_again(questions, tmp_path, monkeypatc
         served.append(1)
         return "cut" if len(served) > 20 else None
 
-    with serving(Faults(questions, plan=plan)) as url, pytest.raises(TryAgain, match="no answer from the teacher"):
+    with serving(Faults(questions, plan=plan)) as url, pytest.raises(TryAgain, match="no answer from http"):
         distill(make_config(endpoint=url), questions, tmp_path / "attempts")
     assert not (tmp_path / "attempts" / "manifest.json").exists()
     assert list((tmp_path / "attempts" / "segments").glob("segment-*"))
@@ -206,7 +206,7 @@ def test_an_unreachable_endpoint_is_one_line(questions, tmp_path, capfd):
     assert main([*words, "--endpoint=http://127.0.0.1:9"]) == 42
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert "http://127.0.0.1:9/v1/chat/completions" in error
-    assert "start it, or set --endpoint" in error
+    assert "start it, or set config.distill.endpoint" in error
     assert not (tmp_path / "attempts" / "manifest.json").exists()
 
 

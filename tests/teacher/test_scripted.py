@@ -21,7 +21,7 @@ from octomed_jax.schema import Question
 from octomed_jax.teacher.requests import data_url, request_seed, user_messages
 from octomed_jax.teacher.script import Rates, fate, write_response, wrong_answer
 from octomed_jax.teacher.scripted import scripted_teacher
-from octomed_jax.verification.check import judge_response
+from octomed_jax.verification.check import check_response
 
 RATES = Rates(wrong=0.1, malformed=0.05, truncated=0.05)
 
@@ -133,7 +133,7 @@ def test_what_is_spoilt_is_never_judged_correct_and_what_is_clean_always():
             response, finish = write_response(
                 question, Rates(0.4, 0.3, 0.2), seed, 0, 0.6, ("Gout", "Lupus", "Podagra")
             )
-            verdict = judge_response(question, response, finish)
+            verdict = check_response(question, response, finish)
             kinds.add((kind, verdict.verdict))
             assert (verdict.verdict == "correct") == (kind == "clean"), (question.task, response, verdict)
             if kind == "truncated":

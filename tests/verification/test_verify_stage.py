@@ -3,21 +3,23 @@
 import dataclasses
 import json
 
+import pyarrow as pa
 import pytest
-from test_verdicts import question
+from verdict_table import question
 
 from octomed_jax import storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.schema import ATTEMPT_SCHEMA, Attempt
+from octomed_jax.schema import ATTEMPT_SCHEMA, VERDICT_SCHEMA, Attempt
 from octomed_jax.traces import lake
+from octomed_jax.verification import check
 from octomed_jax.verification.verify import verify
 
 OPTIONS = ("axial", "coronal", "sagittal")
 
 
 def make_attempts(folder, rows, order=lambda questions: questions):
-    base = question("classification", "axial", options=OPTIONS)
+    base = question("classification", "axial", *OPTIONS)
     questions = [
         dataclasses.replace(
             base, id=f"s:{index}", source="s" if index < 2 else "z", images=(b"png",), image_hashes=("h",)
@@ -112,3 +114,55 @@ def test_the_command(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["total"]["correct"] == 3
     assert main(["verify", "--config=configs/demo.py", "--attempt=x"]) == 2
     assert "did you mean '--attempts'?" in capsys.readouterr().err
+
+
+def test_another_version_writes_a_new_table_and_tells_what_changed(tmp_path, capsys, monkeypatch):
+    make_attempts(tmp_path / "attempts", ROWS[:6])
+    monkeypatch.setattr(check, "VERIFIER_VERSION", "1")
+    first = verify(tmp_path / "attempts", tmp_path / "traces")
+    path = tmp_path / "traces" / "verdicts.parquet"
+    held = list(lake.iterate_rows(path))
+    assert {row["verifier"] for row in held} == {"1"}
+    # A fake of what an older version said of one attempt.
+    table = pa.Table.from_pylist([{**row, "verdict": "unparsed"} if row["sample_index"] == 2 else row for row in held])
+    lake.write_table(path, table.cast(VERDICT_SCHEMA))
+    monkeypatch.setattr(check, "VERIFIER_VERSION", "2")
+    capsys.readouterr()
+    second = verify(tmp_path / "attempts", tmp_path / "traces")
+    told = capsys.readouterr().err
+    assert "verifier 1 -> 2: 1 of 6 verdicts changed" in told
+    assert "unparsed -> correct: 1, such as s:0:2" in told
+    assert second.config["verifier"] == "2" != first.config["verifier"]
+    assert {row["verifier"] for row in lake.iterate_rows(path)} == {"2"}
+    assert list(lake.iterate_rows(tmp_path / "traces" / "verdicts-1.parquet"))[2]["verdict"] == "unparsed"
+    assert "verdicts-1.parquet" in second.files
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["attempts", "traces"]
+    assert verify(tmp_path / "attempts", tmp_path / "traces") == second
+    monkeypatch.setattr(check, "VERIFIER_VERSION", "3")
+    verify(tmp_path / "attempts", tmp_path / "traces")
+    names = sorted(entry.name for entry in (tmp_path / "traces").glob("verdicts*"))
+    assert names == ["verdicts-1.parquet", "verdicts-2.parquet", "verdicts.parquet"]
+
+
+def test_a_kill_between_the_old_folder_and_the_new_one_loses_nothing(tmp_path, monkeypatch):
+    make_attempts(tmp_path / "attempts", ROWS[:6])
+    monkeypatch.setattr(check, "VERIFIER_VERSION", "1")
+    verify(tmp_path / "attempts", tmp_path / "traces")
+    (tmp_path / "traces").rename(tmp_path / ".traces.replaced")  # where a kill would leave it
+    monkeypatch.setattr(check, "VERIFIER_VERSION", "2")
+    verify(tmp_path / "attempts", tmp_path / "traces")
+    assert (tmp_path / "traces" / "verdicts-1.parquet").exists()
+    assert not (tmp_path / ".traces.replaced").exists()
+
+
+def test_explain_an_attempt_of_a_run(tmp_path, capsys):
+    make_attempts(tmp_path / "attempts", ROWS[:6])
+    words = ["verify", "--config=configs/demo.py", f"--attempts={tmp_path / 'attempts'}"]
+    assert main([*words, "--explain=s:0:0"]) == 0
+    printed = capsys.readouterr().out
+    assert "used      box at 0: coronal" in printed
+    assert "verdict   wrong, other_option" in printed
+    assert main([*words, "--explain=s:0"]) == 0
+    assert capsys.readouterr().out.count("--- sample") == 4
+    assert main([*words, "--explain=s:9"]) == 2
+    assert "no question or attempt 's:9'" in capsys.readouterr().err

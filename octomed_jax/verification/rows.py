@@ -1,0 +1,139 @@
+"""Rows as people have them: OctoMed's published columns, or one attempt a row, made into questions and responses."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.prompts import LETTERS
+from octomed_jax.schema import TASKS, Question
+from octomed_jax.verification.numeric import decimal_of
+from octomed_jax.verification.text import plain_name
+from octomed_jax.verification.yes_no import is_yes_no
+
+_PREFIX = re.compile(r"^\s*[(\[]?([A-Z])(?:[)\].:]\s*|\s+-\s+)")
+
+
+def question_of(row: Mapping[str, Any], where: str) -> Question:
+    """Return the question of a row.
+
+    Args:
+        row: ``answer``, and what is there of ``task, question, options, aliases, lower_limit, upper_limit``. Options
+            may carry their letters ("A. Asthma"); the answer may be an option's text, its letter, or both.
+        where: names the row in an error.
+
+    Raises:
+        UserError: a column is missing, or holds what it cannot hold.
+    """
+    if row.get("answer") is None:
+        raise UserError(f"{where} has no answer; a row needs answer, and responses or response")
+    options, prefixed = without_letters(_texts(row, "options", where))
+    limits = [_limit(row, name, where) for name in ("lower_limit", "upper_limit")]
+    answer = _scalar(row["answer"])
+    task = str(row.get("task") or "") or _task(options, prefixed, limits, answer)
+    if task not in TASKS:
+        raise UserError(f"{where}: unknown task {task!r}{did_you_mean(task, TASKS)}; one of {', '.join(TASKS)}")
+    if task in ("mcq", "classification", "yes_no") and options:
+        answer = gold_option(answer, options)
+    elif task == "multi_label":
+        answer = ";".join(gold_option(part, options) if options else part for part in answer.split(";"))
+    return Question(
+        id=str(row.get("id") or where), source=str(row.get("source") or ""), benchmark="", split="train", task=task,
+        question=str(row.get("question") or ""), answer=answer, options=options,
+        aliases=tuple(_texts(row, "aliases", where)), lower_limit=limits[0], upper_limit=limits[1],
+        access=str(row.get("access") or "open"),
+    )  # fmt: skip
+
+
+def responses_of(row: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
+    """Return the (response, finish_reason) pairs of a row, which has ``responses`` or one ``response``.
+
+    Raises:
+        UserError: neither is there, or they hold no texts.
+    """
+    finish = row.get("finish_reason")
+    if (responses := row.get("responses")) is not None:
+        if isinstance(responses, str) or not isinstance(responses, Sequence):
+            raise UserError(f"{where}: responses is no list")
+        ends = finish if isinstance(finish, list | tuple) else [finish] * len(responses)
+        if len(ends) != len(responses):
+            raise UserError(f"{where}: {len(responses)} responses, but {len(ends)} of finish_reason")
+        pairs = list(zip(responses, ends, strict=True))
+    elif "response" in row:
+        pairs = [(row["response"], finish)]
+    else:
+        raise UserError(f"{where} has neither responses nor response")
+    for response, _ in pairs:
+        if response is not None and not isinstance(response, str):
+            raise UserError(f"{where}: a response is no text but {type(response).__name__}")
+    return [(response or "", str(end or "")) for response, end in pairs]
+
+
+def without_letters(options: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return options without their letters ("A. Asthma"), and whether they had them: all of them, in order."""
+    matches = [_PREFIX.match(option) for option in options]
+    if not options or any(
+        match is None or match[1] != letter or not option[match.end() :].strip()
+        for option, match, letter in zip(options, matches, LETTERS, strict=False)
+    ):
+        return tuple(options), False
+    return tuple(option[match.end() :].strip() for option, match in zip(options, matches, strict=True) if match), True
+
+
+def gold_option(answer: str, options: Sequence[str]) -> str:
+    """Return the option that a gold answer names by its text, its letter, or both; the answer itself if none."""
+    names = [plain_name(option) for option in options]
+    if plain_name(answer) in names:
+        return options[names.index(plain_name(answer))]
+    bare = answer.strip().strip("()[]. ")
+    if len(bare) == 1 and bare.upper() in LETTERS[: len(options)]:
+        return options[LETTERS.index(bare.upper())]
+    if (match := _PREFIX.match(answer)) and match[1] in LETTERS[: len(options)]:
+        index = LETTERS.index(match[1])
+        if plain_name(answer[match.end() :]) == names[index]:
+            return options[index]
+    return answer
+
+
+def _task(options: Sequence[str], prefixed: bool, limits: Sequence[float | None], answer: str) -> str:
+    """Guess the task of a row that does not say it."""
+    if any(limit is not None for limit in limits):
+        return "numeric"
+    if is_yes_no(options) and not prefixed:
+        return "yes_no"
+    if options:
+        return "mcq"
+    if plain_name(answer) in ("yes", "no"):
+        return "yes_no"
+    return "numeric" if decimal_of(answer) is not None else "short_answer"
+
+
+def _texts(row: Mapping[str, Any], name: str, where: str) -> list[str]:
+    value = row.get(name)
+    if value is None or value == "":
+        return []
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise UserError(f"{where}: {name} is no list but the text {value[:40]!r}") from error
+    if isinstance(value, Mapping):
+        value = [value[key] for key in sorted(value) if value[key] is not None]
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise UserError(f"{where}: {name} is no list")
+    return [_scalar(item) for item in value]
+
+
+def _scalar(value: Any) -> str:
+    return str(value) if not isinstance(value, bool) else ("yes" if value else "no")
+
+
+def _limit(row: Mapping[str, Any], name: str, where: str) -> float | None:
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {name} is no number ({value!r})") from error
