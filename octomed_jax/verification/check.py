@@ -5,6 +5,7 @@ reader would call undecided is unparsed. Pure Python, linear in the response, an
 """
 
 import dataclasses
+import functools
 
 from octomed_jax.schema import Question, Verdict
 from octomed_jax.verification.answer import Reader, read_answer
@@ -156,7 +157,12 @@ def reader_of(question: Question) -> Reader:
         return YesNo(question.options, lettered, question.question)
     # A classification may also be answered by an alias of the gold label.
     aliases = question.aliases if question.task == "classification" else ()
-    return Options(question.options + aliases, lettered)
+    return _options(question.options + aliases, lettered)
+
+
+@functools.lru_cache(maxsize=256)  # attempts at one question come one after the other
+def _options(options: tuple[str, ...], lettered: bool) -> Options:
+    return Options(options, lettered)
 
 
 def _verdict(extracted: str, right: bool | None, wrong: str, unsure: str) -> Verdict:

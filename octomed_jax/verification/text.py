@@ -34,6 +34,7 @@ _LATEX_MATH = re.compile(r"\\[()\[\]]|\\(?:left|right|large|Large|LARGE|huge|bf|
 _INNER_HYPHEN = re.compile(r"(?<=[^\W\d_])-(?=[^\W\d_])")
 _BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
 _STAR_TIMES = re.compile(r"(?<=\d)\s?\*\s?(?=\d)")
+_PLAIN = re.compile(r"[A-Za-z0-9 ]+")
 _ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)")
 _EDGE = " \t.,:;!\"'。、，"
 _PAIRS = {"(": ")", "[": "]", "{": "}", "<": ">"}
@@ -53,6 +54,8 @@ def clean(text: str) -> str:
 
 
 def _clean(text: str) -> str:
+    if _PLAIN.fullmatch(text):  # nothing to clean: most options
+        return " ".join(text.split())
     if not text.isascii():
         text = text.translate(_DASHES).translate(_QUOTES).translate(_INVISIBLE).translate(_BRACKETS)
     if "\\" in text:
@@ -109,7 +112,10 @@ _BRITISH = re.compile(r"a(?=e[mscdt])|o(?=e[dtas])|(?<=[lmvi]o)u(?=rs?\b)", re.I
 
 def american(text: str) -> str:
     """Return ``text`` with anaemia as anemia, tumour as tumor, and no comma before "and"; only to compare."""
-    return _OXFORD.sub(r" \1 ", _BRITISH.sub("", text))
+    lower = text.lower()
+    if "ae" in lower or "oe" in lower or "our" in lower:
+        text = _BRITISH.sub("", text)
+    return _OXFORD.sub(r" \1 ", text) if "," in text else text
 
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)|(?<=[。！？；])|\n")
