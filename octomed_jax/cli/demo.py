@@ -70,10 +70,13 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         return distill(config, folder / "questions", folder / "attempts")
 
     def verify() -> object:
+        from octomed_jax.cli.verify import judge_of
         from octomed_jax.verification.check import Rules
         from octomed_jax.verification.verify import verify
 
-        return verify(folder / "attempts", folder / "traces", Rules(config.verify.open_rule, config.verify.threshold))
+        rules = Rules(config.verify.open_rule, config.verify.threshold)
+        with judge_of(config.verify, folder / "judge.jsonl") as judge:
+            return verify(folder / "attempts", folder / "traces", rules, judge)
 
     def shard() -> object:
         from octomed_jax.cli.shard import make_shards

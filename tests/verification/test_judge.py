@@ -5,9 +5,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from test_verify_stage import make_attempts
 
 from octomed_jax.cli.main import main
 from octomed_jax.schema import Verdict
+from octomed_jax.traces import lake
 from octomed_jax.verification.judge import Appeal, Judge, judge_messages, may_appeal, read_reply
 
 ROWS = [
@@ -197,3 +199,44 @@ def test_the_answer_is_data(tmp_path):
     turned.settle(appeals[::-1])
     turned.write_audit(tmp_path / "audit.jsonl")
     assert (tmp_path / "audit.jsonl").read_text() == once
+
+
+def test_a_run_is_judged_too_and_says_so(tmp_path, endpoint, capsys):
+    endpoint.said = {"coronal": "WRONG", "front to back": "CORRECT"}
+    thought = "<think>why</think>\n\n"
+    make_attempts(
+        tmp_path / "attempts",
+        [
+            ("s:0", 0, thought + "\\boxed{coronal}", "stop", ""),
+            ("s:0", 1, thought + "\\boxed{axial}", "stop", ""),
+            ("s:1", 0, thought + "It runs from front to back.", "stop", ""),
+            ("s:2", 0, "", "error", "HTTP 400"),
+        ],
+    )
+    command = [
+        "verify",
+        "--config=configs/demo.py",
+        f"--config.run={tmp_path}",
+        f"--config.verify.judge.endpoint=http://127.0.0.1:{endpoint.server_address[1]}",
+        "--config.verify.judge.model=grader",
+        "--json",
+    ]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["judge"]["asked"] == 2
+    assert "agrees with the rules on 100.0% of those wrong by rule" in printed.err
+    rows = list(lake.iterate_rows(tmp_path / "traces" / "verdicts.parquet"))
+    assert [(row["verdict"], row["reason"], row["judge"], row["verifier"]) for row in rows] == [
+        ("wrong", "other_option", False, "2+judge=grader/1"),
+        ("correct", "match", False, "2+judge=grader/1"),
+        ("correct", "judge_correct", True, "2+judge=grader/1"),
+        ("unparsed", "request_failed", False, "2+judge=grader/1"),
+    ]
+    assert [record.question.id for record in lake.iterate_records(tmp_path / "traces" / "traces.parquet")] == [
+        "s:0",
+        "s:1",
+    ]
+    assert len((tmp_path / "traces" / "audit.jsonl").read_text().splitlines()) == 2
+    asked = list(endpoint.asked)
+    assert main(command) == 0  # done already
+    assert endpoint.asked == asked
