@@ -34,6 +34,9 @@ def question_of(row: Mapping[str, Any], where: str) -> Question:
     task = str(row.get("task") or "") or _task(options, prefixed, limits, answer)
     if task not in TASKS:
         raise UserError(f"{where}: unknown task {task!r}{did_you_mean(task, TASKS)}; one of {', '.join(TASKS)}")
+    if task == "mcq" and not options and answer.strip().upper() in LETTERS:
+        # The options stand in the question's text: their letters are all there is to read.
+        options = tuple(LETTERS[: max(10, LETTERS.index(answer.strip().upper()) + 1)])
     if task in ("mcq", "classification", "yes_no") and options:
         answer = gold_option(answer, options)
     elif task == "multi_label":
@@ -41,7 +44,7 @@ def question_of(row: Mapping[str, Any], where: str) -> Question:
     return Question(
         id=str(row.get("id") or where), source=str(row.get("source") or ""), benchmark="", split="train", task=task,
         question=str(row.get("question") or ""), answer=answer, options=options,
-        aliases=tuple(_texts(row, "aliases", where)), lower_limit=limits[0], upper_limit=limits[1],
+        aliases=tuple(_texts(row, "aliases", where, single=True)), lower_limit=limits[0], upper_limit=limits[1],
         access=str(row.get("access") or "open"),
     )  # fmt: skip
 
@@ -109,20 +112,30 @@ def _task(options: Sequence[str], prefixed: bool, limits: Sequence[float | None]
     return "numeric" if decimal_of(answer) is not None else "short_answer"
 
 
-def _texts(row: Mapping[str, Any], name: str, where: str) -> list[str]:
+def _texts(row: Mapping[str, Any], name: str, where: str, single: bool = False) -> list[str]:
+    """Return a column that is a list, JSON of one, or letters with their texts; with ``single`` also one text."""
     value = row.get(name)
     if value is None or value == "":
         return []
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise UserError(f"{where}: {name} is no list but the text {value[:40]!r}") from error
+        parsed = _json_of(value)
+        if not isinstance(parsed, list | dict):
+            if single:
+                return [value]
+            raise UserError(f"{where}: {name} is no list but the text {value[:40]!r}")
+        value = parsed
     if isinstance(value, Mapping):
         value = [value[key] for key in sorted(value) if value[key] is not None]
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, Sequence):
         raise UserError(f"{where}: {name} is no list")
     return [_scalar(item) for item in value]
+
+
+def _json_of(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _scalar(value: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
-from octomed_jax.verification.check import REASONS, VERIFIER_VERSION, Rules
+from octomed_jax.verification.check import REASONS, VERIFIER_VERSION, Rules, check_response
 from octomed_jax.verification.rows import question_of, responses_of, without_letters
 
 OPTIONS = ["A. Asthma", "B. Pneumonia", "C. Pulmonary embolism"]
@@ -99,6 +99,24 @@ def test_parquet_keeps_every_column_and_its_type(tmp_path, capsys):
 def test_options_and_golds_in_every_spelling(fields, gold, options):
     question = question_of(fields, "row 1")
     assert (question.task, question.answer, question.options) == ("mcq", gold, options)
+
+
+def test_options_that_stand_in_the_question_are_read_by_their_letters():
+    question = question_of({"task": "mcq", "question": "Which? (A) x (B) y", "answer": "b"}, "row 1")
+    read = {
+        text: check_response(question, text, "stop").verdict
+        for text in ("\\boxed{B}", "The answer is C.", "It is a y.")
+    }
+    assert list(read.values()) == ["correct", "wrong", "unparsed"]
+
+
+def test_one_alias_may_be_a_text():
+    assert question_of({"answer": "heart attack", "aliases": "MI"}, "row 1").aliases == ("MI",)
+    assert question_of({"answer": "two", "aliases": "2"}, "row 1").aliases == ("2",)
+    assert question_of({"answer": "heart attack", "aliases": '["MI", "infarction"]'}, "").aliases == (
+        "MI",
+        "infarction",
+    )
 
 
 @pytest.mark.parametrize(
