@@ -86,7 +86,11 @@ def _verify_run(options: Namespace, config: ConfigDict, settings: ConfigDict | N
 def _verify_file(parser: Parser, options: Namespace, settings: ConfigDict | None, rules: Rules) -> int:
     if not options.output:
         parser.error("FILE needs --output, or --explain")
+    if options.attempts:
+        parser.error("--attempts is of a run; FILE has its own rows")
     target = Path(options.output)
+    if not target.name:
+        parser.error(f"--output={options.output} is no file")
     with judge_of(settings, target.with_name(f"{target.stem}.judge.jsonl")) as judge:
         counted = verify_file(options.file, target, rules, judge)
         audit = target.with_name(f"{target.stem}.audit.jsonl")

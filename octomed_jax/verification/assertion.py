@@ -28,15 +28,20 @@ _STATED_AFTER = re.compile(
     r"(?:the|most|best|correct|right|answer|confirmed|well|all|likely|it|given|used|started)\b)"
     r"|\s(?:rather than|instead of|not|over|remains|fits)\b)"
 )
-_SPOKEN_OF = re.compile(r"^\s?(?:\?|to\s|like\b|(?:is|are) (?:treated|caused|defined|associated|common|rare)\b)")
+_SPOKEN_OF = re.compile(
+    r"^\s?(?:\?|to\s|like\b|(?:is|are) (?:treated|caused|defined|associated|common|rare)\b"
+    r"|(?:should|must|may|can|needs? to) (?:also )?be (?:considered|excluded|ruled out|kept)|as (?:less |un)likely)"
+)
 # Words that may stand between the start of a sentence and a name that it states.
 _LIGHT = words("a an the option choice most likely probably clearly is in on it this")
 _RELATIONS = words("of for with to from in against about like")
 # Nouns that leave a name what it is.
 _TAILS = words(
-    """hemisphere side sided plane view slice section infection disease syndrome disorder image scan position projection
-    type film radiograph xray ray study finding findings examination result lung lungs chest"""
+    """hemisphere side sided plane view slice section infection disease syndrome disorder image scan position
+    projection type film radiograph xray ray study finding findings examination result lung lungs chest ct mri
+    mr t1 t2 flair weighted contrast"""
 )
+_OF_WHAT = words("of the a head brain chest abdomen pelvis spine neck knee patient")
 # What else may follow a name: another noun would make it another thing ("liver abscess" is not the liver).
 _MAY_FOLLOW = _TAILS | words(
     """is was are be in of on at with without due because by from that which and or but not rather than instead as
@@ -62,7 +67,7 @@ def stated(folded: str, mark: Mention) -> bool:
         return True
     lead = before.split()
     alone = mark.start < 40 and len(lead) <= 2 and not _RELATIONS.intersection(lead)
-    if alone and _TAILS.issuperset(re.findall(r"\w+", after)):
+    if alone and (_TAILS | _OF_WHAT).issuperset(re.findall(r"\w+", after)):
         return True  # "acute hepatitis B" or "left side" is all there is
     return _STATED_AFTER.match(after) is not None and (mark.start == 0 or match is not None or _leads(before))
 

@@ -17,6 +17,10 @@ from octomed_jax.verification.phrases import (
     FOREIGN,
     HEADING,
     LEAVES,
+    MAY_PRECEDE_KEY,
+    NOT_LIKELY,
+    OTHER_VALUE,
+    OTHERS_SAY,
     SPOILT,
     STATEMENT,
     SUPERLATIVE,
@@ -67,7 +71,8 @@ class Candidate:
     """A place where an answer is stated.
 
     Attributes:
-        kind: ``box``, ``tag``, ``statement`` ("the answer is X"), ``field`` (of JSON), ``verdict`` ("X is correct"),
+        kind: ``box``, ``tag``, ``statement`` ("the answer is X"), ``claim`` ("the diagnosis is X"), ``field`` (of
+            JSON), ``verdict`` ("X is correct"),
             ``value`` ("the score is X"), ``conclusion`` ("therefore, X"), ``superlative``
             ("the best test is X"), ``bold``, ``bracket``, ``line`` or ``text``.
         start, end: where it stands in the answer part.
@@ -126,6 +131,9 @@ def tags(answer: str) -> tuple[list[Candidate], int]:
 
 # --------------------------------------------------------------------------------------------------- statements
 
+_FIELD = re.compile(r"[\"'](?:[a-z]{1,10}_)?$")
+_WORD_BEFORE = re.compile(r"([A-Za-z][\w'-]*)[ ]$")
+_POINTERS = frozenset({"here", "this", "that", "it", "below", "above", "which", "what"})
 _CLAUSE = re.compile(r"[.;:,!?\n]\s|\n")
 _QUESTION = re.compile(r"[^.;!\n]{0,80}\?")
 
@@ -136,7 +144,7 @@ def statements(answer: str) -> list[Candidate]:
     for pattern in (STATEMENT, HEADING, CHOSEN, LEAVES, FOREIGN, CONCLUSION, SUPERLATIVE):
         for match in deque(pattern.finditer(answer), maxlen=MOST):
             kind = _kind(answer, match)
-            if _spoilt(answer, match.start(), conclusion=kind == "conclusion"):
+            if _states_nothing(answer, match, kind):
                 continue
             if candidate := _rest_of_line(answer, match, kind):
                 found.append(candidate)
@@ -145,6 +153,8 @@ def statements(answer: str) -> list[Candidate]:
         cuts = deque(_CLAUSE.finditer(before), maxlen=1)
         text = before[cuts[0].end() :] if cuts else before
         start = match.start() - len(text)
+        if OTHERS_SAY.search(fold(text)) or fold(text.strip()) in _POINTERS:
+            continue
         if text.strip() and not _QUESTION.match(answer, match.end()) and not _supposed(answer, start):
             found.append(Candidate("verdict", start, match.end(), text))
     return sorted(found, key=lambda candidate: (candidate.start, candidate.end))
@@ -155,14 +165,39 @@ def _kind(answer: str, match: re.Match[str]) -> str:
         return "conclusion" if match.re is CONCLUSION else "superlative"
     if match.re is STATEMENT and match["value"]:
         return "value"
-    return "field" if answer[match.start() - 1 : match.start()] in ('"', "'") else "statement"
+    if _FIELD.search(answer[max(0, match.start() - 12) : match.start()]):
+        return "field"
+    return "claim" if match.re is LEAVES or (match.re is STATEMENT and match["claim"]) else "statement"
+
+
+def unsettled(answer: str) -> bool:
+    """Say whether "the answer is" and the like stand there denied, supposed, or of another thing."""
+    matches = deque(STATEMENT.finditer(answer), maxlen=MOST)
+    return any(_states_nothing(answer, match, _kind(answer, match)) for match in matches)
+
+
+def _states_nothing(answer: str, match: re.Match[str], kind: str) -> bool:
+    """Say whether a statement is denied, asked, supposed, an example, or of another thing than the answer."""
+    if _spoilt(answer, match.start(), conclusion=kind == "conclusion"):
+        return True
+    return match.re is STATEMENT and kind != "field" and _another_thing(answer, match.start(), kind)
 
 
 def _spoilt(answer: str, start: int, conclusion: bool) -> bool:
     """Say whether the words before a statement deny it, ask, quote another's, or suppose something."""
-    if not conclusion and SPOILT.search(fold(answer[max(0, start - 40) : start])):
+    before = fold(answer[max(0, start - 40) : start])
+    if not conclusion and (SPOILT.search(before) or NOT_LIKELY.search(before)):
         return True
     return _supposed(answer, start)
+
+
+def _another_thing(answer: str, start: int, kind: str) -> bool:
+    """Say whether the word before a key makes it another thing ("differential diagnosis", "maximum score")."""
+    before = answer[max(0, start - 40) : start]
+    word = _WORD_BEFORE.search(before)
+    if kind == "value":
+        return word is not None and OTHER_VALUE.search(fold(before)) is not None
+    return word is not None and fold(word[1]) not in MAY_PRECEDE_KEY
 
 
 def _supposed(answer: str, start: int) -> bool:
@@ -182,6 +217,8 @@ def _rest_of_line(answer: str, match: re.Match[str], kind: str) -> Candidate | N
     if (quote := match.group()[-1:]) in "\"'":
         closed = answer.find(quote, start, end)
         end = closed if closed > start else end
+    elif kind == "field" and (ended := re.search(r"(?<=\])|[,}](?![^\[]*\])", answer[start:end])):
+        end = start + ended.start()
     return Candidate(kind, match.start(), end, COPULA.sub("", answer[start:end])) if start < end else None
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 
 from octomed_jax.schema import Question, Verdict
-from octomed_jax.verification.answer import Reader, read_answer
+from octomed_jax.verification.answer import ANSWER_CHARACTERS, Reader, read_answer
 from octomed_jax.verification.candidates import split_response
 from octomed_jax.verification.choices import Options
 from octomed_jax.verification.labels import Labels, ShortAnswers
@@ -119,6 +119,8 @@ class Checker:
             return Verdict("unparsed", "", "no_rule")
         if not answer:
             return Verdict("unparsed", "", "empty_answer")
+        if len(answer) > ANSWER_CHARACTERS:
+            return Verdict("unparsed", "", "too_long")
         score = token_f1(answer, [self.question.answer, *self.question.aliases])
         if score is None:
             return Verdict("unparsed", "", "broken_gold")

@@ -14,12 +14,14 @@ from octomed_jax.verification.phrases import (
     GROUNDS,
     HEDGE,
     NEGATION,
+    OTHERS_SAY,
     REASON,
     RIVAL_AFTER_LABEL,
     words,
 )
 from octomed_jax.verification.text import Reading, american, clean, fold, plain_name, without_article
 
+MOST_NAMES = 40  # in a text that is read; more of them are a list
 FREE_CHARACTERS = 400  # free text longer than this is a discussion, not an answer
 
 _BULLET = re.compile(r"^\s{0,8}(?:[-•>#*]{1,6}\s{1,4})")
@@ -30,6 +32,7 @@ _LETTER = re.compile(
 )
 _LETTER_LAST = re.compile(r"\s{0,3}[(\[]([A-Za-z])[)\]]$")
 _LABEL = re.compile(r"(?<![\w'.-])[(\[]?([A-Z])[)\]]?(?![\w'-])")
+_BUT_NOT = re.compile(r"\bbut (?:it|this|that)\b[^.]{0,40}\bnot\b")
 _LISTED = re.compile(r"^[ \t>*(\[-]{0,6}([A-Z])[*_]{0,2}[)\].:]", re.MULTILINE)
 _ASIDE = re.compile(r"^(.{3,200}?)\s?\(([^()]{2,100})\)$")
 _ASIDES = re.compile(r"\([^()]{0,200}\)")
@@ -162,6 +165,9 @@ class Options:
             return None  # "a 45-year-old ...", "A melanoma", "I would say"
         if rest and letter.islower() and not named and mark in ",;-":
             return None
+        if mark == "." and rest[:1].islower() and letter.isupper() and not named and not REASON.match(fold(rest)):
+            own = self._exactly(rest.strip(_EDGES))
+            return self._one(own | {LETTERS.index(letter)}) if own else Reading(None, "undecided")  # "E. coli"
         index = LETTERS.index(letter.upper())
         if index >= len(self.options):
             return None if rest and not named else Reading(None, "not_an_option")
@@ -171,10 +177,10 @@ class Options:
 
     def _read_after_label(self, index: int, rest: str, mark: str, sure: bool) -> Reading | None:
         folded = fold(rest)
-        start = folded.lstrip(" -:.,;()[]\"'")
+        start = folded.lstrip(_EDGES)
         if self._exactly(rest.strip(" -:.()\"'")) == {index}:
             return self._one({index})
-        if RIVAL_AFTER_LABEL.match(start) or "?" in rest:
+        if RIVAL_AFTER_LABEL.match(start) or _BUT_NOT.search(start) or "?" in rest:
             return Reading(None, "undecided")
         if DENIED_AFTER.match(" " + start):
             return None
@@ -182,7 +188,7 @@ class Options:
             return self._one({index})
         marks = self._marks(rest)
         own = bool(marks and marks[0].index == index and not folded[: marks[0].start].strip(" -:.,()[]\"'"))
-        tail = folded[marks[0].end :].lstrip(" -:.,;()[]\"'") if own else start
+        tail = folded[marks[0].end :].lstrip(_EDGES) if own else start
         if own and (RIVAL_AFTER_LABEL.match(tail) or DENIED_AFTER.match(" " + tail)):
             return Reading(None, "undecided")
         if own and REASON.match(tail):
@@ -194,7 +200,7 @@ class Options:
         if own:
             return self._one({index})
         outside = _without(folded, marks)
-        if sure or (marks and not outside.strip(" -:.,;()[]\"'")):
+        if sure or (marks and not outside.strip(_EDGES)):
             return Reading(None, "undecided") if HEDGE.search(GROUNDS.sub(" ", outside)) else self._one({index})
         return None
 
@@ -230,23 +236,22 @@ class Options:
         if self.lettered:
             covered = masked(text, found)
             found += [
-                Mention(LETTERS.index(match.group(1)), *match.span())
+                Mention(LETTERS.index(match.group(1)), *match.span(), letter=True)
                 for match in _LABEL.finditer(covered)
                 if self._is_label(text, match)
             ]
             found.sort(key=lambda mark: mark.start)
-        return ruled_out(fold(text), found)
+        return ruled_out(fold(text), found) if len(found) <= MOST_NAMES else found
 
     def _read_mentions(self, text: str, free: bool) -> Reading:
         """Read the one option that a text names and does not rule out."""
         text = GROUNDS.sub(" ", text) if GROUNDS.search(text) else text
         folded = fold(text)
         marks = self._marks(text)
-        letters = [
-            mark for mark in marks if mark.end - mark.start <= 3 and _LABEL.fullmatch(text[mark.start : mark.end])
-        ]
-        names = [mark for mark in marks if mark not in letters]
-        only_letters = letters and not names
+        letters = [mark for mark in marks if mark.letter]
+        only_letters = len(letters) == len(marks) > 0
+        if len(marks) > MOST_NAMES:
+            return Reading(None, "undecided")
         if only_letters and not self._only_filler(folded, letters):
             return Reading(None, "undecided" if len({mark.index for mark in letters}) > 1 else "not_an_option")
         if not marks:
@@ -256,16 +261,18 @@ class Options:
         outside = _ASIDES.sub(" ", _without(folded, marks))
         if len(chosen) != 1 or HEDGE.search(outside) or NEGATION.search(outside):
             return Reading(None, "undecided")
-        if any(mark.negated and mark.index in chosen and mark in names for mark in marks):
+        if any(mark.negated and mark.index in chosen and not mark.letter for mark in marks):
             return Reading(None, "undecided")
-        if all(mark in letters for mark in live) and not self._only_filler(folded, marks):
+        if all(mark.letter for mark in live) and not self._only_filler(folded, marks):
             return Reading(None, "undecided")
         if any(spoken_of(folded, mark) for mark in live):
             return Reading(None, "undecided")
-        if any(mark in names and headed_otherwise(folded, mark) for mark in live):
+        if any(not mark.letter and headed_otherwise(folded, mark) for mark in live):
             return Reading(None, "undecided")
         if chosen & self._parts and any(modified(folded, mark) for mark in live):
             return Reading(None, "undecided")
+        if free and OTHERS_SAY.search(folded):
+            return Reading(None, "no_answer")
         if free and not only_letters and not any(stated(folded, mark) for mark in live):
             return Reading(None, "no_answer")
         return self._one(chosen)

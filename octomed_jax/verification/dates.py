@@ -24,7 +24,11 @@ _NAMED = re.compile(
     rf"\b(?:({_MONTH})\.?\s{{1,2}}(\d{{1,2}})(?:st|nd|rd|th)?,?\s{{1,2}}(\d{{4}})"
     rf"|(\d{{1,2}})(?:st|nd|rd|th|er|\.)?\s{{1,2}}(?:(?:of|de)\s{{1,2}})?({_MONTH})\.?,?\s{{1,2}}(?:de\s{{1,2}})?(\d{{4}}))\b"
 )
-_BOUND = re.compile(r"\b(?:before|after|until|by|between|around|about|since|from|or|to|earlier|later)\b")
+_SPACED = re.compile(r"(?<=\d)\s?/\s?(?=\d)")
+_BOUND = re.compile(
+    r"±|\b(?:lmp|last|menstrual|today|born|admitted|seen on"
+    r"|before|after|until|by|between|around|about|since|from|or|to|earlier|later)\b"
+)
 _WEEKS = re.compile(
     r"(?<![\d.+-])(\d{1,3})(?:\s?\+\s?(\d)\s{0,2}(?:weeks?|wks?|w)\b|[\s']{0,2}(?:weeks?|wks?|w)[\s,')(]{0,5}(?:and\s{1,2})?[\s(']{0,3}(\d{1,2})[\s']{0,2}(?:days?|d)\b)"
 )
@@ -37,17 +41,15 @@ def gold_date(text: str) -> str:
     return found.value if (found := read_date(text)).value else ""
 
 
-def read_date(text: str, month_first: bool = True) -> Reading:
+def read_date(text: str) -> Reading:
     """Read the one date in a text; the value is ISO (2023-08-31).
 
-    Args:
-        text: the answer.
-        month_first: of 08/09/2023 the first is the month. With points (08.09.2023) the order is not known.
+    Of 08/09/2023 the first is the month; with points (08.09.2023) the order is not known.
     """
-    folded = fold(clean(text.replace("/", " / ").replace(" / ", "/")))
+    folded = _SPACED.sub("/", fold(clean(text)))
     if not folded:
         return Reading(None, "empty_answer")
-    found = [_numeric(match, month_first) for match in _NUMERIC.finditer(folded)]
+    found = [_numeric(match) for match in _NUMERIC.finditer(folded)]
     found += [_date(*map(int, match.groups())) for match in _ISO.finditer(folded)]
     for month, day, year, day_first, month_later, year_last in _NAMED.findall(folded):
         number = _NUMBER_OF[month or month_later]
@@ -60,13 +62,13 @@ def read_date(text: str, month_first: bool = True) -> Reading:
     return Reading(found[0])
 
 
-def _numeric(match: re.Match[str], month_first: bool) -> str:
+def _numeric(match: re.Match[str]) -> str:
     first, mark, second, year = int(match[1]), match[2], int(match[3]), int(match[4])
     if first > 12 or second > 12:
         return _date(year, second, first) if first > 12 else _date(year, first, second)
     if mark == "." and first != second:
         return ""
-    return _date(year, first, second) if month_first else _date(year, second, first)
+    return _date(year, first, second)
 
 
 def _date(year: int, month: int, day: int) -> str:

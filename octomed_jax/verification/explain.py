@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import Question
-from octomed_jax.verification.answer import ANSWER_CHARACTERS, Reader, read_answer, read_line
+from octomed_jax.verification.answer import ANSWER_CHARACTERS, Reader, read_answer, read_line, searched
 from octomed_jax.verification.candidates import Candidate, explicit, split_response, statements
 from octomed_jax.verification.check import REASONS, Checker, Rules
-from octomed_jax.verification.text import Reading, ascii_forms
+from octomed_jax.verification.text import Reading
 
 SHOWN = 400  # characters of an answer
 
@@ -38,7 +38,7 @@ def explain(question: Question, response: str, finish_reason: str, rules: Rules)
 
 
 def _search(reader: Reader, answer: str) -> Iterator[str]:
-    plain = ascii_forms(answer)
+    plain = searched(answer, reader)
     strong, unclosed = explicit(plain)
     places = [*strong, *statements(plain)] if len(plain) <= ANSWER_CHARACTERS else []
     for number, place in enumerate(sorted(places, key=lambda place: place.start)):

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ from octomed_jax.schema import Question, Verdict
 from octomed_jax.storage import explain_os_error
 from octomed_jax.verification.changes import Changes
 from octomed_jax.verification.check import Checker, Rules
-from octomed_jax.verification.judge import Appeal, Judge, may_appeal
+from octomed_jax.verification.judge import Appeal, Judge, may_appeal, name_of
 from octomed_jax.verification.rows import question_of, responses_of
 
 BATCH = 512  # rows in memory at once
@@ -68,6 +68,8 @@ def verify_file(source: Path, target: Path, rules: Rules, judge: Judge | None = 
         target.parent.mkdir(parents=True, exist_ok=True)
         (_through_lines if kind == LINES else _through_parquet)(source, partial, rules, judge, summary)
         partial.replace(target)
+    except pa.ArrowException as error:
+        raise UserError(f"{source} cannot be read or rewritten ({str(error).splitlines()[0]})") from error
     except OSError as error:
         raise explain_os_error(error, target) from error
     finally:
@@ -83,11 +85,11 @@ def read_row(source: Path, number: int) -> dict[str, Any]:
     """
     if not source.is_file():
         raise UserError(f"no such file: {source}")
-    rows = _read_lines(source) if _kind(source) == LINES else _read_parquet(source)
     last = 0
-    for last, row in enumerate(rows, 1):
-        if last == number:
-            return row
+    with source.open("rb") as file:
+        for last, row in enumerate(_lines(file, source) if _kind(source) == LINES else _read_parquet(source), 1):
+            if last == number:
+                return row
     raise UserError(f"{source} has no row {number}; its rows are 1 to {last}")
 
 
@@ -99,21 +101,36 @@ def _kind(path: Path) -> tuple[str, ...]:
 
 
 def _through_lines(source: Path, partial: Path, rules: Rules, judge: Judge | None, summary: Summary) -> None:
-    rows = _read_lines(source)
-    with partial.open("w", encoding="utf-8") as file, progress.bar("verifying", source.stat().st_size, "bytes") as line:
+    with (
+        source.open("rb") as read,
+        partial.open("w", encoding="utf-8") as file,
+        progress.bar("verifying", source.stat().st_size, "bytes") as line,
+    ):
+        rows, position = _lines(read, source), 0
         while batch := _take(rows):
-            size = 0
             for row, added in zip(batch, verify_rows(batch, rules, judge, summary), strict=True):
-                text = json.dumps({**row, **added}, ensure_ascii=False)
-                size += len(text) + 1
+                text = _dumped({**row, **added})
                 file.write(text + "\n")
-            line.advance(size)
+            line.advance(read.tell() - position)
+            position = read.tell()
+
+
+def _dumped(row: Mapping[str, Any]) -> str:
+    """Return a row as JSON in UTF-8, or escaped where it holds half an emoji, which UTF-8 cannot spell."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(row)
+    return text
 
 
 def _through_parquet(source: Path, partial: Path, rules: Rules, judge: Judge | None, summary: Summary) -> None:
     with _parquet(source) as file:
         held = file.schema_arrow
-        schema = _with_verdicts(held)
+        if len(set(held.names)) < len(held.names):
+            raise UserError(f"{source} has two columns of one name; rename one")
+        schema, several = _with_verdicts(held), "responses" in held.names
         wanted = [name for name in READ if name in held.names]
         with (
             pq.ParquetWriter(partial, schema, compression="zstd") as writer,
@@ -121,6 +138,8 @@ def _through_parquet(source: Path, partial: Path, rules: Rules, judge: Judge | N
         ):
             for batch in file.iter_batches(batch_size=BATCH):
                 rows = batch.select(wanted).to_pylist()
+                if several:
+                    rows = [{**row, "responses": row["responses"] or []} for row in rows]
                 added = verify_rows(rows, rules, judge, summary)
                 kept = [name for name in held.names if name in schema.names and name not in _ADDED]
                 columns = [batch.column(name) for name in kept]
@@ -159,23 +178,20 @@ def _read_parquet(source: Path) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
 
 
-def _read_lines(source: Path) -> Iterator[dict[str, Any]]:
-    with source.open("rb") as file:
-        number = 0
-        while line := file.readline(LINE_BYTES):
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                what = "is longer than 256 MiB" if len(line) == LINE_BYTES else f"is no JSON ({error})"
-                raise UserError(f"{source} line {number} {what}; every line must be one row") from error
-            if not isinstance(row, dict):
-                raise UserError(
-                    f"{source} line {number} is no row but {type(row).__name__}; every line must be one row"
-                )
-            yield row
+def _lines(file: BinaryIO, source: Path) -> Iterator[dict[str, Any]]:
+    number = 0
+    while line := file.readline(LINE_BYTES):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            what = "is longer than 256 MiB" if len(line) == LINE_BYTES else f"is no JSON ({error})"
+            raise UserError(f"{source} line {number} {what}; every line must be one row") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{source} line {number} is no row but {type(row).__name__}; every line must be one row")
+        yield row
 
 
 def _take(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -200,10 +216,11 @@ def verify_rows(
     if judge and appeals:
         for (place, number, _), verdict in zip(appeals, judge.settle([appeal for *_, appeal in appeals]), strict=True):
             verdicts[place][number] = verdict
+    verifier = name_of(rules, judge)
     first = summary.rows - len(rows) + 1
     for number, (row, own) in enumerate(zip(rows, verdicts, strict=True), first):
-        _count(summary, row, own, f"row {number}", rules)
-    return [_added(own, several, rules) for (_, several), own in zip(questions, verdicts, strict=True)]
+        _count(summary, row, own, f"row {number}", verifier)
+    return [_added(own, several, verifier) for (_, several), own in zip(questions, verdicts, strict=True)]
 
 
 def _appeals(
@@ -217,12 +234,12 @@ def _appeals(
     return [entry for entry in appeals if may_appeal(entry[2])]
 
 
-def _count(summary: Summary, row: Mapping[str, Any], verdicts: Sequence[Verdict], where: str, rules: Rules) -> None:
+def _count(summary: Summary, row: Mapping[str, Any], verdicts: Sequence[Verdict], where: str, verifier: str) -> None:
     for verdict in verdicts:
         summary.verdicts[verdict.verdict] += 1
         summary.reasons[verdict.reason] += 1
     before, version = row.get("verdict"), str(row.get("verifier") or "")
-    if before is None or version == rules.name:
+    if before is None or version == verifier:
         return
     earlier = before if isinstance(before, list) else [before]
     if len(earlier) == len(verdicts):
@@ -230,9 +247,9 @@ def _count(summary: Summary, row: Mapping[str, Any], verdicts: Sequence[Verdict]
             summary.changes.add(str(old), version, new, f"{where}:{number}" if len(verdicts) > 1 else where)
 
 
-def _added(verdicts: Sequence[Verdict], several: int | None, rules: Rules) -> dict[str, Any]:
+def _added(verdicts: Sequence[Verdict], several: int | None, verifier: str) -> dict[str, Any]:
     columns = {
         name: [getattr(verdict, name) for verdict in verdicts] for name in ("verdict", "extracted", "reason", "judge")
     }
     added: dict[str, Any] = columns if several is not None else {name: values[0] for name, values in columns.items()}
-    return {**added, "verifier": rules.name}
+    return {**added, "verifier": verifier}

@@ -17,6 +17,7 @@ from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import Question, Verdict
 from octomed_jax.storage import fingerprint, write_text
 from octomed_jax.verification.candidates import split_response
+from octomed_jax.verification.check import Rules
 
 PROMPT_VERSION = "1"
 PROMPT = """You grade the final answer to a medical question against the reference answer.
@@ -36,6 +37,7 @@ same thing is the same. An answer that hedges between several, refuses, or only 
 Reply with one word: CORRECT, WRONG, or UNCLEAR where it states no final answer."""
 ANSWER_CHARACTERS = 4000  # of an answer that is sent, its end
 QUESTION_CHARACTERS = 8000
+AT_ONCE = 64  # requests whose replies are written down together
 
 # There is nothing to ask about, or nothing to compare with.
 NOT_ASKED = frozenset(
@@ -57,6 +59,11 @@ class Appeal:
     verdict: Verdict
 
 
+def name_of(rules: Rules, judge: "Judge | None") -> str:
+    """Return the name of a verifier: of its rules, and of the judge where there is one."""
+    return rules.name + (f"+judge={judge.name}" if judge else "")
+
+
 def may_appeal(appeal: Appeal) -> bool:
     """Say whether a judge is asked about it."""
     return appeal.verdict.verdict in ("wrong", "unparsed") and appeal.verdict.reason not in NOT_ASKED
@@ -75,10 +82,10 @@ def judge_messages(question: Question, response: str) -> Messages:
 
 
 def read_reply(reply: str) -> str:
-    """Return ``correct``, ``wrong`` or ``unclear``; a reply that is none of the three words is unclear."""
+    """Return ``correct``, ``wrong`` or ``unclear``; a reply whose last line is none of the three words is unclear."""
     answer = split_response(reply)
-    words = answer.answer.strip(" \n.*\"'`").upper().split()
-    return WORDS.get(words[-1].strip(".*"), "unclear") if answer.closed and words else "unclear"
+    last = answer.answer.strip().rpartition("\n")[2]
+    return WORDS.get(last.strip(" .*\"'`").upper(), "unclear") if answer.closed else "unclear"
 
 
 class Judge:
@@ -115,8 +122,9 @@ class Judge:
         asked = [judge_messages(appeal.question, appeal.response) for appeal in appeals]
         keys = [fingerprint([self.name, messages]) for messages in asked]
         missing = {key: messages for key, messages in zip(keys, asked, strict=True) if key not in self._replies}
-        if missing:
-            self._remember(dict(zip(missing, self._ask(list(missing.values())), strict=True)))
+        for start in range(0, len(missing), AT_ONCE):  # what a kill costs
+            some = list(missing)[start : start + AT_ONCE]
+            self._remember(dict(zip(some, self._ask([missing[key] for key in some]), strict=True)))
         return [self._decide(appeal, key) for appeal, key in zip(appeals, keys, strict=True)]
 
     def _remember(self, replies: Mapping[str, str | None]) -> None:
@@ -159,8 +167,11 @@ class Judge:
         self._sample = sorted([*self._sample, (key, row)], key=lambda pair: pair[0])[: self._audit]
 
     def write_audit(self, path: Path) -> None:
-        """Write the sample, for a person to fill in whether they agree."""
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for _, row in self._sample))
+        """Write the sample, for a person to fill in whether they agree; what they filled in before stays."""
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        filled = {(row["row"], row["reply"]): row["agree"] for row in map(json.loads, lines)}
+        rows = [{**row, "agree": filled.get((row["row"], row["reply"]), "")} for _, row in self._sample]
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     def report(self) -> dict[str, Any]:
         """Return what was asked and said.
@@ -185,6 +196,8 @@ def _remembered(memory: Path) -> dict[str, str]:
     lines = memory.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines, 1):
         try:
+            if line and number == len(lines):
+                raise ValueError("a line that was cut, even where what is there is whole")
             entry = json.loads(line) if line else None
         except ValueError as error:
             if number == len(lines):

@@ -10,8 +10,12 @@ from octomed_jax.verification.text import Reading, american, clean, fold, plain_
 from octomed_jax.verification.words import digits
 
 FREE_CHARACTERS = 120
+_REFUSES = re.compile(
+    r"(?:it is |answer is )?(?:unknown|unclear|uncertain|undetermined|not sure|not known|n/?a"
+    r"|cannot (?:be determined|say|tell)|i (?:do not|don't|cannot|can't) (?:know|tell|say|answer)[^.]{0,60})"
+)
 _SENTENCE = re.compile(
-    r"\b(?:i|i'm|we|you|it|there|this|cannot|can't|would|could|need|needs|please|sorry|unable|unknown|unclear|uncertain"
+    r"\b(?:i|i'm|we|you|it|there|this|here|cannot|can't|would|could|need|needs|please|sorry|unable|unknown|unclear|uncertain"
     r"|insufficient|not enough|maybe|perhaps)\b"
 )
 _ASIDE = re.compile(r"^(.{2,200}?)\s?\(([^()]{1,100})\)$")
@@ -38,6 +42,8 @@ class ShortAnswers:
     def read(self, text: str) -> Reading:
         """Read a text that is meant as a short answer."""
         name = short_name(text)
+        if _REFUSES.fullmatch(name) and american(name) not in self._golds:
+            return Reading(None, "undecided")
         match = _ASIDE.match(name)
         if match and {american(match[1]), american(match[2])} <= set(self._golds):
             name = match[1]  # "myocardial infarction (MI)"
@@ -72,7 +78,8 @@ class ShortAnswers:
 
 _NONE = frozenset({"", "none", "no finding", "no findings", "none of the above", "no abnormality", "normal"})
 _CONNECTIVE = re.compile(
-    r"(?:[^\w?]|\b(?:and|the|labels?|findings?|present|are|is|as well as|with|both|\d{1,2}\.)\b|\d{1,2}[.)]){0,2000}"
+    r"(?:[\s,;.:&/'\"\[\]{}*•+]|-(?=\s)|\b(?:and|the|labels?|findings?|present|are|is|as well as|with|both)\b"
+    r"|\d{1,2}[.)](?=\s)){0,2000}"
 )
 _LETTERS = re.compile(r"\(?([A-Z])\)?(?:\s{0,2}(?:[;,&]|\band\b|\s)\s{0,2}\(?([A-Z])\)?){0,25}")
 

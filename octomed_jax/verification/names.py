@@ -16,12 +16,20 @@ _JOINS = re.compile(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mention:
-    """One place where a known name stands: which name, from where to where, and whether it is ruled out there."""
+    """One place where a known name stands.
+
+    Attributes:
+        index: which name.
+        start, end: from where to where.
+        negated: the text rules it out.
+        letter: it is an option's letter.
+    """
 
     index: int
     start: int
     end: int
     negated: bool = False
+    letter: bool = False
 
 
 def ruled_out(folded: str, found: Sequence[Mention]) -> list[Mention]:

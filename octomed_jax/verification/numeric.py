@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 
 from octomed_jax.schema import Question
 from octomed_jax.verification.dates import gold_date, read_date, read_weeks
-from octomed_jax.verification.phrases import CONDITION, EXAMPLE, NOT_GIVEN
+from octomed_jax.verification.phrases import CONDITIONAL, EXAMPLE, NOT_GIVEN, OTHER_VALUE
 from octomed_jax.verification.text import Reading, clean, fold
 from octomed_jax.verification.units import differs, powers_between, unit_of, units_in
 from octomed_jax.verification.words import digits
@@ -41,7 +41,7 @@ _LEAD = re.compile(
 # Words before the number are held to _LEAD, so "at least 4" is out already; these spoil a number before them.
 _NOT_ONE_VALUE = re.compile(
     r"[<>≤≥±?]|\+/-|\\pm|\\geq?|\\leq?"
-    r"|\b(?:or|versus|vs|either|unknown|is not|is wrong|is incorrect|maybe|perhaps|possibly)\b"
+    r"|\b(?:or|versus|vs|either|unknown|is not|is wrong|is incorrect|if|unless|assuming|maybe|perhaps|possibly)\b"
 )
 _STATED = re.compile(
     r"[^.\d;:?]{0,80}?(?:\b(?:is|equals|was|would be|comes (?:out )?to)|=|≈)\s{1,2}(?!not\b)([^?]{1,200})$",
@@ -56,6 +56,12 @@ _POINT = re.compile(r"\d\.\d")
 _UNIT_FRACTION = re.compile(r"(?:\\[,;: ]|\s){0,4}\\[td]?frac\s?\{\\(?:text|mathrm|rm).*$", re.DOTALL)
 _OUT_OF_SLASH = re.compile(r"(?<![\w./])(\d{1,3})\s?/\s?(\d{1,3})(?![\d./])")
 _ASKS_SCORE = re.compile(r"\b(?:score|scale|points?|criteria|index|gcs|apgar)\b", re.IGNORECASE)
+_BARE = re.compile(r"(?<![\w-])[+-]?\d")  # a number that is no part of a name such as CURB-65
+# After a number: a dose that is not the whole of it, or another quantity.
+_OTHER_AFTER = re.compile(
+    r"^\W{0,3}(?:-?\s?years?(?:-|\s)old|[a-z]{1,6}\s(?:twice|thrice|three times|four times|bid|tid|qid"
+    r"|q\d{1,2}h|every\s\d)|[a-z]{1,6}\s?(?:/|per\s)\s?kg|(?:iu|units?|tablets?|components?|criteria|items)\b)"
+)
 _MORE = re.compile(r"^(?:\+|\s?\^|\s{0,2}(?:and (?:above|over|more)|to\s\d))")
 
 Value = Callable[[str], Reading]
@@ -72,6 +78,7 @@ class Numbers:
         self._date = "" if self._limited else gold_date(self._gold)
         self._weeks = "" if self._limited or self._date else read_weeks(self._gold).value or ""
         self._number, after = gold_number(self._gold)
+        self._asked = f"{question.question} {self._gold}"
         self._percent = bool(_ASKS_PERCENT.search(question.question) or _PERCENT.match(after))
         self._percent_only = bool(_PERCENT.match(after)) and not _ASKS_PERCENT.search(question.question)
         unit = unit_of(fold(after))
@@ -115,8 +122,10 @@ class Numbers:
             reading = self.read(text)
         else:
             head, found, tail = text.rpartition(" is ")
+            if found and OTHER_VALUE.search(fold(head)):
+                return Reading(None, "undecided")
             reading = self.read(tail if found and not re.search(r"\d", head) else text)
-            if NOT_GIVEN.search(fold(text)) or EXAMPLE.search(fold(text)) or CONDITION.search(fold(text)):
+            if NOT_GIVEN.search(fold(text)) or EXAMPLE.search(fold(text)) or CONDITIONAL.search(fold(text)):
                 return Reading(None, "undecided")
         return reading if reading.value is not None or reading.reason == "undecided" else Reading(None, "no_answer")
 
@@ -141,10 +150,17 @@ class Numbers:
             return Reading(None, "undecided")
         if _MAGNITUDE.match(after) or _MORE.match(after):
             return Reading(None, "undecided")
+        if OTHER_VALUE.search(fold(text[: match.start()])) or self._is_other(fold(after)):
+            return Reading(None, "undecided")
         reading = self._scaled(match.group(), after)
         if reading.value is not None and self._percent and not _PERCENT.match(after) and self._is_share(reading.value):
             return Reading(None, "undecided")  # 0.25 where 25 percent are right
         return reading
+
+    def _is_other(self, after: str) -> bool:
+        """Say whether what follows makes it another quantity, which gold and question do not speak of."""
+        match = _OTHER_AFTER.match(after)
+        return match is not None and re.sub(r"\W", "", match.group()) not in re.sub(r"\W", "", fold(self._asked))
 
     def _is_share(self, value: str) -> bool:
         return bool(self.grade(str(100 * Decimal(value)))) and not self.grade(value)
@@ -177,9 +193,11 @@ class Numbers:
             text = _OUT_OF_SLASH.sub(_score_of, text)
         if self._divides:
             text = _SLASHED.sub(lambda match: _divide(match[1], match[2]), text)
+        if _BARE.search(_ASIDE.sub(" ", text)):
+            text = " ".join(_ASIDE.sub(" ", text).split())  # asides are not the answer, unless they are all there is
         for sign in ("=", "≈", ":"):
             head, found, tail = text.rpartition(sign)
-            if found and _NUMBER.match(tail.strip(" ~≈=$")) and not (sign == ":" and re.search(r"\d$", head)):
+            if found and _NUMBER.match(tail.strip(" ~≈=$")) and not (sign == ":" and _BARE.search(head)):
                 text = tail.strip(" ~≈=$")
             elif found and sign == ":" and not re.search(r"\d", tail):
                 text = head

@@ -18,8 +18,9 @@ def words(text: str) -> "frozenset[str]":
 
 # ------------------------------------------------------------------------------------------------ stating an answer
 
+ANSWER_KEYS = one_of("answers?, ans, response")
 KEYS = one_of(
-    "answer, ans, option, choice, diagnosis, solution, selection, conclusion, decision, verdict, impression, exception,"
+    "option, choice, selected, diagnosis, solution, selection, conclusion, decision, verdict, impression, exception,"
     "class, category, letter, correct, (?:correct|right|best|recommended) one"
 )
 VALUES = one_of("value, result, score, labels?")  # state the answer only where nothing else does
@@ -33,7 +34,8 @@ CONCLUDES = one_of("therefore, thus, hence, so, consequently, accordingly, in co
 
 # "The answer is", "Answer: ", "**Answer** -"; a key before ``:`` may be quoted, as in JSON.
 STATEMENT = re.compile(
-    rf"\b(?:(?P<key>{KEYS})|(?P<value>{VALUES}))\b[\"']?"
+    rf"(?<![A-Za-z])(?:(?P<answer>{ANSWER_KEYS})|(?P<claim>{KEYS})|(?P<value>{VALUES}))(?![A-Za-z])"
+    r"(?:_(?:choice|option|letter))?[\"']?"
     rf"(?:(?:\s{{1,2}}(?:to|for|here|of)\b[^.:;=\n]{{0,60}}?)?\s{{1,2}}{IS}\b(?!\s{{1,2}}not\b(?![^.;\n]{{0,60}}\bbut\b)|n't)"
     r"|\.?[*_\s]{0,4}[:=]|\s{1,2}[-–—](?=\s))"
     r"[*_:\s\"']{0,8}",
@@ -58,24 +60,25 @@ SECTION = re.compile(
 )
 CHOSEN = re.compile(
     r"\bI(?:'d|'ll|\s(?:would|will|shall|must|therefore|thus|hence)){0,2}\s"
-    r"(?:choose|select|pick|answer|go with|opt for|settle on|vote for|start|give|order|prescribe|recommend|perform"
-    r"|administer|conclude(?: that)?)\s{1,2}(?:(?:it|the answer) is\s)?",
+    r"(?:choose|select|pick|answer|go with|opt for|settle on|vote for|say|conclude(?: that)?)\s{1,2}"
+    r"(?:(?:it|the answer) is\s)?",
     re.IGNORECASE,
 )
 LEAVES = re.compile(r"\b(?:that|this|which)\s(?:only\s|just\s)?leaves\s{1,2}(?:us with\s|only\s)?", re.IGNORECASE)
 # "The most appropriate next step is X": of any thing, so it states the answer only where that is one of a few.
 SUPERLATIVE = re.compile(
     r"\b(?:most (?:likely|appropriate|probable|suitable)|(?:single )?best|safest|preferred|recommended|next|correct)\s"
-    r"(?:[\w-]{2,20}\s){1,4}?(?:is|would be|should be)\b(?!\s{1,2}not\b)\s{1,2}(?:therefore\s|thus\s)?(?:to\s)?",
+    r"(?:(?!complication|precipitant|alternative|differential|risk|side|adverse|distractor)[\w-]{2,20}\s){1,4}?"
+    r"(?:is|would be|should be)\b(?!\s{1,2}not\b)\s{1,2}(?:(?:therefore|thus)\s)?(?:to\s)?",
     re.IGNORECASE,
 )
 CONCLUSION = re.compile(rf"(?:^|(?<=[.;!?,\n]))\s{{0,3}}{CONCLUDES}\b[,:]?\s{{1,3}}", re.IGNORECASE)
 # "X is the correct answer", "X is most likely".
 VERDICT = re.compile(
-    rf"[)\].*_\"']{{0,4}}\s{{1,2}}(?:is|would be|must be|remains)\s{{1,2}}"
+    rf"[)\].*_\"']{{0,4}}\s{{1,2}}(?:is|must be|remains)\s{{1,2}}"
     r"(?:(?:therefore|thus|hence|clearly|indeed|definitely|by far)\s)?"
     rf"(?:(?:the |my )(?:single )?(?:final |most |only )?{GRADES}\b|(?:the|my) (?:final )?(?:answer|choice|diagnosis)\b"
-    r"|correct\b|right\b|(?:most|more) (?:likely|appropriate|probable)\b)",
+    r"|(?:correct|right)\b(?!\s(?:that|in|about|to)\b)|most (?:likely|appropriate|probable)\b)",
     re.IGNORECASE,
 )
 # "The answer is" in other languages; the letter or the option's text follows.
@@ -86,22 +89,49 @@ _EUROPEAN = one_of(
 )
 _EUROPEAN_IS = one_of("es, est, ist, lautet, è, é, is, är, er, to, je, là, adalah, on, είναι, az")
 _EUROPEAN_THE = one_of(
-    "la, el, le, die, der, das, de, o, a, az, opción, opção, opzione, option, alternativa, letra, lettre, lettera,"
-    "buchstabe"
+    "donc, also, entonces, la, el, le, die, der, das, de, o, a, az, opción, opção, opzione, option, alternativa, letra,"
+    "lettre, lettera, buchstabe"
 )
 FOREIGN = re.compile(
     r"(?:(?:答案|答え|正解|回答|诊断|診断)\s{0,2}(?:应该是|应为|是|为|為|は|选|選|:)"
     r"|(?:故选|应选|选择|选|選)\s{0,2}:?(?=\s{0,2}[(\[]?[A-Z])|(?:정답|답)\s{0,2}(?:은|는|:)"
     r"|(?:उत्तर|คำตอบ|الإجابة|الجواب|الاجابة)(?:\s(?:الصحيحة|सही))?\s{0,2}(?:है|คือ|هي|هو|:)?"
     rf"|\b{_EUROPEAN}\s{{0,3}}(?:\b{_EUROPEAN_IS}\b|:|(?=\s[A-Z]\b)))"
-    rf"[*_:\s]{{0,6}}(?:{_EUROPEAN_THE}\s{{1,2}}){{0,2}}",
+    rf"[*_:\s]{{0,6}}(?:{_EUROPEAN_THE}\s{{1,2}}){{0,3}}",
     re.IGNORECASE,
 )
 COPULA = re.compile(r"\s?(?:です|である|でした|입니다|이다|है|。)[^A-Za-z]*$")  # ends a sentence after the answer
 
 # A condition before a statement of the same sentence; what is shown as an example; a quoted "Answer: X".
-CONDITION = re.compile(r"(?<!even )\b(?:if|unless|in case|provided|assuming)\b[^.;:\n]{0,120}$")
-EXAMPLE = re.compile(r"\b(?:example|e\.g\.|for instance|sample (?:answer|output)|looks? like this|output format)")
+# A word right before "diagnosis:", "answer:" and the like that leaves them what they are; any other makes them another
+# thing ("differential diagnosis", "excluded option", "the student's answer").
+MAY_PRECEDE_KEY = words(
+    """a the my our your its his her this that final correct right best likely probable appropriate suitable
+    accurate single overall so thus therefore hence and is are my as clinical underlying principal definitive
+    leading chosen selected expected intended official primary main only exact numerical numeric predicted
+    proposed suggested true actual short full model's boxed direct concise to by with on or an of for in
+    corrected revised updated new"""
+)
+# A value that is not the patient's own.
+OTHER_VALUE = re.compile(
+    r"\b(?:maximum|maximal|minimum|max|min|cut-?off|threshold|normal|typical|usual|average|previous|reference|range|possible"
+    r"|aged?|years?)\b"
+)
+OTHERS_SAY = re.compile(
+    r"\b(?:many|most|some|others?|students?|people|one)\s(?:(?:might|may|would|could|will)\s)?"
+    r"(?:say|think|argue|claim|believe|answer)\b"
+)
+NOT_LIKELY = re.compile(r"\b(?:least|less)\s(?:likely|probable|appropriate|suitable|accurate)\s$")
+CONDITION = re.compile(
+    r"(?<!even )\b(?:if|unless|in case|provided|assuming)\b[^.;:\n]{0,120}$"
+    r"|(?:^|[.;\n]\s{0,3})(?:had|were|with|without|in (?:a|an|children|adults|patients|women|men))\b"
+    r"[^.;:\n]{0,120},\s{0,2}"
+    r"(?:the\s|correct\s|most\s|likely\s){0,4}$"
+)
+CONDITIONAL = re.compile(r"\b(?:if|unless|assuming|provided)\b")
+EXAMPLE = re.compile(
+    r"\b(?:format is|example|e\.g\.|for instance|sample (?:answer|output)|looks? like this|output format)"
+)
 QUOTED = re.compile(
     r"[\"'“‘`](?:the )?(?:final |correct )?(?:answer|labels?|option|class)(?:\s?:|\s(?:is|would be)\b)"
     r"[^\"'“”‘’`\n]{0,80}[\"'”’`]",
@@ -124,9 +154,9 @@ _DENIES = one_of(
     r"not, no, never, neither of, neither, nor, rather than, instead of, rul(?:e|es|ed|ing) out, "
     r"exclud(?:e|es|ed|ing), except for, except, unlike, without, against, eliminat(?:e|es|ed|ing), "
     r"reject(?:s|ed|ing)?, dismiss(?:es|ed|ing)?, discard(?:s|ed|ing)?, anything but, all but, everything but, "
-    r"absence of, absent, lack of, negative for, free of, less likely, unlikely, isnt, wasnt, false that, "
-    r"(?:no|without) (?:evidence|signs?|indication|suggestion) of, above, below, beside, next to, adjacent to, "
-    r"near, behind"
+    r"absence of, absent, lack of, negative for, free of, less likely, unlikely, isnt, wasnt, false that, cannot, "
+    r"can't, denies, denied, (?:no|without) (?:evidence|signs?|indication|suggestion) of, above, below, beside, "
+    r"next to, adjacent to, near, behind"
 )
 _BETWEEN = one_of(
     "the, a, an, be, in, of, option, options, answer, answers, choice, choices, it, is, are, both, either, clearly,"
@@ -144,12 +174,10 @@ _OUT = one_of(
 DENIED_AFTER = re.compile(
     rf"^[)\].]?\s{{0,3}},?\s{{0,3}}(?:{_SEEMS}\s{{1,3}}"
     rf"(?:(?:very|most|quite|clearly|definitely|less|highly|all|both|also|now)\s)?{_OUT}\b"
-    r"|(?:is|was|are|were|do|does|did|can|could|would|has|have)(?:n't|\s{1,3}not)\b|(?:cannot|can't|won't)\b)"
+    r"|(?:is|was|are|were|do|does|did|can|could|would|has|have)(?:n't|\s{1,3}not)\b|(?:cannot|can't|won't)\b"
+    r"|:?\s{0,2}(?:less likely|excluded|ruled out|unlikely|wrong|incorrect)\b)"
 )
 NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|without|except|cannot|unlikely|wrong|incorrect|false)\b|n't\b")
-NOT_BEFORE_BOX = re.compile(
-    r"(?:\bnot|n't|\bnever|\brather than|\binstead of|\bexclude[sd]?)[\s$*(:]{0,5}$", re.IGNORECASE
-)
 
 # ------------------------------------------------------------------------------------------------ doubting
 
@@ -157,6 +185,11 @@ _DOUBTS = one_of(
     "either, or, maybe, perhaps, possibly, possible, might, could, may, unclear, uncertain, unsure, undetermined,"
     "alternatively, unless, cannot, can't, not sure, not certain, impossible, insufficient, guess, unable, otherwise,"
     "depends, torn, vs, versus, doubt, doubtful, if, whether, consider, rule out"
+)
+# A line that heads what is out, or only listed.
+LISTS_OTHERS = re.compile(
+    r"\b(?:ruled? out|wrong|excluded?|incorrect|eliminated|differentials?|unlikely|rejected|less likely|considered)\b"
+    r"[^\n]{0,40}:?[\s*]*$"
 )
 HEDGE = re.compile(rf"\b{_DOUBTS}\b")
 RIVAL_AFTER_BOX = re.compile(
@@ -178,7 +211,7 @@ PLACEHOLDERS = frozenset(
     | {"insert answer here", "letter", "option", "choice", "number", "value", "text", "x"}
 )
 REVISED = re.compile(
-    r"\bwait\b\s{0,2}[,.:!-]|\bcorrection:"
+    r"\bwait\b\s{0,2}[,.:!-]|\bcorrection:|\boops\b|\bi meant\b|\bnot sure\b"
     r"|\b(?:scratch that|on second thoughts?|i was wrong|i (?:have )?made an? (?:mistake|error)|hmm|on reflection"
     r"|that (?:is|was) wrong|let me (?:re-?\w{3,}|think again|check again)|actually,? (?:no|it|the answer|that)"
     r"|no, (?:that|it|wait)|(?:i am|i'm) (?:not able|unable|not (?:so |quite |entirely )?(?:sure|certain))"
@@ -195,7 +228,7 @@ NOT_GIVEN = re.compile(
 
 REASON = re.compile(
     r"^(?:because|since|as|due|given|which|that|for|by|based|with"
-    r"|is (?:the )?(?:most )?(?:correct|right|best|answer|likely))\b"
+    r"|is (?:the )?(?:most )?(?:correct|right|best|answer|likely)(?!\s(?:that|in)\b))\b"
 )
 # What only gives the grounds of an answer cannot change it.
 GROUNDS = re.compile(r"[,;]?\s{0,2}\b(?:because|since|given|based on|considering)\b[^.;,\n]{0,300}")

@@ -1,13 +1,14 @@
 """Rows as people have them: OctoMed's published columns, or one attempt a row, made into questions and responses."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.prompts import LETTERS
-from octomed_jax.schema import TASKS, Question
+from octomed_jax.schema import ACCESS_CLASSES, TASKS, Question
 from octomed_jax.verification.numeric import decimal_of
 from octomed_jax.verification.text import plain_name
 from octomed_jax.verification.yes_no import is_yes_no
@@ -30,7 +31,11 @@ def question_of(row: Mapping[str, Any], where: str) -> Question:
         raise UserError(f"{where} has no answer; a row needs answer, and responses or response")
     options, prefixed = without_letters(_texts(row, "options", where))
     limits = [_limit(row, name, where) for name in ("lower_limit", "upper_limit")]
-    answer = _scalar(row["answer"])
+    answer = row["answer"]
+    answer = ";".join(map(_scalar, answer)) if isinstance(answer, list | tuple) else _scalar(answer)
+    access = str(row.get("access") or "open")
+    if access not in ACCESS_CLASSES:
+        raise UserError(f"{where}: unknown access class {access!r}; one of {', '.join(ACCESS_CLASSES)}")
     task = str(row.get("task") or "") or _task(options, prefixed, limits, answer)
     if task not in TASKS:
         raise UserError(f"{where}: unknown task {task!r}{did_you_mean(task, TASKS)}; one of {', '.join(TASKS)}")
@@ -45,7 +50,7 @@ def question_of(row: Mapping[str, Any], where: str) -> Question:
         id=str(row.get("id") or where), source=str(row.get("source") or ""), benchmark="", split="train", task=task,
         question=str(row.get("question") or ""), answer=answer, options=options,
         aliases=tuple(_texts(row, "aliases", where, single=True)), lower_limit=limits[0], upper_limit=limits[1],
-        access=str(row.get("access") or "open"),
+        access=access,
     )  # fmt: skip
 
 
@@ -125,7 +130,10 @@ def _texts(row: Mapping[str, Any], name: str, where: str, single: bool = False) 
             raise UserError(f"{where}: {name} is no list but the text {value[:40]!r}")
         value = parsed
     if isinstance(value, Mapping):
-        value = [value[key] for key in sorted(value) if value[key] is not None]
+        ordered = [value[key] for key in sorted(value, key=lambda key: (len(str(key)), str(key)))]
+        while ordered and ordered[-1] is None:
+            ordered.pop()
+        value = ordered
     if not isinstance(value, Sequence):
         raise UserError(f"{where}: {name} is no list")
     return [_scalar(item) for item in value]
@@ -139,6 +147,8 @@ def _json_of(text: str) -> Any:
 
 
 def _scalar(value: Any) -> str:
+    if value is None:
+        return ""
     return str(value) if not isinstance(value, bool) else ("yes" if value else "no")
 
 
@@ -147,6 +157,7 @@ def _limit(row: Mapping[str, Any], name: str, where: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {name} is no number ({value!r})") from error
+        limit = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{where}: {name} is no number ({str(value)[:40]!r})") from error
+    return None if math.isnan(limit) else limit  # how a table spells that there is none

@@ -15,7 +15,7 @@ from octomed_jax.storage import Manifest, PathLike
 from octomed_jax.traces import lake
 from octomed_jax.verification.changes import Changes
 from octomed_jax.verification.check import Checker, Rules
-from octomed_jax.verification.judge import Appeal, Judge, may_appeal
+from octomed_jax.verification.judge import Appeal, Judge, may_appeal, name_of
 
 STAGE = "verify"
 COUNTS = ("asked", "answered", "parsed", "correct", "kept", "questions", "questions_kept")
@@ -37,7 +37,7 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
         StopAndLook: a file is damaged, or attempts and questions do not fit together.
     """
     before = storage.read_manifest(attempts, "distill")
-    asked_for = {"verifier": rules.name + (f"+judge={judge.name}" if judge else "")}
+    asked_for = {"verifier": name_of(rules, judge)}
     inputs = {"distill": before.identity}
     earlier = _earlier(output, inputs, asked_for["verifier"])
     if not earlier and (done := storage.finished(output, STAGE, asked_for, inputs)):

@@ -76,7 +76,7 @@ class YesNo(Options):
             if not match:
                 continue
             rest = folded[match.end() :]
-            for number, other in enumerate(self.plain):
+            for other, number in self._words:
                 if number != index and re.search(rf"(?<!\w){re.escape(other)}\s{{0,3}}(?:[,.;:!]|$)", rest):
                     return Reading(None, "undecided")
             if re.match(r"\W{0,5}(?:and|or|but|maybe|perhaps|possibly|probably not)\b", rest) or (
@@ -91,6 +91,8 @@ class YesNo(Options):
 
     def _contradicts(self, word: str, rest: str) -> bool:
         """Say whether what follows a yes or a no says the opposite ("No, there is a fracture")."""
+        if word == "yes" and _DENIES_YES.match(rest):
+            return True
         there = _THERE.match(rest)
         if there and word in ("yes", "no") and bool(there[1]) == (word == "yes"):
             return True
@@ -101,5 +103,8 @@ class YesNo(Options):
 _THERE = re.compile(
     r"\W{1,4}there (?:is|are|was|were) "
     r"(?!(?:insufficient|little|nothing|none|neither|no doubt|no question)\b)(no\b|not\b)?"
+)
+_DENIES_YES = re.compile(
+    r"\W{1,4}(?!no doubt\b|no question\b)(?:no|not|without)\b|\W{1,4}\w{1,20}\s(?:is|are) (?:absent|not)\b"
 )
 _NORMALITY = re.compile(r"\b(?:ab)?normal\b")

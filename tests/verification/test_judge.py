@@ -167,7 +167,10 @@ def test_a_request_that_fails_for_good_leaves_the_verdict_by_rule(tmp_path, endp
         ("CORRECT", "correct"),
         ("**Correct.**", "correct"),
         ("<think>is it?</think>\nWRONG", "wrong"),
-        ("The answer is WRONG", "wrong"),
+        ("The answer is WRONG", "unclear"),
+        ("It is so.\nWRONG", "wrong"),
+        ("It is not correct", "unclear"),
+        ("not CORRECT", "unclear"),
         ("UNCLEAR", "unclear"),
         ("", "unclear"),
         ("yes", "unclear"),
@@ -199,6 +202,10 @@ def test_the_answer_is_data(tmp_path):
     turned.settle(appeals[::-1])
     turned.write_audit(tmp_path / "audit.jsonl")
     assert (tmp_path / "audit.jsonl").read_text() == once
+    filled = once.replace('"agree": ""', '"agree": "yes"', 1)
+    (tmp_path / "audit.jsonl").write_text(filled)
+    turned.write_audit(tmp_path / "audit.jsonl")
+    assert (tmp_path / "audit.jsonl").read_text() == filled
 
 
 def test_a_run_is_judged_too_and_says_so(tmp_path, endpoint, capsys):

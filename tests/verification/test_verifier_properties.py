@@ -13,7 +13,7 @@ from verdict_table import QUESTIONS, TABLE
 from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import VERDICTS
 from octomed_jax.verification.candidates import split_response
-from octomed_jax.verification.check import REASONS, check_response
+from octomed_jax.verification.check import REASONS, Rules, check_response
 
 PIECES = [
     "\\boxed{",
@@ -216,18 +216,27 @@ def test_the_order_of_options_never_changes_the_verdict(case, data):
         "|a|",
         "# answer\n",
         "wait, ",
+        "1.",
+        "B; ",
+        "so B, ",
+        "| B |\n",
+        "A. B\n",
+        "answer: B\n",
+        "not B, ",
+        "answer: B\naxial, ",
+        "the answer is zz B; B; B; B; B; B; B; B; B; B; B; B\n",
     ],
 )
 @pytest.mark.parametrize("size", [19_000, 1_000_000])
 def test_pathological_input_takes_linear_time(unit, size):
     text = unit * (size // len(unit))
-    for prefix in ("", "<think>x</think>"):
-        for name in ("chest", "plane", "yes", "limits", "date", "weeks", "short", "labels", "free_labels"):
+    for frame in ("{}", "<think>x</think>{}", "<think>x</think>\\boxed{{{}}}", "the answer is {}"):
+        for name in ("chest", "plane", "yes", "limits", "date", "weeks", "short", "labels", "free_labels", "report"):
             check_response(QUESTIONS[name], "<think>x</think> B", "stop")  # warm
             seconds = []
             for _ in range(3):  # the fastest of three: another process may hold the core
                 start = time.process_time()
-                check_response(QUESTIONS[name], prefix + text, "stop")
+                check_response(QUESTIONS[name], frame.format(text), "stop", Rules("token_f1"))
                 seconds.append(time.process_time() - start)
                 if seconds[-1] < 0.05:
                     break

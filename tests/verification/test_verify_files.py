@@ -257,3 +257,27 @@ def test_responses_without_a_finish_reason():
     with pytest.raises(UserError, match="neither"):
         responses_of({}, "row 9")
     assert Rules().name == VERIFIER_VERSION
+
+
+def test_half_an_emoji_and_both_columns_are_no_trouble(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"answer": "B", "options": ["x", "y"], "response": "\\\\boxed{B} \\ud83d"}\n')
+    assert main(["verify", str(source), f"--output={tmp_path / 'out.jsonl'}"]) == 0
+    assert read_lines(tmp_path / "out.jsonl")[0]["verdict"] == "correct"
+    rows = [{"answer": "4", "responses": ["4"], "response": None}, {"answer": "4", "responses": None, "response": "4"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    assert main(["verify", str(tmp_path / "in.parquet"), f"--output={tmp_path / 'out.parquet'}"]) == 0
+    assert pq.read_table(tmp_path / "out.parquet")["verdict"].to_pylist() == [["correct"], []]
+
+
+def test_golds_and_options_that_tables_spell_in_their_own_way():
+    row = {"answer": "B", "options": {"A": "x", "B": None, "C": "z"}}
+    assert question_of(row, "row 1").options == ("x", "", "z")
+    assert question_of({"answer": "c", "options": {"2": "c", "10": "d", "1": "b"}}, "").options == ("b", "c", "d")
+    labels = question_of({"task": "multi_label", "answer": ["Edema", "Nodule"], "options": ["Edema", "Nodule"]}, "")
+    assert labels.answer == "Edema;Nodule"
+    assert question_of({"answer": "x", "options": ["x", "y"], "lower_limit": float("nan")}, "").task == "mcq"
+    with pytest.raises(UserError, match="unknown access class 'secret'"):
+        question_of({"answer": "x", "access": "secret"}, "row 1")
+    with pytest.raises(UserError, match="lower_limit is no number"):
+        question_of({"answer": "4", "lower_limit": 10**400}, "row 1")
