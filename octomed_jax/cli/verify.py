@@ -117,6 +117,8 @@ def judge_of(settings: ConfigDict | None, memory: Path) -> Iterator[Judge | None
     from octomed_jax.teacher.ask import Asker
 
     chosen, name = settings.judge, "config.verify.judge"
+    if chosen.in_flight < 1 or chosen.audit < 0:
+        raise UserError(f"{name}: in_flight must be at least 1 and audit at least 0")
     with Asker(chosen.endpoint, chosen.model, chosen.api_key_env, chosen.in_flight, chosen.max_tokens, name) as asker:
         yield Judge(asker.ask, chosen.model, chosen.approved_access, memory, chosen.audit)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from octomed_jax import progress
-from octomed_jax.errors import UserError
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import Question, Verdict
 from octomed_jax.storage import explain_os_error
 from octomed_jax.verification.changes import Changes
@@ -136,7 +136,7 @@ def _through_parquet(source: Path, partial: Path, rules: Rules, judge: Judge | N
             pq.ParquetWriter(partial, schema, compression="zstd") as writer,
             progress.bar("verifying", file.metadata.num_rows, "rows") as line,
         ):
-            for batch in file.iter_batches(batch_size=BATCH):
+            for batch in _batches(file, source, held.names):
                 rows = batch.select(wanted).to_pylist()
                 if several:
                     rows = [{**row, "responses": row["responses"] or []} for row in rows]
@@ -174,8 +174,15 @@ def _parquet(source: Path) -> pq.ParquetFile:
 def _read_parquet(source: Path) -> Iterator[dict[str, Any]]:
     with _parquet(source) as file:
         wanted = [name for name in READ if name in file.schema_arrow.names]
-        for batch in file.iter_batches(batch_size=BATCH, columns=wanted):
+        for batch in _batches(file, source, wanted):
             yield from batch.to_pylist()
+
+
+def _batches(file: pq.ParquetFile, source: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(batch_size=BATCH, columns=list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise StopAndLook(f"{source} is damaged ({str(error).splitlines()[0]}); get it again") from error
 
 
 def _lines(file: BinaryIO, source: Path) -> Iterator[dict[str, Any]]:

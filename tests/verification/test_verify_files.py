@@ -281,3 +281,15 @@ def test_golds_and_options_that_tables_spell_in_their_own_way():
         question_of({"answer": "x", "access": "secret"}, "row 1")
     with pytest.raises(UserError, match="lower_limit is no number"):
         question_of({"answer": "4", "lower_limit": 10**400}, "row 1")
+
+
+def test_a_damaged_page_is_named(tmp_path, capsys):
+    rows = [{"answer": "B", "options": ["x", "y"], "response": f"\\boxed{{B}} {number}"} for number in range(5000)]
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), source, compression="zstd")
+    data = bytearray(source.read_bytes())
+    data[2000:2400] = bytes(400)
+    source.write_bytes(data)
+    assert main(["verify", str(source), f"--output={tmp_path / 'out.parquet'}"]) == 43
+    assert "in.parquet is damaged" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
