@@ -5,75 +5,30 @@ Everything here is linear in the length of the response, and looks at no more th
 
 import dataclasses
 import re
-from collections import deque
-from typing import Protocol
 
 from octomed_jax.verification.candidates import MOST, Candidate, explicit, statements, unsettled
+from octomed_jax.verification.emphasis import read_conclusion, read_emphasis, read_lines
 from octomed_jax.verification.phrases import (
     CONDITION,
-    DENIED_AFTER,
     DENIED_BEFORE,
     EXAMPLE,
     FOREIGN,
     HEDGE,
     JOINING,
     LAST_WORD,
-    LISTS_OTHERS,
-    NEGATION,
     NOT_GIVEN,
     QUOTED,
     REVISED,
     RIVAL_AFTER_BOX,
-    SECTION,
     SURE,
     TAKEN_BACK,
-    words,
 )
-from octomed_jax.verification.text import Reading, ascii_forms, first_sentence, fold
+from octomed_jax.verification.reader import Finding, Reader
+from octomed_jax.verification.text import SENTENCE_BREAK, Reading, ascii_forms, first_sentence, fold
 
 # An answer that goes on for longer is not one: it is unparsed ("too_long"), which also bounds the work.
 ANSWER_CHARACTERS = 20_000
 CONTENT_CHARACTERS = 2_000  # of a box or a tag
-LINES = 200  # of an answer without any explicit one
-
-
-class Reader(Protocol):
-    """What reads the answers of one question.
-
-    Attributes:
-        joins: neighbouring boxes are parts of one answer (several labels), not rivals.
-        emphasis: bold and bracketed text, or a line of its own, may be the answer (not where any text can be read as
-            one).
-        closed: the answer is one of a few names.
-    """
-
-    joins: bool
-    emphasis: bool
-    closed: bool
-
-    def prepared(self, answer: str, foreign: bool) -> str:
-        """Return the answer part as it is searched, every character in its place; ``foreign``: not in English."""
-
-    def read(self, text: str) -> Reading:
-        """Read a text that is meant as the answer."""
-
-    def read_bare(self, text: str) -> Reading:
-        """Read a text that must be the answer and nothing else."""
-
-    def read_freely(self, text: str) -> Reading:
-        """Read free text that may only mention an answer."""
-
-
-_BOLD = re.compile(r"\*\*([^*\n]{1,300})\*\*")
-_BRACKET = re.compile(r"[(\[]\s?([A-Za-z])\s?[)\]]")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """What was read, and from where; ``place`` is None where nothing of the answer could be used."""
-
-    reading: Reading
-    place: Candidate | None = None
 
 
 def read_answer(answer: str, reader: Reader) -> Finding:
@@ -98,8 +53,8 @@ def read_answer(answer: str, reader: Reader) -> Finding:
         return finding
     if not reader.emphasis and any(candidate.kind == "statement" for candidate in statements(answer)):
         return Finding(Reading(None, "no_answer"))  # "Answer: [your answer here]"
-    if reader.emphasis and (finding := _read_emphasis(answer, reader) or _read_lines(answer, reader)):
-        if finding.reading.value is None and (concluded := _read_conclusion(answer, reader)):
+    if reader.emphasis and (finding := read_emphasis(answer, reader) or read_lines(answer, reader)):
+        if finding.reading.value is None and (concluded := read_conclusion(answer, reader)):
             return concluded
         return finding
     whole = Candidate("text", 0, len(answer), answer)
@@ -151,7 +106,7 @@ def _read_strong(answer: str, strong: list[Candidate], reader: Reader) -> Findin
 
 def _denied_before(answer: str, start: int) -> bool:
     """Say whether the words before a box deny it, suppose it, or show it as an example."""
-    before = fold(_SENTENCE_BREAK.split(answer[max(0, start - 160) : start])[-1]).rstrip(" $*(\\[") + " "
+    before = fold(SENTENCE_BREAK.split(answer[max(0, start - 160) : start])[-1]).rstrip(" $*(\\[") + " "
     return any(pattern.search(before) for pattern in (DENIED_BEFORE, CONDITION, EXAMPLE))
 
 
@@ -162,13 +117,10 @@ def _read_content(candidate: Candidate, reader: Reader) -> Reading:
     reading = reader.read(candidate.text)
     if reading.value is None and candidate.kind == "tag" and "\n" in candidate.text.strip():
         inner = _read_statements(candidate.text.strip(), reader) or (
-            reader.emphasis and _read_lines(candidate.text.strip(), reader)
+            reader.emphasis and read_lines(candidate.text.strip(), reader)
         )
         return inner.reading if inner else reading
     return reading
-
-
-_SENTENCE_BREAK = re.compile(r"[.!?]\s")
 
 
 def _outside(text: str, group: list[Candidate], offset: int) -> str:
@@ -182,7 +134,7 @@ def _outside(text: str, group: list[Candidate], offset: int) -> str:
 
 def _joined(between: str) -> bool:
     """Say whether two explicit answers stand side by side, as rivals or as parts of one."""
-    if _SENTENCE_BREAK.search(between.strip(" \n.$*")):
+    if SENTENCE_BREAK.search(between.strip(" \n.$*")):
         return False
     return (len(between) <= 40 and JOINING.fullmatch(fold(between)) is not None) or (
         len(between) <= 80 and HEDGE.search(fold(between)) is not None
@@ -277,92 +229,3 @@ def read_line(line: str, reader: Reader) -> Reading:
     if reading.value is not None and (TAKEN_BACK.match(fold(tail[:40])) or REVISED.search(fold(line))):
         return Reading(None, "undecided")
     return reading
-
-
-def _read_emphasis(answer: str, reader: Reader) -> Finding | None:
-    """Read bold or bracketed answers, if those that can be read agree; None where there are none."""
-    for pattern, kind in ((_BOLD, "bold"), (_BRACKET, "bracket")):
-        values: dict[str, Candidate] = {}
-        for match in deque(pattern.finditer(answer), maxlen=MOST):
-            if _is_part_of_name(answer, match):
-                continue
-            value = reader.read_bare(match.group(1)).value
-            if value is not None:
-                values[value] = Candidate(kind, *match.span(), match.group(1))
-                before = fold(
-                    _SENTENCE_BREAK.split(answer[answer.rfind("\n", 0, match.start()) + 1 : match.start()])[-1]
-                )
-                after = fold(_line_after(answer, match.end()))
-                denied = (
-                    NEGATION.search(before)
-                    or DENIED_BEFORE.search(before)
-                    or DENIED_AFTER.match(after)
-                    or _listed_out(answer, match.start())
-                )
-                if denied or HEDGE.search(before + after.split("(")[0]) or "?" in after:
-                    return Finding(Reading(None, "undecided"), values[value])
-        if values:
-            (value, place), *others = values.items()
-            if len(place.text.strip()) == 1:  # what the text says without the letter
-                without = answer[: place.start] + " " * (place.end - place.start) + answer[place.end :]
-                if reader.read_freely(without).value not in (None, value):
-                    return Finding(Reading(None, "undecided"), place)
-            return Finding(Reading(None, "undecided") if others else Reading(value), place)
-    return None
-
-
-def _is_part_of_name(answer: str, match: re.Match[str]) -> bool:
-    """Say whether a bold or bracketed letter belongs to a word before or after it: "figure (B)", "**A** man"."""
-    if len(match.group(1).strip()) != 1:
-        return False
-    word = _LAST_WORD.search(answer[max(0, match.start() - 40) : match.start()])
-    if word and fold(word[1]) not in _BEFORE_LETTER:
-        return True
-    return _PROSE_AFTER.match(answer, match.end()) is not None and match.group(1) in "AIai"
-
-
-_LAST_WORD = re.compile(r"([A-Za-z][\w'-]*)[ ]{1,2}$")
-_PROSE_AFTER = re.compile(r"\s(?!(?:is|fits|has|shows|gives|causes|and|or|because)\b)[a-z0-9]")
-_BEFORE_LETTER = words(
-    """is be answer option choice choose select pick therefore thus hence so with by fits fit remains it to on as and
-    letter for was are film picture findings therefore, explained supports supported"""
-)
-
-
-def _listed_out(answer: str, start: int) -> bool:
-    """Say whether the line above, or what stands before on this one, heads what is out or only listed."""
-    above = answer[:start].rstrip(" *\n-").rpartition("\n")[2]
-    return LISTS_OTHERS.search(fold(above[-120:])) is not None
-
-
-def _read_conclusion(answer: str, reader: Reader) -> Finding | None:
-    """Read what stands emphasised under a last heading "Conclusion"; None where nothing does."""
-    headings = deque(SECTION.finditer(answer), maxlen=1)
-    finding = _read_emphasis(answer[headings[0].end() :], reader) if headings else None
-    return finding if finding and finding.reading.value is not None else None
-
-
-def _line_after(answer: str, start: int) -> str:
-    end = answer.find("\n", start)
-    return answer[start:] if end < 0 else answer[start:end]
-
-
-def _read_lines(answer: str, reader: Reader) -> Finding | None:
-    """Read lines, of several, that are an answer and nothing else, if they agree; None where there are none."""
-    lines = answer.split("\n")
-    if not 1 < len(lines) <= LINES:
-        return None
-    position, found = 0, {}
-    for line in lines:
-        if len(line) <= 300 and (value := reader.read_bare(line).value) is not None:
-            place = Candidate("line", position, position + len(line), line)
-            if _listed_out(answer, position):
-                return Finding(Reading(None, "undecided"), place)
-            found[value] = place
-        position += len(line) + 1
-    if not found:
-        return None
-    (value, place), *others = found.items()
-    if others or REVISED.search(fold(answer)) or HEDGE.search(fold(answer[: 2 * len(place.text) + 80])):
-        return Finding(Reading(None, "undecided"), place)
-    return Finding(Reading(value), place)

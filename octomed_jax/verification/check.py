@@ -8,12 +8,13 @@ import dataclasses
 import functools
 
 from octomed_jax.schema import Question, Verdict
-from octomed_jax.verification.answer import ANSWER_CHARACTERS, Reader, read_answer
+from octomed_jax.verification.answer import ANSWER_CHARACTERS, read_answer
 from octomed_jax.verification.candidates import split_response
 from octomed_jax.verification.choices import Options
 from octomed_jax.verification.labels import Labels, ShortAnswers
 from octomed_jax.verification.numeric import Numbers
 from octomed_jax.verification.overlap import token_f1
+from octomed_jax.verification.reader import Reader
 from octomed_jax.verification.text import american, plain_name
 from octomed_jax.verification.yes_no import YesNo, is_yes_no
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import Question
-from octomed_jax.verification.answer import ANSWER_CHARACTERS, Reader, read_answer, read_line, searched
+from octomed_jax.verification.answer import ANSWER_CHARACTERS, read_answer, read_line, searched
 from octomed_jax.verification.candidates import Candidate, explicit, split_response, statements
 from octomed_jax.verification.check import REASONS, Checker, Rules
+from octomed_jax.verification.reader import Reader
 from octomed_jax.verification.text import Reading
 
 SHOWN = 400  # characters of an answer

@@ -102,7 +102,6 @@ FOREIGN = re.compile(
 )
 COPULA = re.compile(r"\s?(?:です|である|でした|입니다|이다|है|。)[^A-Za-z]*$")  # ends a sentence after the answer
 
-# A condition before a statement of the same sentence; what is shown as an example; a quoted "Answer: X".
 # A word right before "diagnosis:", "answer:" and the like that leaves them what they are; any other makes them another
 # thing ("differential diagnosis", "excluded option", "the student's answer").
 MAY_PRECEDE_KEY = words(
@@ -122,6 +121,7 @@ OTHERS_SAY = re.compile(
     r"(?:say|think|argue|claim|believe|answer)\b"
 )
 NOT_LIKELY = re.compile(r"\b(?:least|less)\s(?:likely|probable|appropriate|suitable|accurate)\s$")
+# A condition before a statement of the same sentence; a condition anywhere; an example; a quoted "Answer: X".
 CONDITION = re.compile(
     r"(?<!even )\b(?:if|unless|in case|provided|assuming)\b[^.;:\n]{0,120}$"
     r"|(?:^|[.;\n]\s{0,3})(?:had|were|with|without|in (?:a|an|children|adults|patients|women|men))\b"

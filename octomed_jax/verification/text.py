@@ -118,6 +118,7 @@ def american(text: str) -> str:
     return _OXFORD.sub(r" \1 ", text) if "," in text else text
 
 
+SENTENCE_BREAK = re.compile(r"[.!?]\s")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)|(?<=[。！？；])|\n")
 _LONG_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？])")
 
