@@ -24,7 +24,7 @@ _BRACED_POWER = re.compile(r"\^\s?\{([^{}]{0,10})\}")
 _NUMBER = re.compile(
     r"[+-]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:e[+-]?\d{1,3}(?![\w.]))?|[+-]?\.\d+", re.IGNORECASE
 )
-_UNIT_NUMBER = re.compile(r"(?:\bper\s{1,2}|(?<=[a-z%])\s?/\s?|(?<=\s)/\s?)\d+(?:[.,]\d+)?", re.IGNORECASE)
+_UNIT_NUMBER = re.compile(r"(?:\bper\s{1,2}|(?<=[a-z%])/\s?|(?<=[a-z%]\s)/\s?)\d+(?:[.,]\d+)?", re.IGNORECASE)
 _OUT_OF = re.compile(r"\b(?:out\s{1,2}of|of\s{1,2}a\s{1,2}possible|of\s{1,2}a\s{1,2}maximum(?:\s{1,2}of)?)\s{1,2}\d+")
 _ASIDE = re.compile(r"\([^()]{0,300}\)")
 _POWER = re.compile(r"\s?[x×*]\s?10\s?\^\s?\(?([+-]?\d{1,3})\)?")
@@ -62,6 +62,7 @@ _OTHER_AFTER = re.compile(
     r"^\W{0,3}(?:-?\s?years?(?:-|\s)old|[a-z]{1,6}\s(?:twice|thrice|three times|four times|bid|tid|qid"
     r"|q\d{1,2}h|every\s\d)|[a-z]{1,6}\s?(?:/|per\s)\s?kg|(?:iu|units?|tablets?|components?|criteria|items)\b)"
 )
+_DIVIDED = re.compile(r"\s{0,2}[/÷]\s{0,2}\d")
 _MORE = re.compile(r"^(?:\+|\s?\^|\s{0,2}(?:and (?:above|over|more)|to\s\d))")
 
 Value = Callable[[str], Reading]
@@ -237,7 +238,7 @@ def _standalone(text: str) -> list[re.Match[str] | None]:
         elif (
             text[match.end() : match.end() + 1] in ("/", ",", ".", ":")
             and text[match.end() + 1 : match.end() + 2].isdigit()
-        ):
+        ) or _DIVIDED.match(text, match.end()):
             found.append(None)
         else:
             found.append(match)

@@ -76,6 +76,8 @@ class YesNo(Options):
             if not match:
                 continue
             rest = folded[match.end() :]
+            if _OFFERS.match(rest) or (name != self.plain[index] and rest.strip() and not _STOPS.match(rest)):
+                return Reading(None, "undecided")  # "Yes, I can help"; "si there is ..." is no Spanish yes
             for other, number in self._words:
                 if number != index and re.search(rf"(?<!\w){re.escape(other)}\s{{0,3}}(?:[,.;:!]|$)", rest):
                     return Reading(None, "undecided")
@@ -104,6 +106,8 @@ _THERE = re.compile(
     r"\W{1,4}there (?:is|are|was|were) "
     r"(?!(?:insufficient|little|nothing|none|neither|no doubt|no question)\b)(no\b|not\b)?"
 )
+_OFFERS = re.compile(r"\W{1,4}(?:i|we) (?:can|will|am|are|would|could)\b")
+_STOPS = re.compile(r"\s{0,3}[,.;:!(。，]")
 _DENIES_YES = re.compile(
     r"\W{1,4}(?!no doubt\b|no question\b)(?:no|not|without)\b|\W{1,4}\w{1,20}\s(?:is|are) (?:absent|not)\b"
 )

@@ -1865,3 +1865,22 @@ kind(
         "The maximum dose is 500 mg.": UNPARSED,
     },
 )
+kind(
+    "yes or no",
+    'The word itself must state the answer; "no" inside a sentence or a word does not.',
+    "yes",
+    {
+        "Yes, I can help with that. There is no effusion.": UNPARSED,
+        "Si there is an effusion, treat it": UNPARSED,
+        "Yes, no effusion is seen": UNPARSED,
+        "Ja, aber nein": UNPARSED,
+        "Sí, se ve.": "yes",
+        "Die Antwort lautet: Nein.": "no",
+    },
+)
+kind(
+    "fractions",
+    "A fraction of two whole numbers is read where limits are given; others are left.",
+    "limits",
+    {"116.4 / 2": UNPARSED, "116.4/2": UNPARSED, "116/2": "58"},
+)
