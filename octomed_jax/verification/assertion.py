@@ -55,6 +55,9 @@ _MAY_PRECEDE = words(
     """a an the is are was of with has have shows by as to for not but option choice and or than in on at most likely
     confirms suggests indicates diagnosis be been only choose pick select answer i think it's give use diagnose"""
 )
+_ANOTHERS = re.compile(
+    r"\b(?:mother|father|brother|sister|parents?|family|son|daughter|uncle|aunt|history|past|previous(?:ly)?)\b"
+)
 _WORD_AFTER = re.compile(r"\s([a-z][\w'-]*)")
 _WORD_BEFORE = re.compile(r"([\w-]+)\s?$")
 
@@ -62,6 +65,8 @@ _WORD_BEFORE = re.compile(r"([\w-]+)\s?$")
 def stated(folded: str, mark: Mention) -> bool:
     """Say whether a name is stated as what is there ("shows X", "X is the answer"), not only spoken of."""
     before, after = folded[max(0, mark.start - 60) : mark.start], folded[mark.end : mark.end + 40]
+    if _ANOTHERS.search(re.split(r"[.;:\n]", before)[-1]):
+        return False
     match = _STATED_BEFORE.search(before)
     if match and match.group().strip():
         return True

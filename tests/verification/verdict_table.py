@@ -1836,6 +1836,8 @@ kind(
         "Differential:\nPneumonia\n": UNPARSED,
         "Unlike **pneumonia**, this has high BNP.": UNPARSED,
         "Patient denies pneumonia.": UNPARSED,
+        "Her mother has asthma.": UNPARSED,
+        "The past history has pneumonia in it.": UNPARSED,
         '{"final_answer": "B"}': "B",
         '{"correct_option": "B"}': "B",
     },
