@@ -75,7 +75,7 @@ _UNITS = _table()  # spelling -> (what it measures, the unit's one name)
 _UNIT = re.compile(
     r"\s{0,2}(?P<unit>°?[a-zµ]{1,12}\d?o?)(?:\s{0,2}(?:/|\bper\b)\s{0,2}(?P<per>[a-zµ]{1,12}))?(?![a-z])"
 )
-_ASKED = re.compile(r"(?:\b(?:in|units?:?|as|of)|[(\[,])\s{1,2}?(?=[a-zµ°])|[(\[](?=[a-zµ°])")
+_ASKED = re.compile(r"(?:\b(?:in|units?:?|as|of|many|much)|[(\[,])\s{1,2}?(?=[a-zµ°])|[(\[](?=[a-zµ°])")
 _HARMLESS = frozenset({"day", "week"})  # "500 mg/day" answers "how many mg"
 
 
