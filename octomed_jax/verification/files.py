@@ -1,6 +1,7 @@
 """Verifies a file of rows, JSON lines or Parquet: every row comes back as it was, with its verdicts."""
 
 import dataclasses
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +108,7 @@ def _through_lines(source: Path, partial: Path, rules: Rules, judge: Judge | Non
         progress.bar("verifying", source.stat().st_size, "bytes") as line,
     ):
         rows, position = _lines(read, source), 0
-        while batch := _take(rows):
+        while batch := list(itertools.islice(rows, BATCH)):
             for row, added in zip(batch, verify_rows(batch, rules, judge, summary), strict=True):
                 text = _dumped({**row, **added})
                 file.write(text + "\n")
@@ -201,22 +202,18 @@ def _lines(file: BinaryIO, source: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _take(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for row, _ in zip(rows, range(BATCH), strict=False)]
-
-
 def verify_rows(
     rows: Sequence[Mapping[str, Any]], rules: Rules, judge: Judge | None, summary: Summary
 ) -> list[dict[str, Any]]:
     """Return what is added to each row; ``summary`` counts on."""
-    questions, verdicts, appeals = [], [], []
+    several, verdicts, appeals = [], [], []
     for row in rows:
         summary.rows += 1
         where = f"row {summary.rows}"
         question, responses = question_of(row, where), responses_of(row, where)
         checker = Checker(question, rules)
         own = [checker.check(response, finish) for response, finish in responses]
-        questions.append((question, len(responses) if row.get("responses") is not None else None))
+        several.append(row.get("responses") is not None)
         verdicts.append(own)
         if judge:
             appeals += _appeals(question, responses, own, where, len(verdicts) - 1)
@@ -227,7 +224,7 @@ def verify_rows(
     first = summary.rows - len(rows) + 1
     for number, (row, own) in enumerate(zip(rows, verdicts, strict=True), first):
         _count(summary, row, own, f"row {number}", verifier)
-    return [_added(own, several, verifier) for (_, several), own in zip(questions, verdicts, strict=True)]
+    return [_added(own, lists, verifier) for lists, own in zip(several, verdicts, strict=True)]
 
 
 def _appeals(
@@ -254,9 +251,9 @@ def _count(summary: Summary, row: Mapping[str, Any], verdicts: Sequence[Verdict]
             summary.changes.add(str(old), version, new, f"{where}:{number}" if len(verdicts) > 1 else where)
 
 
-def _added(verdicts: Sequence[Verdict], several: int | None, verifier: str) -> dict[str, Any]:
+def _added(verdicts: Sequence[Verdict], lists: bool, verifier: str) -> dict[str, Any]:
     columns = {
         name: [getattr(verdict, name) for verdict in verdicts] for name in ("verdict", "extracted", "reason", "judge")
     }
-    added: dict[str, Any] = columns if several is not None else {name: values[0] for name, values in columns.items()}
+    added: dict[str, Any] = columns if lists else {name: values[0] for name, values in columns.items()}
     return {**added, "verifier": verifier}

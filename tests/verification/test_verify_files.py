@@ -293,3 +293,13 @@ def test_a_damaged_page_is_named(tmp_path, capsys):
     assert main(["verify", str(source), f"--output={tmp_path / 'out.parquet'}"]) == 43
     assert "in.parquet is damaged" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_every_row_of_a_long_file_comes_back_in_order(tmp_path):
+    rows = [{"answer": "B", "options": ["x", "y"], "response": "B", "n": number} for number in range(1300)]
+    source = write_lines(tmp_path / "in.jsonl", rows)
+    assert main(["verify", str(source), f"--output={tmp_path / 'out.jsonl'}"]) == 0
+    assert [row["n"] for row in read_lines(tmp_path / "out.jsonl")] == list(range(1300))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    assert main(["verify", str(tmp_path / "in.parquet"), f"--output={tmp_path / 'out.parquet'}"]) == 0
+    assert pq.read_table(tmp_path / "out.parquet")["n"].to_pylist() == list(range(1300))
