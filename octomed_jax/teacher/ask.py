@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from octomed_jax.teacher.client import ChatClient, RequestFailed
+from octomed_jax.teacher.client import ChatClient
+from octomed_jax.teacher.reply import RequestFailed
 from octomed_jax.teacher.requests import Sampling
 
 

@@ -20,7 +20,7 @@ from octomed_jax import configuration, progress, storage
 from octomed_jax.errors import StopAndLook, TryAgain
 from octomed_jax.progress import Bar
 from octomed_jax.storage import Manifest, PathLike
-from octomed_jax.teacher.client import ChatClient, Completion, RequestFailed
+from octomed_jax.teacher.client import ChatClient
 from octomed_jax.teacher.ledger import Ledger
 from octomed_jax.teacher.plan import (
     Work,
@@ -31,6 +31,7 @@ from octomed_jax.teacher.plan import (
     result_settings,
     teacher_name,
 )
+from octomed_jax.teacher.reply import Completion, RequestFailed
 from octomed_jax.teacher.requests import user_messages
 from octomed_jax.teacher.script import Rates
 from octomed_jax.teacher.scripted import scripted_teacher

@@ -11,8 +11,9 @@ from octomed_jax import configuration
 from octomed_jax.errors import UserError
 from octomed_jax.prompts import SUFFIXES
 from octomed_jax.schema import Attempt, Question
-from octomed_jax.teacher.client import Completion, RequestFailed, api_key, chat_url
+from octomed_jax.teacher.client import api_key, chat_url
 from octomed_jax.teacher.ledger import Ledger
+from octomed_jax.teacher.reply import Completion, RequestFailed
 from octomed_jax.teacher.requests import Sampling, request_hash, request_seed
 from octomed_jax.teacher.script import NAME, Rates
 from octomed_jax.traces import lake

@@ -9,7 +9,8 @@ from PIL import Image
 from teacher_helpers import make_question, png
 
 from octomed_jax.errors import UserError
-from octomed_jax.teacher.client import RequestFailed, chat_url, read_completion, read_message
+from octomed_jax.teacher.client import chat_url
+from octomed_jax.teacher.reply import RequestFailed, read_completion, read_message
 from octomed_jax.teacher.requests import Sampling, prepare_image, request_hash, request_seed, user_messages
 
 WHOLE = ("<think>why</think>\n\nB", "why")

@@ -1,0 +1,99 @@
+"""What comes back from a chat endpoint, in one spelling whatever the server's: choices, thoughts, tokens."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from octomed_jax.verification.candidates import THINK_END, THINK_START
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One response: the text with its thought as ``<think>...</think>``, the thought alone, and why it ended."""
+
+    response: str
+    reasoning: str
+    finish_reason: str
+    completion_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Completion:
+    """The answer to one request: its choices in order, and the tokens of the prompt."""
+
+    choices: tuple[Choice, ...]
+    prompt_tokens: int
+
+
+class RequestFailed(Exception):
+    """A request that did not succeed; ``transient`` says whether another try can help."""
+
+    def __init__(self, reason: str, transient: bool, status: int = 0, connection: bool = False, wait: float = 0.0):
+        super().__init__(reason)
+        self.transient, self.status, self.connection, self.wait = transient, status, connection, wait
+
+
+def read_completion(reply: Any, n: int) -> Completion:
+    """Read a chat completion.
+
+    ``usage`` counts all choices together; each choice is given its share by length, so that the sum is kept.
+
+    Raises:
+        RequestFailed: it is no chat completion, or has not ``n`` choices.
+    """
+    try:
+        raw = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
+        texts = [
+            (*read_message(choice["message"], finish := str(choice.get("finish_reason") or "")), finish)
+            for choice in raw
+        ]
+        usage = reply.get("usage") or {}
+        prompt, total = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RequestFailed("the reply is no chat completion", transient=True) from None
+    if len(texts) != n:
+        raise RequestFailed(
+            f"{len(texts)} choices came back for n={n} (if always: set distill.samples_per_request=1)", transient=True
+        )
+    shares = _shares(total, [len(response) for response, _, _ in texts])
+    choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
+    return Completion(choices, prompt)
+
+
+def _shares(total: int, sizes: list[int]) -> list[int]:
+    whole = sum(sizes) or 1
+    ends = [0]
+    done = 0
+    for size in sizes:
+        done += size
+        ends.append(total * done // whole)
+    return [right - left for left, right in itertools.pairwise(ends)]
+
+
+def read_message(message: Mapping[str, Any], finish_reason: str) -> tuple[str, str]:
+    """Return (response, reasoning) of a message, in one spelling whatever the server's.
+
+    A server with a reasoning parser puts the thought into ``reasoning`` (vLLM since 0.11.2) or ``reasoning_content``
+    (before; DeepSeek); one without leaves ``<think>`` in the text, and where the chat template opened the thought only
+    ``</think>`` is there. A thought cut at the token limit stays unclosed.
+    """
+    content = message.get("content") or ""
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+    thought = message.get("reasoning") or message.get("reasoning_content") or ""
+    if not isinstance(content, str) or not isinstance(thought, str):
+        raise TypeError("a message holds text")
+    if THINK_END in content:
+        before, answer = content.rsplit(THINK_END, 1)
+        thought = before.strip().removeprefix(THINK_START).strip()
+        return f"{THINK_START}{thought}{THINK_END}\n\n{answer.strip()}", thought
+    if content.lstrip().startswith(THINK_START):
+        thought = content.strip().removeprefix(THINK_START).strip()
+        return f"{THINK_START}{thought}", thought
+    if not thought:
+        return content.strip(), ""
+    thought = thought.strip().removeprefix(THINK_START).removesuffix(THINK_END).strip()
+    if not content.strip() and finish_reason == "length":
+        return f"{THINK_START}{thought}", thought
+    return f"{THINK_START}{thought}{THINK_END}\n\n{content.strip()}", thought
