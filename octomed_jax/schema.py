@@ -5,12 +5,13 @@ options, answer, responses``.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 TASKS = ("mcq", "yes_no", "short_answer", "numeric", "multi_label", "classification", "report", "instruction")
+OPEN_TASKS = ("report", "instruction")  # whose answer is a text of its own, not one to be marked and compared
 ACCESS_CLASSES = ("open", "credentialed")
 VERDICTS = ("correct", "wrong", "unparsed", "truncated")
 
@@ -70,19 +71,36 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """One sampled teacher response to one question, whatever became of it; never changed once written."""
+    """One sampled teacher response to one question, whatever became of it; never changed once written.
+
+    Attributes:
+        question_id, sample_index: of the question, and of the attempt among all of its attempts.
+        teacher: the model's name.
+        response, reasoning: the whole text with its thought as ``<think>...</think>``, and the thought alone.
+        finish_reason: as the endpoint said it; ``error`` where the request failed for good.
+        prompt_tokens, completion_tokens: as the endpoint counted them; 0 where it did not.
+        verdict, extracted, reason, verifier: what the verifier of that version read in it.
+        option_order: the options as they were shown: at place p stood option ``option_order[p]``; empty: as they are.
+        group: the request it came with; ``seed`` and ``request_hash`` are of that request.
+        error: why the request failed for good; empty where it did not.
+    """
 
     question_id: str
     sample_index: int
-    group: int
-    seed: int
-    request_hash: str
     teacher: str
     response: str
     reasoning: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    verdict: str
+    extracted: str
+    reason: str
+    verifier: str
+    option_order: tuple[int, ...]
+    group: int
+    seed: int
+    request_hash: str
     error: str = ""
 
 
@@ -98,10 +116,42 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One entry of a shard: a question with its images once, and its accepted responses."""
+    """One entry of a shard: a question with its images once, and its accepted responses.
+
+    Attributes:
+        question: with its options as the source has them.
+        responses: each belongs to the options in the order in which its teacher saw them.
+        option_orders: that order for each response, see ``Attempt``; empty where all saw them as they are.
+    """
 
     question: Question
     responses: tuple[str, ...]
+    option_orders: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.option_orders and len(self.option_orders) != len(self.responses):
+            raise ValueError(f"{len(self.responses)} responses, but {len(self.option_orders)} option_orders")
+
+    def shown(self, response: int) -> Question:
+        """Return the question as the teacher of a response saw it."""
+        return with_option_order(self.question, self.option_orders[response] if self.option_orders else ())
+
+    def first(self, count: int) -> "Record":
+        """Return the record with at most ``count`` of its responses."""
+        return Record(self.question, self.responses[:count], self.option_orders[:count])
+
+
+def with_option_order(question: Question, order: Sequence[int]) -> Question:
+    """Return a question with its options in another order; the gold answer is a text and moves with its option.
+
+    Raises:
+        ValueError: ``order`` does not name every option once.
+    """
+    if not order:
+        return question
+    if sorted(order) != list(range(len(question.options))):
+        raise ValueError(f"question {question.id}: {list(order)} is no order of its {len(question.options)} options")
+    return dataclasses.replace(question, options=tuple(question.options[place] for place in order))
 
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -134,15 +184,20 @@ ATTEMPT_SCHEMA = pa.schema(
     [
         ("question_id", pa.string()),
         ("sample_index", pa.int32()),
-        ("group", pa.int32()),
-        ("seed", pa.int64()),
-        ("request_hash", pa.string()),
         ("teacher", pa.string()),
         ("response", pa.string()),
         ("reasoning", pa.string()),
         ("finish_reason", pa.string()),
         ("prompt_tokens", pa.int32()),
         ("completion_tokens", pa.int32()),
+        ("verdict", pa.string()),
+        ("extracted", pa.string()),
+        ("reason", pa.string()),
+        ("verifier", pa.string()),
+        ("option_order", pa.list_(pa.int8())),
+        ("group", pa.int32()),
+        ("seed", pa.int64()),
+        ("request_hash", pa.string()),
         ("error", pa.string()),
     ]
 )

@@ -94,7 +94,7 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
 def _chosen(path: Path, per_question: int) -> Iterator[schema.Record]:
     """Yield records with at most ``per_question`` of their accepted responses, the first ones."""
     for record in iterate_records(path):
-        yield schema.Record(record.question, record.responses[:per_question])
+        yield record.first(per_question)
 
 
 def _sources(records: Sequence[schema.Record]) -> dict[str, dict[str, int]]:

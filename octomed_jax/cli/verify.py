@@ -157,17 +157,19 @@ def _explain(options: Namespace, config: ConfigDict | None, rules: Rules) -> int
         row, where = read_row(options.file, int(match[1])), f"row {match[1]}"
         question, pairs = question_of(row, where), responses_of(row, where)
         numbers = range(1, len(pairs) + 1)
-        chosen = [(f"response {number}", *pair) for number, pair in zip(numbers, pairs, strict=True)]
+        chosen = [(f"response {number}", question, *pair) for number, pair in zip(numbers, pairs, strict=True)]
         if match[2]:
             if not 1 <= int(match[2]) <= len(pairs):
                 raise UserError(f"{where} of {options.file} has {len(pairs)} responses, no number {match[2]}")
             chosen = [chosen[int(match[2]) - 1]]
     else:
         assert config
-        question, attempts = find_attempts(options.attempts or f"{config.run}/attempts", options.explain)
-        chosen = [(f"sample {one['sample_index']}", one["response"], one["finish_reason"]) for one in attempts]
+        chosen = [
+            (f"sample {one['sample_index']}", shown, one["response"], one["finish_reason"])
+            for shown, one in find_attempts(options.attempts or f"{config.run}/attempts", options.explain)
+        ]
     texts = []
-    for name, response, finish_reason in chosen:
-        lines = list(explain(question, response, finish_reason, rules))
+    for name, shown, response, finish_reason in chosen:
+        lines = list(explain(shown, response, finish_reason, rules))
         texts.append("\n".join([f"--- {name}", *lines] if len(chosen) > 1 else lines))
     return finish("\n\n".join(texts), {"explained": texts}, options.json)

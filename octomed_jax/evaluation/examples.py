@@ -75,11 +75,12 @@ def teacher_examples(run: epath.Path) -> list[Example]:
         attempt = attempts.get((verdict["question_id"], verdict["sample_index"]))
         question = questions.get(verdict["question_id"])
         if attempt and question:
-            response = attempt["response"]
-            if attempt["reasoning"]:
-                response = f"<think>{attempt['reasoning']}</think>\n{response}"
-            joined = {**verdict, "id": verdict["question_id"], "response": response}
-            examples.append(_example({**attempt, **joined}, question, question["benchmark"]))
+            options = question["options"] or ()
+            shown = {
+                **question,
+                "options": [options[place] for place in attempt["option_order"] or range(len(options))],
+            }
+            examples.append(_example({**attempt, **verdict, "id": verdict["question_id"]}, shown, shown["benchmark"]))
     return examples
 
 

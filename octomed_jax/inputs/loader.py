@@ -112,7 +112,7 @@ class StepSource(grain.sources.RandomAccessDataSource):
         record_number, response = (int(value) for value in self._where[number])
         try:
             record = self._reader[record_number]
-            return self._builder.build(record.question, record.responses[response])
+            return self._builder.build(record.shown(response), record.responses[response])
         except StopAndLook as error:
             if not self._skip_bad:
                 raise

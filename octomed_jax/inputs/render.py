@@ -19,7 +19,7 @@ COLUMNS = {  # of an ExampleIndex
     **dict.fromkeys(("record", "response", "tokens", "patches", "cells", "images", "source"), np.int32),
     **dict.fromkeys(("window_pairs", "frame_pairs"), np.int64),
 }
-RENDER_VERSION = 4  # of the template, the positions, the window layout and the columns of the index
+RENDER_VERSION = 5  # of the template, the positions, the window layout and the columns of the index
 
 
 def read_patch_spec(folder: str | Path) -> PatchSpec:
@@ -73,7 +73,7 @@ def render_index(
     for number, record in enumerate(records):
         source = sources.setdefault(record.question.benchmark, len(sources))
         for response, text in enumerate(record.responses):
-            size = builder.measure(record.question, text)
+            size = builder.measure(record.shown(response), text)
             entry = dataclasses.asdict(size) | {
                 "record": number,
                 "response": response,

@@ -17,7 +17,9 @@ from octomed_jax.storage import PathLike, explain_os_error
 
 ROW_GROUP = 500  # rows; with images of 8 KB to 1 MB this keeps a row group between 4 MB and 500 MB
 
-RECORD_SCHEMA = QUESTION_SCHEMA.append(pa.field("responses", pa.list_(pa.string())))
+RECORD_SCHEMA = QUESTION_SCHEMA.append(pa.field("responses", pa.list_(pa.string()))).append(
+    pa.field("option_orders", pa.list_(pa.list_(pa.int8())))
+)
 
 
 def write_rows(path: PathLike, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, row_group: int = ROW_GROUP) -> int:
@@ -60,7 +62,7 @@ class RowWriter:
 @contextlib.contextmanager
 def open_writer(path: PathLike, schema: pa.Schema, row_group: int = ROW_GROUP) -> Iterator[RowWriter]:
     """Yield a writer of rows; the file appears when the block ends without an error. Errors as ``write_rows``."""
-    with _writer(path, schema) as parquet:
+    with open_table_writer(path, schema) as parquet:
         writer = RowWriter(parquet, row_group)
         yield writer
         writer.flush()
@@ -68,12 +70,13 @@ def open_writer(path: PathLike, schema: pa.Schema, row_group: int = ROW_GROUP) -
 
 def write_table(path: PathLike, table: pa.Table, row_group: int = ROW_GROUP) -> None:
     """Write a table with the same settings as ``write_rows``, whole or not at all."""
-    with _writer(path, table.schema) as writer:
+    with open_table_writer(path, table.schema) as writer:
         writer.write_table(table.combine_chunks(), row_group_size=row_group)
 
 
 @contextlib.contextmanager
-def _writer(path: PathLike, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def open_table_writer(path: PathLike, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of tables; the file appears when the block ends without an error. Errors as ``write_rows``."""
     target = epath.Path(path)
     partial = target.parent / f".{target.name}.partial"
     try:
@@ -115,6 +118,19 @@ def iterate_rows(path: PathLike, columns: Sequence[str] | None = None) -> Iterat
         ) from error
 
 
+def iterate_parts(folder: PathLike, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of ``part-00000.parquet``, ``part-00001.parquet`` and so on, as ``iterate_rows``.
+
+    Raises:
+        UserError: there is none.
+    """
+    paths = sorted(epath.Path(folder).glob("part-*.parquet"))
+    if not paths:
+        raise UserError(f"no part-*.parquet in {folder}; make it again")
+    for path in paths:
+        yield from iterate_rows(path, columns)
+
+
 def read_table(path: PathLike) -> pa.Table:
     """Read a whole Parquet file.
 
@@ -146,11 +162,17 @@ def iterate_questions(path: PathLike) -> Iterator[Question]:
 
 def write_records(path: PathLike, records: Iterable[Record]) -> int:
     """Write records (a question and its accepted responses) to a Parquet file; return how many."""
-    rows = ({**question_to_row(record.question), "responses": list(record.responses)} for record in records)
-    return write_rows(path, rows, RECORD_SCHEMA)
+    return write_rows(path, map(record_to_row, records), RECORD_SCHEMA)
+
+
+def record_to_row(record: Record) -> dict[str, Any]:
+    """Return a record as a row of RECORD_SCHEMA."""
+    orders = [list(order) for order in record.option_orders]
+    return {**question_to_row(record.question), "responses": list(record.responses), "option_orders": orders}
 
 
 def iterate_records(path: PathLike) -> Iterator[Record]:
     """Yield the records of ``traces.parquet``."""
     for row in iterate_rows(path):
-        yield Record(question=question_from_row(row), responses=tuple(row["responses"]))
+        orders = tuple(map(tuple, row["option_orders"] or ()))
+        yield Record(question_from_row(row), tuple(row["responses"]), orders)

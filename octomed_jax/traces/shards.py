@@ -39,7 +39,8 @@ def pack_record(record: schema.Record) -> bytes:
     """Return a record as bytes."""
     row = schema.question_to_row(record.question)
     row["image"] = [image["bytes"] for image in row["image"]]
-    return msgpack.packb({"question": row, "responses": list(record.responses)})
+    orders = [list(order) for order in record.option_orders]
+    return msgpack.packb({"question": row, "responses": list(record.responses), "option_orders": orders})
 
 
 def unpack_record(data: bytes) -> schema.Record:
@@ -47,7 +48,8 @@ def unpack_record(data: bytes) -> schema.Record:
     fields = msgpack.unpackb(data)
     row = fields["question"]
     row["image"] = [{"bytes": image} for image in row["image"]]
-    return schema.Record(schema.question_from_row(row), tuple(fields["responses"]))
+    orders = tuple(map(tuple, fields["option_orders"]))
+    return schema.Record(schema.question_from_row(row), tuple(fields["responses"]), orders)
 
 
 class ShardReader:

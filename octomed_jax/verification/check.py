@@ -6,8 +6,10 @@ reader would call undecided is unparsed. Pure Python, linear in the response, an
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
-from octomed_jax.schema import Question, Verdict
+from octomed_jax.schema import OPEN_TASKS, Question, Verdict, with_option_order
 from octomed_jax.verification.answer import ANSWER_CHARACTERS, read_answer
 from octomed_jax.verification.candidates import split_response
 from octomed_jax.verification.choices import Options
@@ -50,9 +52,6 @@ REASONS = {
 }
 
 TRUNCATED_FINISHES = ("length", "max_tokens")
-
-
-OPEN_TASKS = ("report", "instruction")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +139,23 @@ class Checker:
             return _verdict(value, reader.grade(value), "other_text", reader.unsure)
         assert isinstance(reader, Labels)
         return _verdict(value, reader.grade(value), "other_labels", "broken_gold")
+
+
+class Checkers:
+    """Checks attempts at one question, each with the options in the order in which its teacher saw them."""
+
+    def __init__(self, question: Question, rules: Rules = Rules()):
+        self._question, self._rules = question, rules
+        self._checkers: dict[tuple[int, ...], Checker] = {}
+
+    def check(self, attempt: Mapping[str, Any]) -> Verdict:
+        """Judge a row of ATTEMPT_SCHEMA; a request that failed for good is unparsed."""
+        if attempt["error"]:
+            return Verdict("unparsed", "", "request_failed")
+        order = tuple(attempt["option_order"] or ())
+        if order not in self._checkers:
+            self._checkers[order] = Checker(with_option_order(self._question, order), self._rules)
+        return self._checkers[order].check(attempt["response"], attempt["finish_reason"])
 
 
 def check_response(question: Question, response: str, finish_reason: str, rules: Rules = Rules()) -> Verdict:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
@@ -10,11 +10,11 @@ from rich.table import Table
 
 from octomed_jax import progress, storage
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.schema import VERDICT_SCHEMA, Question, Verdict, question_from_row
+from octomed_jax.schema import VERDICT_SCHEMA, Question, Verdict, question_from_row, with_option_order
 from octomed_jax.storage import Manifest, PathLike
 from octomed_jax.traces import lake
 from octomed_jax.verification.changes import Changes
-from octomed_jax.verification.check import Checker, Rules
+from octomed_jax.verification.check import Checkers, Rules
 from octomed_jax.verification.judge import Appeal, Judge, may_appeal, name_of
 
 STAGE = "verify"
@@ -56,13 +56,13 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
         ):
             for row, judged in settled(judge_questions(source, rules), judge):
                 responses = accepted(judged)
-                funnel.add(row["source"], judged, len(responses))
+                funnel.add(row["source"], judged, len(responses.get("responses", ())))
                 for attempt, verdict in judged:
                     written = _verdict_row(attempt, verdict, asked_for["verifier"])
                     verdicts.write(written)
                     _compare(changes, next(old, None), written, verdict, earlier)
                 if responses:
-                    traces.write({**row, "responses": responses})
+                    traces.write({**row, **responses})
                 line.advance()
         table = funnel.table() | ({"judge": judge.report()} if judge else {})
         storage.write_json(folder / "funnel.json", table)
@@ -120,29 +120,23 @@ def judge_questions(attempts: epath.Path, rules: Rules = Rules()) -> Iterator[Ju
     Raises:
         StopAndLook: an attempt belongs to no question, or a file is out of order.
     """
-    path = attempts / "attempts" / "part-00000.parquet"
-    rows = lake.iterate_rows(path)
+    rows = lake.iterate_parts(attempts / "attempts")
     attempt = next(rows, None)
     last = ""
     for row in lake.iterate_rows(attempts / "questions.parquet"):
         if row["id"] <= last:
             raise StopAndLook(f"{attempts / 'questions.parquet'} is not sorted by id at {row['id']!r}; make it again")
         last = row["id"]
-        checker = Checker(question_from_row(row), rules)
+        checkers = Checkers(question_from_row(row), rules)
         judged = []
         while attempt is not None and attempt["question_id"] == row["id"]:
-            judged.append((attempt, check_attempt(checker, attempt)))
+            judged.append((attempt, checkers.check(attempt)))
             attempt = next(rows, None)
         yield row, judged
     if attempt is not None:
-        raise StopAndLook(f"{path} holds attempts at the unknown question {attempt['question_id']!r}; make it again")
-
-
-def check_attempt(checker: Checker, attempt: dict[str, Any]) -> Verdict:
-    """Judge a row of ATTEMPT_SCHEMA; a request that failed for good is unparsed."""
-    if attempt["error"]:
-        return Verdict("unparsed", "", "request_failed")
-    return checker.check(attempt["response"], attempt["finish_reason"])
+        raise StopAndLook(
+            f"{attempts / 'attempts'} holds attempts at the unknown question {attempt['question_id']!r}; make it again"
+        )
 
 
 def settled(questions: Iterator[Judged], judge: Judge | None) -> Iterator[Judged]:
@@ -164,28 +158,35 @@ def settled(questions: Iterator[Judged], judge: Judge | None) -> Iterator[Judged
 
 
 def _appeal(question: Question, attempt: dict[str, Any], verdict: Verdict) -> Appeal:
-    return Appeal(f"{question.id}:{attempt['sample_index']}", question, attempt["response"], verdict)
+    shown = with_option_order(question, attempt["option_order"] or ())
+    return Appeal(f"{question.id}:{attempt['sample_index']}", shown, attempt["response"], verdict)
 
 
-def find_attempts(attempts: PathLike, name: str) -> tuple[Question, Sequence[dict[str, Any]]]:
-    """Return a question by its id, and its attempts; with ``ID:SAMPLE`` that one alone.
+def find_attempts(attempts: PathLike, name: str) -> list[tuple[Question, dict[str, Any]]]:
+    """Return the attempts at a question by its id, each with the question as it was shown; ``ID:SAMPLE``: that one.
 
     Raises:
         UserError: there is none.
     """
     storage.read_manifest(attempts, "distill")
     for row, judged in judge_questions(epath.Path(attempts)):
-        if name == row["id"]:
-            return question_from_row(row), [attempt for attempt, _ in judged]
-        wanted = [attempt for attempt, _ in judged if name == f"{row['id']}:{attempt['sample_index']}"]
-        if wanted:
-            return question_from_row(row), wanted
+        found = [
+            (with_option_order(question_from_row(row), attempt["option_order"] or ()), attempt)
+            for attempt, _ in judged
+            if name in (row["id"], f"{row['id']}:{attempt['sample_index']}")
+        ]
+        if found:
+            return found
     raise UserError(f"{attempts} holds no question or attempt {name!r}; give QUESTION_ID or QUESTION_ID:SAMPLE")
 
 
-def accepted(judged: list[tuple[dict[str, Any], Verdict]]) -> list[str]:
-    """Return the correct responses, in sample order."""
-    return [attempt["response"] for attempt, verdict in judged if verdict.verdict == "correct"]
+def accepted(judged: list[tuple[dict[str, Any], Verdict]]) -> dict[str, Any]:
+    """Return the columns ``responses`` and ``option_orders`` of the correct attempts, in order; empty for none."""
+    right = [attempt for attempt, verdict in judged if verdict.verdict == "correct"]
+    orders = [list(attempt["option_order"] or ()) for attempt in right]
+    if not right:
+        return {}
+    return {"responses": [attempt["response"] for attempt in right], "option_orders": orders if any(orders) else []}
 
 
 def _verdict_row(attempt: dict[str, Any], verdict: Verdict, verifier: str) -> dict[str, Any]:

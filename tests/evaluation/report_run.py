@@ -153,6 +153,8 @@ def _attempts(questions: list[Question], chance: random.Random) -> list[dict[str
                     "verdict": verdict,
                     "extracted": answer,
                     "reason": reason,
+                    "verifier": "2",
+                    "option_order": [],
                 }
             )
     return rows

@@ -28,8 +28,12 @@ def make_attempts(folder, rows, order=lambda questions: questions):
     ]
     lake.write_questions(folder / "questions.parquet", order(questions))
     attempts = [
-        dataclasses.asdict(Attempt(name, sample, 0, 1, "hash", "t", response, "", finish, 5, 5, error))
-        for name, sample, response, finish, error in rows
+        dataclasses.asdict(
+            Attempt(
+                name, sample, "t", response, "", finish, 5, 5, "unparsed", "", "", "", tuple(shown), 0, 1, "hash", error
+            )
+        )
+        for name, sample, response, finish, error, *shown in rows
     ]
     lake.write_rows(folder / "attempts" / "part-00000.parquet", attempts, ATTEMPT_SCHEMA)
     manifest = storage.Manifest(stage="distill", config={}, licences=("CC0-1.0",), extra={"teacher": "t"})
@@ -166,3 +170,31 @@ def test_explain_an_attempt_of_a_run(tmp_path, capsys):
     assert capsys.readouterr().out.count("--- sample") == 4
     assert main([*words, "--explain=s:9"]) == 2
     assert "no question or attempt 's:9'" in capsys.readouterr().err
+
+
+def test_an_attempt_is_judged_by_the_options_as_its_teacher_saw_them(tmp_path):
+    """Letters belong to the order in which the options were shown, and the traces keep that order."""
+    base = question("mcq", "axial", *OPTIONS)
+    lake.write_questions(tmp_path / "attempts" / "questions.parquet", [dataclasses.replace(base, id="s:0")])
+    shown = {0: (), 1: (2, 0, 1), 2: (1, 2, 0), 3: (0, 2, 1)}
+    letters = {0: "A", 1: "B", 2: "A", 3: "A"}
+    attempts = [
+        dataclasses.asdict(
+            Attempt(
+                "s:0", sample, "t", f"\\boxed{{{letters[sample]}}}", "", "stop", 5, 5, "", "", "", "", order, 0, 1, ""
+            )
+        )
+        for sample, order in shown.items()
+    ]
+    lake.write_rows(tmp_path / "attempts" / "attempts" / "part-00000.parquet", attempts, ATTEMPT_SCHEMA)
+    storage.write_manifest(tmp_path / "attempts", storage.Manifest(stage="distill", config={}))
+    verify(tmp_path / "attempts", tmp_path / "traces")
+    rows = list(lake.iterate_rows(tmp_path / "traces" / "verdicts.parquet"))
+    assert [row["verdict"] for row in rows] == ["correct", "correct", "wrong", "correct"]
+    [record] = lake.iterate_records(tmp_path / "traces" / "traces.parquet")
+    assert record.option_orders == ((), (2, 0, 1), (0, 2, 1))
+    assert [record.shown(number).options for number in range(3)] == [
+        ("axial", "coronal", "sagittal"), ("sagittal", "axial", "coronal"), ("axial", "sagittal", "coronal"),
+    ]  # fmt: skip
+    for number in range(3):
+        assert record.shown(number).options["AB".index(record.responses[number][7])] == "axial"
