@@ -29,18 +29,31 @@ def get_config(arg: str | None = None) -> ConfigDict:
     )
     config.distill = ConfigDict(
         {
-            "endpoint": "",  # empty: the scripted teacher is started on loopback and stopped again
-            "model": "scripted",
-            "api_key_env": "",  # NAME of the environment variable that holds the key
-            "approved_access": ("open",),  # access classes of questions that may be sent to this endpoint
-            "samples": 4,  # the paper: 16
+            # Each question is asked of every teacher that takes it; octomed_7b.py has one for text and one for images.
+            "teachers": {
+                "teacher": {
+                    "takes": "any",  # which questions: any, text (without images) or images (with)
+                    "model": "scripted",
+                    "endpoints": (),  # none: the programmatic teacher is started on loopback and stopped again
+                    "api_key_env": "",  # NAME of the environment variable that holds the key
+                    "approved_access": ("open",),  # access classes of questions that may be sent to these endpoints
+                    "terms": "worked explanations of the sources, under their licences",  # goes to the card
+                    "dollars_per_million": {"prompt": 0.0, "completion": 0.0},  # tokens; 0: no cost is shown
+                }
+            },
+            "samples": 4,  # of each teacher; the paper: 16
             "samples_per_request": 4,
+            "accept": 0,  # ask a question no further once so many are correct; 0: always all samples
             "temperature": 0.6,
             "top_p": 0.95,
             "max_tokens": 1024,
-            "in_flight": 64,
-            "max_pixels": 262144,
+            "max_pixels": 262144,  # larger images are shrunk before they are sent
             "answer_format": "boxed",
+            "shuffle_options": True,  # in an order of its own for each request
+            "in_flight": 64,  # requests of each teacher at a time
+            "most_failed": 0.01,  # share of the requests that may fail for good before the run stops
+            "patience_seconds": 600.0,  # without any reply, before it is left for another time
+            "shards": 0,  # logical shards; 0: as many as workers, and so many that each holds at most 1,000 questions
             # What the scripted teacher gets wrong on purpose, so that rejection has something to reject.
             "scripted": {"wrong": 0.1, "malformed": 0.05, "truncated": 0.05},
         }

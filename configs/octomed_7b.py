@@ -2,7 +2,8 @@
 
 From the paper: 16 attempts a question, up to 16 accepted traces, three epochs of 8,095,571 examples at a batch of 512
 (47,435 steps, derived), a peak learning rate of 5e-5, a cosine with 10 % warm-up, images of at most 262,144 pixels,
-sampling at temperature 0.6 and top-p 0.95 with at most 8,192 tokens and five seeds.
+sampling at temperature 0.6 and top-p 0.95 with at most 8,192 tokens and five seeds; a teacher for text (DeepSeek-R1)
+and one for images (GPT-4o; here an open model, which may be shown credentialed questions on machines of one's own).
 Ours, because the paper does not say: AdamW, row sizes, weight decay, betas, clipping, checkpoints. The sources are
 still the demo's: those of the paper come with their adapters. ``student.base`` is what
 ``octomed import --model=Qwen/Qwen2.5-VL-7B-Instruct --output=models/qwen2_5_vl_7b`` writes.
@@ -18,7 +19,27 @@ def get_config() -> ConfigDict:
     config = demo_config().lock()  # locked: a field that the demo has not would be a mistake here
     config.name = "octomed_7b"
     config.run = "runs/octomed_7b"
-    config.distill.update({"samples": 16, "samples_per_request": 16, "max_tokens": 8192})
+    config.distill.update({"samples": 16, "samples_per_request": 4, "max_tokens": 8192})
+    base = config.distill.teachers.teacher.to_dict()
+    with config.unlocked():
+        config.distill.teachers = ConfigDict(
+            {
+                "text": {
+                    **base,
+                    "takes": "text",
+                    "model": "deepseek-ai/DeepSeek-R1",
+                    "endpoints": ("http://localhost:8000",),
+                    "terms": "MIT; its outputs may be used to train other models",
+                },
+                "images": {
+                    **base,
+                    "takes": "images",
+                    "model": "Qwen/Qwen2.5-VL-72B-Instruct",
+                    "endpoints": ("http://localhost:8001",),
+                    "terms": "Qwen licence; look at its clause on outputs before a release",
+                },
+            }
+        )
     config.traces.per_question = 16
     config.student.base = "models/qwen2_5_vl_7b"
     # The published sizes, for a preview before the model is there; training reads those of the model.

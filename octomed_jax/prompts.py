@@ -5,7 +5,9 @@ from octomed_jax.schema import Question
 # Seen in the released model's use and in II-Medical's notes; docs/paper.md has what is known of the prompts.
 BOXED_SUFFIX = "Please reason step-by-step, and put your final answer within \\boxed{}."
 DIRECT_SUFFIX = "Answer in a short word or phrase."
-SUFFIXES = {"boxed": BOXED_SUFFIX, "direct": DIRECT_SUFFIX}
+# The form is seen in released traces of MedQA; what asked for it is not, these words are ours.
+TAG_SUFFIX = "Please reason step-by-step, and put your final answer within <answer></answer>."
+SUFFIXES = {"boxed": BOXED_SUFFIX, "tag": TAG_SUFFIX, "direct": DIRECT_SUFFIX}
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -20,10 +22,14 @@ def user_text(question: Question, answer_format: str = "boxed") -> str:
     """
     if answer_format not in SUFFIXES:
         raise ValueError(f"unknown answer_format {answer_format!r}, one of {', '.join(SUFFIXES)}")
+    return ask(question, SUFFIXES[answer_format])
+
+
+def ask(question: Question, closing: str) -> str:
+    """Return a question, its options, and the closing lines, which say how to answer."""
     lines = [question.question]
     if question.task == "mcq":
         lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False)]
     elif question.options:
         lines.append("Options: " + ", ".join(question.options))
-    lines.append(SUFFIXES[answer_format])
-    return "\n".join(lines)
+    return "\n".join([*lines, closing])

@@ -197,13 +197,18 @@ def read_manifest(folder: PathLike, stage: str) -> Manifest:
     return Manifest(**fields)
 
 
+def is_finished(folder: PathLike) -> bool:
+    """Return whether a stage has finished in a folder."""
+    return (epath.Path(folder) / MANIFEST).exists()
+
+
 def finished(folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Manifest | None:
     """Return the manifest if exactly this work is already done in ``folder``, None if it is not begun or unfinished.
 
     Raises:
         UserError: the folder holds finished work of another config or other inputs; it is never overwritten.
     """
-    if not (epath.Path(folder) / MANIFEST).exists():
+    if not is_finished(folder):
         return None
     manifest = read_manifest(folder, stage)
     if manifest.request == request_of(stage, config, inputs):
@@ -217,15 +222,20 @@ def finished(folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Ma
 def _difference(manifest: Manifest, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     if manifest.code_version != __version__:
         return f"version {manifest.code_version} -> {__version__}"
-    old, new = flatten(json.loads(canonical_json(manifest.config))), flatten(json.loads(canonical_json(dict(config))))
-    changed = [
-        f"{key}: {old.get(key, 'nothing')!r} -> {new.get(key, 'nothing')!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key, "nothing") != new.get(key, "nothing")
-    ]
+    changed = changes(manifest.config, config)
     changed += [f"the {name} it was made from" for name in inputs if manifest.inputs.get(name) != inputs[name]]
     more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
     return ", ".join(changed[:2]) + more
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two trees of settings, a text for each field."""
+    before, after = (flatten(json.loads(canonical_json(dict(tree)))) for tree in (old, new))
+    return [
+        f"{key}: {before.get(key, 'nothing')!r} -> {after.get(key, 'nothing')!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, "nothing") != after.get(key, "nothing")
+    ]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -368,6 +378,11 @@ def check_room(folder: PathLike, size: int) -> None:
         there = there.parent
     if (free := shutil.disk_usage(there).free) < size:
         raise UserError(f"the weights take {size / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free")
+
+
+def cache_folder() -> Path:
+    """Return the local folder for what can be made or fetched again: ``$OCTOMED_CACHE`` or ``~/.cache/octomed_jax``."""
+    return Path(os.environ.get("OCTOMED_CACHE") or "~/.cache/octomed_jax").expanduser()
 
 
 def inside(folder: PathLike, name: str) -> Path:

@@ -63,7 +63,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
 
     def distill() -> object:
         from octomed_jax.teacher.distill import distill
-        from octomed_jax.teacher.plan import teacher_name
+        from octomed_jax.teacher.settings import teacher_name
 
         if not (folder / "attempts" / storage.MANIFEST).exists():
             say(f"teacher: {teacher_name(config.distill)}; {config.distill.samples} samples a question")

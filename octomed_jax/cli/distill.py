@@ -1,38 +1,142 @@
-"""``octomed distill``: ask the teacher, many times a question."""
+"""``octomed distill``: ask teachers, many times a question; or tell how far that is."""
 
+import json
+import time
+from argparse import Namespace
 from collections.abc import Sequence
 
-from octomed_jax import progress
+from ml_collections import ConfigDict
+
+from octomed_jax import configuration, progress, storage
 from octomed_jax.cli.options import Parser, finish
-from octomed_jax.teacher.distill import distill
-from octomed_jax.teacher.plan import teacher_name
+from octomed_jax.errors import UserError
+from octomed_jax.storage import Manifest
+from octomed_jax.teacher.distill import STAGE, distill
+from octomed_jax.teacher.settings import check_settings, defaults, one_teacher, teacher_name
+from octomed_jax.teacher.status import read_status, status_lines
+
+DESCRIPTION = """Asks teachers several times about every question, and records and judges every attempt.
+
+Any OpenAI-compatible endpoint will do; several of one model share the work. A config may name several teachers, such as
+one for questions with images and one for those without; without an endpoint, the programmatic teacher is started on
+loopback for the time of the run. Ended at any moment, the same command goes on where it was: what came back is kept."""
+
+# Options that are a field of config.distill each, so that no config file is needed.
+FIELDS = {
+    "samples": (int, "N", "attempts at each question"),
+    "max-tokens": (int, "N", "most tokens of an attempt"),
+    "temperature": (float, "T", "of sampling"),
+    "accept": (int, "K", "ask a question no further once K attempts are correct"),
+    "in-flight": (int, "N", "requests at a time"),
+}
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    parser = Parser(
-        "distill",
-        "Asks the teacher several times about every question and records every attempt. Any OpenAI-compatible\n"
-        "endpoint will do; without one, the programmatic teacher is started on loopback for the time of the run.",
-        "octomed distill --config=configs/demo.py --endpoint=http://localhost:8000 --model=Qwen/Qwen2.5-VL-7B-Instruct",
-    )
-    parser.add_config()
-    parser.add_argument("--questions", metavar="DIR", help="what `octomed questions` wrote (default: RUN/questions)")
-    parser.add_argument("--output", metavar="DIR", help="folder to write, or to go on with (default: RUN/attempts)")
-    parser.add_argument("--endpoint", metavar="URL", help="the teacher's endpoint (config.distill.endpoint)")
-    parser.add_argument("--model", metavar="NAME", help="the teacher's name there (config.distill.model)")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    options, config = parser.read_config(arguments)
-    with config.unlocked():
-        config.distill.endpoint = options.endpoint or config.distill.endpoint
-        config.distill.model = options.model or config.distill.model
-    where = config.distill.endpoint or "started on loopback"
-    progress.say(f"teacher: {teacher_name(config.distill)}, {where}; {config.distill.samples} samples a question")
+    parser = _parser()
+    options, overrides = parser.read(arguments)
+    if options.status:
+        return _tell_status(options.status, options.json)
+    if not options.config and not (options.questions and options.output):
+        parser.error("give --questions and --output, or --config for a run")
+    config = _config(options, overrides)
+    worker, workers = _shard(options.shard)
+    teachers = check_settings(config.distill)
+    for teacher in teachers:
+        where = ", ".join(teacher.endpoints) or "started on loopback"
+        name = teacher_name(config.distill) if teacher.programmatic else teacher.model
+        progress.say(f"teacher: {name}, {where}; {config.distill.samples} samples a question")
     questions = options.questions or f"{config.run}/questions"
     output = options.output or f"{config.run}/attempts"
-    counts = distill(config, questions, output).counts
-    summary = (
-        f"{counts['attempts']} attempts at {counts['questions']} questions ({counts['failed']} failed) by "
-        f"{teacher_name(config.distill)} lie in {output}"
+    manifest = distill(config, questions, output, worker, workers)
+    if manifest is None:
+        rest = f"the share of worker {worker} of {workers} is done; that of others is not, see --status {output}"
+        return finish(f"{rest}: {output}", {"output": str(output), "finished": False}, options.json)
+    return _tell(manifest, str(output), options.json)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "distill",
+        DESCRIPTION,
+        "octomed distill --questions=runs/my/questions --endpoint=http://localhost:8000 \\\n"
+        "    --model=Qwen/Qwen2.5-VL-72B-Instruct --samples=16 --output=runs/my/attempts\n"
+        "  octomed distill --config=configs/demo.py\n"
+        "  octomed distill --status runs/my/attempts",
     )
-    return finish(summary, {"output": str(output), "teacher": teacher_name(config.distill), **counts}, options.json)
+    parser.add_config(required=False)
+    parser.add_argument("--questions", metavar="DIR", help="what `octomed questions` wrote (default: RUN/questions)")
+    parser.add_argument("--output", metavar="DIR", help="folder to write, or to go on with (default: RUN/attempts)")
+    parser.add_argument("--endpoint", metavar="URL", action="append", default=[], help="an endpoint; may be repeated")
+    parser.add_argument("--model", metavar="NAME", help="the model's name there; for one teacher that takes all")
+    parser.add_argument("--api-key-env", metavar="NAME", help="environment variable that holds the key")
+    for name, (kind, metavar, text) in FIELDS.items():
+        field = name.replace("-", "_")
+        parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=f"{text} (config.distill.{field})")
+    parser.add_argument("--seed", type=int, metavar="S", help="of all sampling (config.seed)")
+    parser.add_argument("--shard", metavar="I/N", default="0/1", help="do share I of N of the work; I counts from 0")
+    parser.add_argument("--status", metavar="DIR", help="tell how far the run in DIR is, and end")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+    return parser
+
+
+def _config(options: Namespace, overrides: Sequence[str]) -> ConfigDict:
+    """Return the config: of the file, or what it is without one, with what the options say."""
+    if options.config:
+        config = configuration.load(options.config, overrides)
+    else:
+        config = ConfigDict({"seed": 0, "distill": defaults()})
+        for override in overrides:
+            configuration.apply_override(config, override)
+    settings = config.distill
+    if options.endpoint or options.model or options.api_key_env:
+        if not options.config and not (options.endpoint and options.model):
+            raise UserError("--endpoint and --model go together: where it is, and the model's name there")
+        one_teacher(settings, options.model, options.endpoint, options.api_key_env)
+    for name in FIELDS:
+        field = name.replace("-", "_")
+        if (value := getattr(options, field)) is not None:
+            configuration.set_field(settings, field, value)
+    if options.seed is not None:
+        configuration.set_field(config, "seed", options.seed)
+    return config
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """Return (I, N) of ``I/N``."""
+    number, slash, total = text.partition("/")
+    if not slash or not number.isdigit() or not total.isdigit() or not int(number) < int(total):
+        raise UserError(f"--shard={text} is no I/N with I from 0 to N-1, such as 0/4")
+    return int(number), int(total)
+
+
+def _tell(manifest: Manifest, output: str, as_json: bool) -> int:
+    counts = manifest.counts
+    if identical := counts["identical_groups"]:
+        programs = [teacher["programmatic"] for teacher in manifest.extra["teachers"]]
+        if not all(programs) and manifest.config["temperature"] > 0:
+            progress.say(
+                f"ALARM: the samples of {identical} of {counts['requests']} requests are all the same text; "
+                "the endpoint seems to ignore seed or temperature"
+            )
+    if counts["saved_requests"]:
+        progress.say(f"{counts['saved_requests']} requests were saved: enough attempts at their questions were correct")
+    summary = (
+        f"{counts['attempts']} attempts at {counts['questions']} questions ({counts['verdicts'].get('correct', 0)} "
+        f"correct, {counts['failed']} failed) by {manifest.extra['teacher']} lie in {output}"
+    )
+    teacher = {"teacher": manifest.extra["teacher"], "finished": True}
+    return finish(summary, {"output": output, **teacher, **counts}, as_json)
+
+
+def _tell_status(folder: str, as_json: bool) -> int:
+    if storage.is_finished(folder):
+        return _tell(storage.read_manifest(folder, STAGE), folder, as_json)
+    told = read_status(folder)
+    if not told:
+        raise UserError(f"{folder} holds no run that has begun; start it with `octomed distill --output={folder}`")
+    if as_json:
+        print(json.dumps({"output": folder, "finished": False, "workers": told}))
+    else:
+        print("\n".join(status_lines(told, time.time())))
+    return 0

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from octomed_jax import storage
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.progress import bar, say
 from octomed_jax.questions.packages import Package
@@ -25,9 +26,8 @@ ATTEMPT_SECONDS = 900
 
 
 def cache_folder() -> Path:
-    """Return the folder that package files are kept in (``$OCTOMED_CACHE`` or ``~/.cache/octomed_jax``)."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "octomed_jax") / "packages"
+    """Return the folder that package files are kept in."""
+    return storage.cache_folder() / "packages"
 
 
 def fetch(package: Package) -> bytes:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
-from octomed_jax.teacher.client import ChatClient
+from octomed_jax.teacher.client import Messages
+from octomed_jax.teacher.pool import Pool
 from octomed_jax.teacher.reply import RequestFailed
 from octomed_jax.teacher.requests import Sampling
 
@@ -19,35 +19,33 @@ class Asker:
     """
 
     def __init__(self, endpoint: str, model: str, api_key_env: str, in_flight: int, max_tokens: int, settings: str):
-        self._client = ChatClient(endpoint, model, api_key_env, in_flight, settings=settings)
+        self._pool = Pool([endpoint], model, api_key_env, in_flight, settings=settings)
         self._sampling = Sampling(n=1, seed=0, temperature=0.0, top_p=1.0, max_tokens=max_tokens)
         self._runner = asyncio.Runner()
         self._probed = False
 
     def __enter__(self) -> "Asker":
-        self._runner.run(self._client.__aenter__())
+        self._runner.run(self._pool.__aenter__())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runner.run(self._client.__aexit__(kind, error, trace))
+        self._runner.run(self._pool.__aexit__(kind, error, trace))
         self._runner.close()
 
-    def ask(self, asked: Sequence[list[dict[str, Any]]]) -> list[str | None]:
+    def ask(self, asked: Sequence[list[dict]]) -> list[str | None]:
         """Return a text for each, or None for a request that failed for good."""
         return self._runner.run(self._ask_all(asked))
 
-    async def _ask_all(self, asked: Sequence[list[dict[str, Any]]]) -> list[str | None]:
+    async def _ask_all(self, asked: Sequence[list[dict]]) -> list[str | None]:
         if asked and not self._probed:
-            await self._client.probe(asked[0])
+            await self._pool.check(asked[0])
             self._probed = True
         return await asyncio.gather(*[self._ask(messages) for messages in asked])
 
-    async def _ask(self, messages: list[dict[str, Any]]) -> str | None:
+    async def _ask(self, messages: Messages) -> str | None:
         try:
-            return (await self._client.complete(messages, self._sampling)).choices[0].response
-        except RequestFailed as failure:
-            if failure.connection:
-                await self._client.probe(messages)  # is it this request, or is the endpoint gone?
+            return (await self._pool.complete(messages, self._sampling)).choices[0].response
+        except RequestFailed:
             return None

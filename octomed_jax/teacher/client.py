@@ -1,11 +1,9 @@
-"""A chat client for any endpoint that speaks the OpenAI protocol: vLLM, a gateway, or the scripted teacher."""
+"""One chat endpoint of the OpenAI protocol: vLLM, a gateway, or the scripted teacher. Each request is sent once."""
 
 import asyncio
 import dataclasses
 import json
 import os
-import random
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,10 +14,11 @@ from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.teacher.reply import Completion, RequestFailed, read_completion
 from octomed_jax.teacher.requests import Sampling
 
-TRIES = 8
-FIRST_WAIT = 0.5  # seconds, doubled with every further try
+READ_SECONDS = 1800.0  # that a reply may take
 MAX_BODY = 64 * 2**20  # bytes of one reply
 RETRY_STATUS = (408, 409, 425, 429)  # and every 5xx
+
+Messages = list[dict[str, Any]]
 
 
 def chat_url(endpoint: str) -> str:
@@ -52,24 +51,19 @@ def api_key(name: str, settings: str = "config.distill") -> str:
 
 
 class ChatClient:
-    """Sends chat requests, tries again where that can help, and keeps at most ``in_flight`` of them going.
-
-    Use as ``async with ChatClient(...) as client``.
-    """
+    """Sends chat requests to one endpoint, each once. Use as ``async with ChatClient(...) as client``."""
 
     def __init__(
         self,
         endpoint: str,
         model: str,
         api_key_env: str = "",
-        in_flight: int = 64,
-        read_seconds: float = 1800.0,
+        read_seconds: float = READ_SECONDS,
         settings: str = "config.distill",
     ):
         """Begin; ``settings`` is the part of the config that an error names."""
         self.url, self.model = chat_url(endpoint), model
         self._key_name, self._key, self._settings = api_key_env, api_key(api_key_env, settings), settings
-        self._slots = asyncio.Semaphore(in_flight)
         self._read_seconds = read_seconds
         self._session: aiohttp.ClientSession | None = None
 
@@ -86,55 +80,36 @@ class ChatClient:
         assert self._session
         await self._session.close()
 
-    async def complete(self, messages: list[dict[str, Any]], sampling: Sampling) -> Completion:
-        """Ask for ``sampling.n`` responses.
+    def body(self, messages: Messages, sampling: Sampling) -> bytes:
+        """Return a request as it is sent; the same for all endpoints of a model."""
+        return json.dumps({"model": self.model, "messages": messages, **dataclasses.asdict(sampling)}).encode()
 
-        A slot is held while a try is under way and freed while waiting for the next.
+    async def send(self, body: bytes, n: int) -> Completion:
+        """Send a request and read ``n`` responses.
 
         Raises:
-            RequestFailed: for good, or after all tries.
+            RequestFailed: it did not succeed; it says whether another try can help.
         """
-        body = {"model": self.model, "messages": messages, **dataclasses.asdict(sampling)}
-        for attempt in range(TRIES):
-            try:
-                async with self._slots:
-                    reply = await self._post(body)
-                return read_completion(reply, sampling.n)
-            except RequestFailed as failure:
-                if not failure.transient or attempt == TRIES - 1:
-                    raise
-                wait = max(failure.wait, min(30.0, FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0))
-            await asyncio.sleep(wait)
-        raise AssertionError("unreachable")
+        return read_completion(await self._post(body), n)
 
-    async def probe(self, messages: list[dict[str, Any]]) -> None:
-        """Ask for one real token: a server that lists its models may still not generate.
+    async def probe(self, messages: Messages, seconds: float) -> None:
+        """Ask for one real token: a server that lists its models, or calls itself healthy, may still not generate.
 
         Raises:
-            TryAgain: it does not answer, or not yet.
-            UserError: it answers, and will never accept such a request.
+            RequestFailed: none came back in time.
         """
         sampling = Sampling(n=1, seed=0, temperature=0.0, top_p=1.0, max_tokens=1)
-        failure: RequestFailed | None = None
-        for attempt in range(3):
-            if attempt:
-                await asyncio.sleep(min(1.0, FIRST_WAIT) * attempt)
-            try:
-                read_completion(
-                    await self._post({"model": self.model, "messages": messages, **dataclasses.asdict(sampling)}), 1
-                )
-                return
-            except RequestFailed as error:
-                failure = error
-                if not error.transient:
-                    break
-        assert failure
-        raise self._explain(failure)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.send(self.body(messages, sampling), 1)
+        except TimeoutError:
+            raise RequestFailed(f"no token in {seconds:g} s", transient=True, connection=True) from None
 
-    def _explain(self, failure: RequestFailed) -> Exception:
+    def explain(self, failure: RequestFailed) -> Exception:
+        """Return what a failure of a probe means to the user: ``TryAgain`` or ``UserError``."""
         if failure.transient:
             return TryAgain(
-                f"no answer from {self.url} ({failure}); start it, or set {self._settings}.endpoint, and run again"
+                f"no answer from {self.url} ({failure}); start it, or set {self._settings}.{self._field}, and run again"
             )
         if failure.status in (401, 403):
             cure = f"check the key in {self._key_name}" if self._key_name else f"set {self._settings}.api_key_env"
@@ -143,11 +118,16 @@ class ChatClient:
             return UserError(f"{self.url} knows no model {self.model!r} ({failure}); set {self._settings}.model")
         return UserError(f"{self.url} refuses the request ({failure}); check {self._settings}")
 
-    async def _post(self, body: Mapping[str, Any]) -> Any:
+    @property
+    def _field(self) -> str:
+        return "endpoints" if ".teachers." in self._settings else "endpoint"
+
+    async def _post(self, body: bytes) -> Any:
         """Send one request and return the parsed reply."""
         assert self._session
+        headers = {"Content-Type": "application/json"}
         try:
-            async with self._session.post(self.url, json=body, allow_redirects=False) as response:
+            async with self._session.post(self.url, data=body, headers=headers, allow_redirects=False) as response:
                 data = await _read_limited(response)
                 status, wait = response.status, response.headers.get("Retry-After", "")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:

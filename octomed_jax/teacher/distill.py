@@ -1,224 +1,209 @@
-"""The distill stage: asks the teacher for several samples of every question, and records every attempt.
+"""The distill stage: asks teachers for several samples of every question, and records every attempt.
 
 Killing it at any moment and running it again finishes the work, with the same bytes: a request's seed and content
-depend on the config and the question only, and what is sealed in the ledger is not asked again.
+depend on the config and the question only, and what came back is not asked again. Several workers may share it out.
 """
 
 import asyncio
 import contextlib
-import os
-import shutil
-import signal
-import time
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration, progress, storage
-from octomed_jax.errors import StopAndLook, TryAgain
-from octomed_jax.progress import Bar
 from octomed_jax.storage import Manifest, PathLike
-from octomed_jax.teacher.client import ChatClient
-from octomed_jax.teacher.ledger import Ledger
-from octomed_jax.teacher.plan import (
-    Work,
-    attempts_of,
-    check_access,
-    check_settings,
-    missing_work,
-    result_settings,
-    teacher_name,
-)
-from octomed_jax.teacher.reply import Completion, RequestFailed
-from octomed_jax.teacher.requests import user_messages
+from octomed_jax.teacher.card import write_card
+from octomed_jax.teacher.ownership import owned
+from octomed_jax.teacher.plan import check_access, most_requests
+from octomed_jax.teacher.prompts import PROMPTS
+from octomed_jax.teacher.run import Run
 from octomed_jax.teacher.script import Rates
 from octomed_jax.teacher.scripted import scripted_teacher
+from octomed_jax.teacher.settings import Teacher, check_settings, result_settings, teacher_name
+from octomed_jax.teacher.shards import Shards, begin, carry
+from octomed_jax.teacher.status import FOLDER as STATUS
+from octomed_jax.teacher.status import Status
 from octomed_jax.traces import lake
+from octomed_jax.verification.check import VERIFIER_VERSION
 
 STAGE = "distill"
-PART = "attempts/part-00000.parquet"
-MOST_FAILED = 0.01  # share of the requests that may fail for good before the run stops
-TICK_SECONDS = 5.0
+CARD = "card.md"
 
 
-def distill(config: ConfigDict, questions: PathLike, output: PathLike) -> Manifest:
-    """Ask the teacher about every question of a finished questions folder.
+def distill(
+    config: ConfigDict, questions: PathLike, output: PathLike, worker: int = 0, workers: int = 1
+) -> Manifest | None:
+    """Ask the teachers about every question of a finished questions folder.
+
+    Args:
+        config: uses ``distill`` and ``seed``.
+        questions: the folder.
+        output: of the attempts; begun anew or gone on with.
+        worker, workers: this one's share of the logical shards, ``worker`` of ``workers``.
+
+    Returns:
+        the manifest, or None where this worker's share is done and that of others is not.
 
     Raises:
-        UserError: the config or the input is wrong, an access class is not approved, the endpoint refuses the request,
+        UserError: the config or the input is wrong, an access class is not approved, an endpoint refuses the request,
             or ``output`` holds other work.
-        TryAgain: the endpoint does not answer, another process is at work here, or the run was told to end.
-        StopAndLook: more than 1 % of the requests failed for good.
+        TryAgain: no endpoint of a teacher answers, another process works on a shard of these, or it was told to end.
+        StopAndLook: too many requests failed for good.
     """
     settings = config.distill
-    check_settings(settings)
+    teachers = check_settings(settings)
     before = storage.read_manifest(questions, "questions")
     asked_for, inputs = result_settings(config), {"questions": before.identity}
     if done := storage.finished(output, STAGE, asked_for, inputs):
         return done
     source = Path(questions) / "questions.parquet"
-    ids = check_access(source, settings)
-    folder = Path(output)
-    with Ledger(folder) as ledger:
-        ledger.begin(asked_for, inputs)
-        carry(source, folder / "questions.parquet")
-        groups = range(-(-settings.samples // settings.samples_per_request))
-        missing = sum((name, group) not in ledger.held for name in ids for group in groups)
-        if missing:
-            with teacher_url(settings, questions) as endpoint, _bar(settings, ids, ledger) as line:
-                asyncio.run(_ask_all(config, endpoint, source, ledger, line, len(ids) * len(groups)))
-        table = ledger.table()
-        assert table.num_rows == len(ids) * settings.samples, "an attempt is missing"
-        lake.write_table(folder / PART, table, row_group=20_000)
-        failed = sum(1 for error in table["error"].to_pylist() if error)
-        finishes = Counter(table["finish_reason"].to_pylist())
-        manifest = Manifest(
-            stage=STAGE,
-            config=asked_for,
-            inputs=inputs,
-            counts={
-                "questions": len(ids),
-                "attempts": table.num_rows,
-                "failed": failed,
-                "finish_reasons": dict(sorted(finishes.items())),
-                "completion_tokens": sum(table["completion_tokens"].to_pylist()),
-            },
-            files={name: storage.sha256_file(folder / name) for name in (PART, "questions.parquet")},
-            licences=before.licences,
-            access=before.access,
-            extra={"teacher": teacher_name(settings)},
-        )
-        storage.write_manifest(folder, manifest)
+    counts = check_access(source, teachers)
+    folder = epath.Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = begin(folder, asked_for, inputs, counts.total(), workers, settings.shards)
+    carry(source, folder / "questions.parquet")
+    share = shards.share(worker, workers)
+    missing = [number for number in share if not shards.is_done(number)]
+    if missing:
+        shards.split(missing)
+        most = most_requests(settings, teachers, counts)
+        total, done_before = _attempts(settings, teachers, shards, share, missing)
+        with (
+            _with_endpoints(teachers, settings, questions) as ready,
+            progress.bar("asking the teacher", total, "attempts", done_before) as line,
+        ):
+            status = Status(folder, worker, workers, line)
+            asyncio.run(Run(config, ready, shards, missing, status, most).work())
+    if shards.missing():
+        return None
+    with owned(folder):
+        if done := storage.finished(output, STAGE, asked_for, inputs):  # another worker was faster
+            return done
+        return _finish(config, shards, before, asked_for, inputs, counts, teachers)
+
+
+def _attempts(
+    settings: ConfigDict, teachers: Sequence[Teacher], shards: Shards, share: Sequence[int], missing: Sequence[int]
+) -> tuple[int, int]:
+    """Return how many attempts there are at most in shards, and how many of them in those that are done."""
+    sizes: Counter[int] = Counter()
+    for row in lake.iterate_rows(shards.folder / "questions.parquet", ("id", "image_hash")):
+        taking = sum(teacher.takes_question(bool(row["image_hash"])) for teacher in teachers)
+        sizes[shards.of(row["id"])] += taking * settings.samples
+    total = sum(sizes[number] for number in share)
+    return total, total - sum(sizes[number] for number in missing)
+
+
+@contextlib.contextmanager
+def _with_endpoints(teachers: Sequence[Teacher], settings: ConfigDict, questions: PathLike) -> Iterator[list[Teacher]]:
+    """Yield the teachers, each with endpoints; the programmatic teacher runs for the time of the block."""
+    with contextlib.ExitStack() as servers:
+        url = ""
+        if any(teacher.programmatic for teacher in teachers):
+            rates = Rates(**configuration.plain(settings.scripted))
+            url = servers.enter_context(scripted_teacher(questions, rates, settings.max_pixels))
+        yield [
+            dataclasses.replace(teacher, endpoints=(url,)) if teacher.programmatic else teacher for teacher in teachers
+        ]
+
+
+def _finish(
+    config: ConfigDict,
+    shards: Shards,
+    before: Manifest,
+    asked_for: dict[str, Any],
+    inputs: dict[str, str],
+    questions: "Counter[bool]",
+    teachers: Sequence[Teacher],
+) -> Manifest:
+    """Merge the shards, and write the card and the manifest."""
+    folder, tally = shards.folder, Tally()
+    parts = shards.merge(tally.add)
+    most = most_requests(config.distill, teachers, questions)
+    prompt = PROMPTS[config.distill.answer_format]
+    manifest = Manifest(
+        stage=STAGE,
+        config=asked_for,
+        inputs=inputs,
+        counts={
+            "questions": questions.total(),
+            **tally.told(),
+            "saved_requests": most - tally.counts["requests"],
+        },
+        files={
+            path.relative_to(folder).as_posix(): storage.sha256_file(path)
+            for path in [*parts, folder / "questions.parquet"]
+        },
+        licences=before.licences,
+        access=before.access,
+        extra={
+            "teacher": teacher_name(config.distill),
+            "teachers": [
+                {"name": one.name, "model": one.model, "takes": one.takes, "terms": one.terms, "prompt": prompt.name}
+                | {"programmatic": one.programmatic, "dollars": round(tally.dollars(one), 4)}
+                for one in teachers
+            ],
+            "verifier": VERIFIER_VERSION,
+        },
+    )
+    storage.write_text(folder / CARD, write_card(manifest, prompt))
+    storage.write_manifest(folder, manifest)
+    shards.clear()
+    if (folder / STATUS).exists():
+        (folder / STATUS).rmtree()
     return manifest
 
 
-def carry(source: Path, target: Path) -> None:
-    """Carry a file on into another folder: a hard link where possible, else a copy.
+class Tally:
+    """Counts attempts, table by table of whole questions."""
 
-    Raises:
-        TryAgain: the disk is full.
-    """
-    partial = target.parent / f".{target.name}.partial"
-    try:
-        partial.unlink(missing_ok=True)
-        try:
-            os.link(source, partial)
-        except OSError:
-            shutil.copyfile(source, partial)
-        partial.replace(target)
-        partial.unlink(missing_ok=True)  # replacing a hard link by itself does nothing, and leaves it
-    except OSError as error:
-        raise storage.explain_os_error(error, target) from error
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._by: dict[str, Counter[str]] = {"finish_reason": Counter(), "verdict": Counter()}
+        self._tokens: Counter[tuple[str, str]] = Counter()
 
+    def add(self, table: pa.Table) -> None:
+        """Count the attempts of a table."""
+        self.counts["attempts"] += table.num_rows
+        self.counts["failed"] += pc.sum(pc.not_equal(table["error"], "")).as_py() or 0
+        for name, counter in self._by.items():
+            counter.update({pair["values"]: pair["counts"] for pair in pc.value_counts(table[name]).to_pylist()})
+        groups = table.group_by(["question_id", "group", "teacher"]).aggregate(
+            [
+                ("response", "count"),
+                ("response", "count_distinct"),
+                ("completion_tokens", "sum"),
+                ("prompt_tokens", "max"),
+                ("error", "max"),
+            ]
+        )
+        for group in groups.select(groups.column_names[2:]).to_pylist():
+            self.counts["requests"] += 1
+            whole = group["response_count"] > 1 and not group["error_max"]
+            self.counts["identical_groups"] += whole and group["response_count_distinct"] == 1
+            for kind, column in (("prompt", "prompt_tokens_max"), ("completion", "completion_tokens_sum")):
+                self._tokens[group["teacher"], kind] += group[column]
 
-@contextlib.contextmanager
-def teacher_url(settings: ConfigDict, questions: PathLike) -> Iterator[str]:
-    """Yield the endpoint's URL; the programmatic teacher runs for the time of the block where none is set."""
-    if settings.endpoint:
-        yield settings.endpoint
-        return
-    rates = Rates(**configuration.plain(settings.scripted))
-    with scripted_teacher(questions, rates, settings.max_pixels) as url:
-        yield url
+    def dollars(self, teacher: Teacher) -> float:
+        """Return what a teacher's tokens cost."""
+        return teacher.dollars(self._tokens[teacher.model, "prompt"], self._tokens[teacher.model, "completion"])
 
-
-@contextlib.contextmanager
-def _bar(settings: ConfigDict, ids: list[str], ledger: Ledger) -> Iterator[Bar]:
-    with progress.bar("asking the teacher", len(ids) * settings.samples, "attempts") as line:
-        line.advance(min(len(ids) * settings.samples, len(ledger.held) * settings.samples_per_request))
-        yield line
-
-
-async def _ask_all(config: ConfigDict, endpoint: str, source: Path, ledger: Ledger, line: Bar, total: int) -> None:
-    """Send all missing requests, recording what comes back; at most ``in_flight`` at a time."""
-    settings = config.distill
-    run = _Run(config, ledger, line, total, time.monotonic())
-    told_to_end = _end_on_sigterm()
-    work = missing_work(config, source, ledger)
-    tasks: set[asyncio.Task[tuple[Work, Completion | RequestFailed]]] = set()
-    async with ChatClient(endpoint, settings.model, settings.api_key_env, settings.in_flight) as client:
-        try:
-            first = next(work)
-            probe = user_messages(first.question, settings.answer_format, settings.max_pixels)
-            await client.probe(probe)
-            pending: Iterator[Work] = iter([first])
-            exhausted = False
-            while tasks or not exhausted:
-                while not exhausted and len(tasks) < 2 * settings.in_flight:
-                    item = next(pending, None) or next(work, None)
-                    if item is None:
-                        exhausted = True
-                    else:
-                        tasks.add(asyncio.create_task(_ask(client, item, settings)))
-                if not tasks:
-                    break
-                done, tasks = await asyncio.wait(tasks, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    item, result = task.result()
-                    if isinstance(result, RequestFailed) and result.connection:
-                        await client.probe(probe)  # is it this request, or is the endpoint gone?
-                    run.record(item, result)
-                ledger.tick()
-        except asyncio.CancelledError:
-            if not told_to_end.is_set():
-                raise
-            raise TryAgain("told to end; what came back so far is kept, run the same command again to go on") from None
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _end_on_sigterm() -> asyncio.Event:
-    """Let SIGTERM end the run cleanly, with everything that came back sealed."""
-    event, task = asyncio.Event(), asyncio.current_task()
-    assert task
-
-    def end() -> None:
-        event.set()
-        task.cancel()
-
-    with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):  # not in the main thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
-    return event
-
-
-async def _ask(client: ChatClient, work: Work, settings: ConfigDict) -> tuple[Work, Completion | RequestFailed]:
-    messages = user_messages(work.question, settings.answer_format, settings.max_pixels)
-    try:
-        return work, await client.complete(messages, work.sampling)
-    except RequestFailed as failure:
-        return work, failure
-
-
-class _Run:
-    """Records results, and stops the run when too many fail."""
-
-    def __init__(self, config: ConfigDict, ledger: Ledger, line: Bar, total: int, start: float):
-        self._settings, self._ledger, self._line, self._total, self._start = config.distill, ledger, line, total, start
-        self._failures: Counter[str] = Counter()
-        self._done = 0
-
-    def record(self, work: Work, result: Completion | RequestFailed) -> None:
-        """Record one group.
-
-        Raises:
-            StopAndLook: more than MOST_FAILED of all requests have failed for good.
-        """
-        attempts = attempts_of(work, result, self._settings)
-        self._ledger.add(attempts)
-        self._done += len(attempts)
-        self._line.advance(len(attempts))
-        if isinstance(result, RequestFailed):
-            self._failures[str(result)] += 1
-        failed = sum(self._failures.values())
-        rate = self._done / max(time.monotonic() - self._start, 1e-3)
-        self._line.note(f"{rate:.0f}/s, {failed} failed")
-        if failed > MOST_FAILED * self._total:
-            reason, count = self._failures.most_common(1)[0]
-            raise StopAndLook(
-                f"{failed} of {self._total} requests failed for good, {count} of them with: {reason}; "
-                "mend that and run the same command again (what came back is kept)"
-            )
+    def told(self) -> dict[str, Any]:
+        """Return the counts of the manifest."""
+        prompt, completion = (
+            sum(count for (_, of), count in self._tokens.items() if of == kind) for kind in ("prompt", "completion")
+        )
+        return {
+            **{name: self.counts[name] for name in ("attempts", "requests", "failed", "identical_groups")},
+            "finish_reasons": dict(sorted(self._by["finish_reason"].items())),
+            "verdicts": dict(sorted(self._by["verdict"].items())),
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+        }

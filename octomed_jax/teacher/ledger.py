@@ -1,127 +1,181 @@
-"""The record of what was asked and answered: sealed segment files, never changed, and the sorted table at the end.
+"""The record of what was asked and answered in one logical shard of a run: never lost, never twice, never torn.
 
-A segment holds whole groups (one request's samples). Killing a run loses what was not yet sealed, at most
-SEAL_SECONDS of work; the next run reads the segments and asks for the rest.
+A group (one request's samples) is appended to a journal as soon as it comes back, so that a killed process loses only
+what was in flight. Every 30 seconds what is in the journal is sealed: a Parquet segment that is never changed. The
+folder may be a network mount, or a bucket; for a bucket the journal lies on the local disk, and a lost machine loses
+what was not yet sealed. What is held is known from the segments alone, and read from them at every start.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
-import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
+from etils import epath
 
 from octomed_jax import storage
-from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, Attempt
+from octomed_jax.teacher.ownership import owned
 from octomed_jax.traces import lake
 
 SEAL_SECONDS = 30.0
 SEAL_ROWS = 8192
-LOCK = ".lock"
-WORK = "work.json"
+KEYS = ("question_id", "group", "request_hash", "verdict", "error")
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """What is known of a group that came back: the hash of its request, and how many of its attempts are correct."""
+
+    hash: str
+    correct: int
+    failed: bool = False
 
 
 class Ledger:
-    """The attempts of one folder. Use as ``with Ledger(folder) as ledger``; only one process may hold it.
+    """The attempts of one shard. Use as ``with Ledger(folder) as ledger``; only one process may own it.
 
     Attributes:
-        held: (question id, group) to request hash, for the groups that came back without an error.
+        held: question id to group to what is held of it. Groups that failed for good are there only in the process in
+            which they failed: the next one asks again.
     """
 
-    def __init__(self, folder: storage.PathLike):
-        self.folder = Path(folder)
-        self.held: dict[tuple[str, int], str] = {}
-        self._buffer: list[dict[str, Any]] = []
+    def __init__(self, folder: storage.PathLike, work: str = ""):
+        """Begin; ``work`` is the hash of what is asked for, so that no journal of other work is taken up."""
+        self.folder = epath.Path(folder)
+        self.held: dict[str, dict[int, Held]] = {}
+        self._buffer: list[Row] = []
         self._sealed = time.monotonic()
-        self._lock: int | None = None
+        self._journal = _journal_folder(self.folder, work)
+        self._file: int | None = None
+        self._next = 0
+        self._token = ""
+        self._owned = contextlib.ExitStack()
 
     @property
-    def segments(self) -> list[Path]:
+    def segments(self) -> list[epath.Path]:
         """The sealed segments, oldest first."""
-        return sorted((self.folder / "segments").glob("segment-*.parquet"))
+        folder = self.folder / "segments"
+        return sorted(folder.glob("segment-*.parquet")) if folder.exists() else []
 
     def __enter__(self) -> "Ledger":
-        try:
-            (self.folder / "segments").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage.explain_os_error(error, self.folder) from error
-        self._lock = _take_lock(self.folder / LOCK)
-        try:
-            for torn in (self.folder / "segments").glob(".*.partial"):
-                torn.unlink()
-            for path in self.segments:
-                for row in lake.iterate_rows(path, ("question_id", "group", "request_hash", "error")):
-                    if not row["error"]:
-                        self.held[row["question_id"], row["group"]] = row["request_hash"]
-        except BaseException:
-            self._free()
-            raise
+        self.open()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def open(self) -> None:
+        """Own the folder, and find out what is held.
+
+        Raises:
+            TryAgain: another process owns it, or the disk is full.
+            StopAndLook: a segment is damaged.
+        """
+        try:
+            (self.folder / "segments").mkdir(parents=True, exist_ok=True)
+            self._journal.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage.explain_os_error(error, self.folder) from error
+        self._token = self._owned.enter_context(owned(self.folder))
+        try:
+            self._recover()
+        except BaseException:
+            self._owned.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Seal what is left, and let others own the folder."""
         try:
             self.seal()
         finally:
-            self._free()
+            self._close_journal()
+            self._owned.close()
 
-    def _free(self) -> None:
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                (self.folder / LOCK).unlink()
-            os.close(self._lock)
-            self._lock = None
+    def _recover(self) -> None:
+        """Read what is sealed, and seal what a killed process left in its journals."""
+        for torn in (self.folder / "segments").glob(".*.partial"):
+            torn.unlink()
+        sealed = set()
+        for path in self.segments:
+            sealed.add(_number(path))
+            self._hold(lake.iterate_rows(path, KEYS))
+        journals = sorted(self._journal.glob("journal-*.jsonl"))
+        for path in journals:
+            if _number(path) not in sealed:  # else the kill came after sealing it
+                self._buffer += read_journal(path)
+        self._hold(self._buffer)
+        self._next = max([*sealed, *map(_number, journals)], default=-1) + 1
+        self.seal()
+        for path in journals:
+            path.unlink()
 
-    def begin(self, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
-        """Note what is asked for, or check that the attempts already here answer the same.
-
-        Raises:
-            UserError: the folder was begun with other settings.
-        """
-        path = self.folder / WORK
-        work = json.loads(storage.canonical_json({"config": dict(config), "inputs": dict(inputs)}))
-        if not path.exists() or not self.segments:
-            storage.write_json(path, work)
-            return
-        old, new = storage.flatten(storage.read_json(path)), storage.flatten(work)
-        changed = [
-            f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
-        ]
-        if changed:
-            raise UserError(
-                f"{self.folder} was begun with other settings ({', '.join(changed[:2])}); "
-                "remove it or choose another --output"
-            )
+    def _hold(self, rows: Any) -> None:
+        for row in rows:
+            if not row["error"]:
+                groups = self.held.setdefault(row["question_id"], {})
+                known = groups.get(row["group"], Held(row["request_hash"], 0))
+                groups[row["group"]] = Held(known.hash, known.correct + (row["verdict"] == "correct"))
 
     def add(self, attempts: Sequence[Attempt]) -> None:
-        """Add the attempts of one group; they are sealed together."""
-        self._buffer += [dataclasses.asdict(attempt) for attempt in attempts]
-        if attempts and not attempts[0].error:
-            self.held[attempts[0].question_id, attempts[0].group] = attempts[0].request_hash
-        self.tick()
+        """Add the attempts of one group; they are sealed together, and from now on nothing but the disk loses them."""
+        rows = [dataclasses.asdict(attempt) for attempt in attempts]
+        self._append(json.dumps(rows, ensure_ascii=False).encode() + b"\n")
+        self._buffer += rows
+        first = attempts[0]
+        correct = sum(attempt.verdict == "correct" for attempt in attempts)
+        groups = self.held.setdefault(first.question_id, {})
+        groups[first.group] = Held(first.request_hash, correct, bool(first.error))
 
-    def tick(self) -> None:
-        """Seal what is held back if it is old or large enough."""
-        if len(self._buffer) >= SEAL_ROWS or time.monotonic() - self._sealed >= SEAL_SECONDS:
-            self.seal()
+    def _append(self, line: bytes) -> None:
+        try:
+            if self._file is None:
+                path = self._journal / f"journal-{self._next:06d}.jsonl"
+                self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            raise storage.explain_os_error(error, self._journal) from error
+
+    def due(self) -> bool:
+        """Return whether what is in the journal is old or large enough to be sealed."""
+        old = time.monotonic() - self._sealed >= SEAL_SECONDS
+        return len(self._buffer) >= SEAL_ROWS or (old and bool(self._buffer))
 
     def seal(self) -> None:
-        """Write what is held back as a new segment."""
+        """Write what is in the journal as a new segment."""
+        self.begin_seal()()
+
+    def begin_seal(self) -> Callable[[], None]:
+        """Begin a new journal; return what seals the old one, which may be called in another thread."""
+        rows, number, self._buffer = self._buffer, self._next, []
         self._sealed = time.monotonic()
-        if self._buffer:
-            number = int(self.segments[-1].stem.rpartition("-")[2]) + 1 if self.segments else 0
-            lake.write_rows(
-                self.folder / "segments" / f"segment-{number:06d}.parquet", self._buffer, ATTEMPT_SCHEMA, 20_000
-            )
-            self._buffer = []
+        if not rows:
+            return lambda: None
+        self._close_journal()
+        self._next += 1
+
+        def write() -> None:
+            name = f"segment-{number:06d}{self._token}.parquet"
+            lake.write_rows(self.folder / "segments" / name, rows, ATTEMPT_SCHEMA, row_group=20_000)
+            (self._journal / f"journal-{number:06d}.jsonl").unlink(missing_ok=True)
+
+        return write
+
+    def _close_journal(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def table(self) -> pa.Table:
         """Return all attempts, sorted by question and sample, each once.
@@ -130,8 +184,7 @@ class Ledger:
         not depend on the order in which attempts came, nor on how often the work was killed.
         """
         self.seal()
-        tables = [lake.read_table(path) for path in self.segments]
-        table = pa.concat_tables(tables) if tables else ATTEMPT_SCHEMA.empty_table()
+        table = pa.concat_tables([ATTEMPT_SCHEMA.empty_table(), *map(lake.read_table, self.segments)])
         best: dict[tuple[str, int], int] = {}
         errors = table["error"].to_pylist()
         keys = zip(table["question_id"].to_pylist(), table["sample_index"].to_pylist(), strict=True)
@@ -141,28 +194,23 @@ class Ledger:
         return table.take(pa.array([best[key] for key in sorted(best)], pa.int64()))
 
 
-def _take_lock(path: Path) -> int:
-    """Take the folder's lock; the operating system frees it with the process, so a dead one's is taken over.
+def _number(path: epath.Path | Path) -> int:
+    return int(path.stem.split("-")[1])
 
-    Raises:
-        TryAgain: another process holds it.
-    """
-    while True:
+
+def read_journal(path: Path) -> list[Row]:
+    """Return the rows of a journal; a last line that a kill has cut, and all after a damaged one, is left out."""
+    rows: list[Row] = []
+    for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last line break was cut
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise storage.explain_os_error(error, path) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(lock, 200).decode("utf-8", "replace").strip()
-            os.close(lock)
-            raise TryAgain(
-                f"{path.parent} is in use by {owner or 'another process'}; wait for it or end it first"
-            ) from None
-        with contextlib.suppress(OSError):
-            if path.stat().st_ino == os.fstat(lock).st_ino:  # else: its last owner removed it just now
-                os.ftruncate(lock, 0)
-                os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-                return lock
-        os.close(lock)
+            rows += json.loads(line)
+        except ValueError:
+            break
+    return rows
+
+
+def _journal_folder(folder: epath.Path, work: str) -> Path:
+    """Return where the journal lies: in the folder itself, or for a bucket in the local cache."""
+    if "://" not in str(folder):
+        return Path(folder)
+    return storage.cache_folder() / "journals" / storage.fingerprint([str(folder), work])

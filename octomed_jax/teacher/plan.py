@@ -1,144 +1,156 @@
-"""What the distill stage is to ask: settings checked, questions that may be sent, requests still missing."""
+"""What a teacher is to be asked: questions that may be sent, and of each the requests that are still missing."""
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration
 from octomed_jax.errors import UserError
-from octomed_jax.prompts import SUFFIXES
-from octomed_jax.schema import Attempt, Question
-from octomed_jax.teacher.client import api_key, chat_url
-from octomed_jax.teacher.ledger import Ledger
+from octomed_jax.schema import Attempt, Question, with_option_order
+from octomed_jax.storage import PathLike
+from octomed_jax.teacher.ledger import Held, Ledger
+from octomed_jax.teacher.option_order import option_order
+from octomed_jax.teacher.prompts import PROMPTS
 from octomed_jax.teacher.reply import Completion, RequestFailed
 from octomed_jax.teacher.requests import Sampling, request_hash, request_seed
-from octomed_jax.teacher.script import NAME, Rates
+from octomed_jax.teacher.settings import Teacher, groups_each
 from octomed_jax.traces import lake
-
-# Fields that say where and how fast, not what: no result depends on them.
-NOT_IN_RESULT = ("endpoint", "api_key_env", "in_flight", "approved_access")
+from octomed_jax.verification.check import VERIFIER_VERSION, Checker
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """One request to be made: a group of samples of a question."""
+    """One request to be made: a group of samples of a question.
+
+    Attributes:
+        question: with its options as they are.
+        shown: with its options in the order of this request, ``order``.
+        group: the number of the request among all to this question.
+        first: ``sample_index`` of its first sample.
+    """
 
     question: Question
+    shown: Question
+    order: tuple[int, ...]
+    teacher: Teacher
     group: int
+    first: int
     sampling: Sampling
     hash: str
 
 
-def check_settings(settings: ConfigDict) -> None:
-    """Check ``config.distill`` before anything is done.
+def check_access(source: PathLike, teachers: Sequence[Teacher]) -> Counter[bool]:
+    """Return how many questions there are without and with images, after a check that each may be sent.
 
     Raises:
-        UserError: a field is out of its range, naming it.
+        UserError: a question's access class is not approved for a teacher that takes it, no teacher takes it, or it is
+            held out.
     """
-    for name in ("samples", "samples_per_request", "max_tokens", "in_flight", "max_pixels"):
-        if settings[name] < 1:
-            raise UserError(f"config.distill.{name}={settings[name]}: it must be at least 1")
-    if settings.answer_format not in SUFFIXES:
-        raise UserError(f"config.distill.answer_format={settings.answer_format!r}: one of {', '.join(SUFFIXES)}")
-    if not 0 <= settings.temperature <= 2 or not 0 < settings.top_p <= 1:
-        raise UserError(f"config.distill: temperature={settings.temperature} or top_p={settings.top_p} is out of range")
-    if settings.endpoint:
-        chat_url(settings.endpoint)
-    else:
-        Rates(**configuration.plain(settings.scripted))
-    api_key(settings.api_key_env)
-
-
-def result_settings(config: ConfigDict) -> dict[str, Any]:
-    """Return the part of the config that the attempts depend on."""
-    settings = configuration.plain(config.distill)
-    kept = {name: value for name, value in settings.items() if name not in NOT_IN_RESULT}
-    if config.distill.endpoint:
-        kept.pop("scripted", None)
-    return {**kept, "seed": int(config.seed), "teacher": "endpoint" if config.distill.endpoint else NAME}
-
-
-def teacher_name(settings: ConfigDict) -> str:
-    """Return how the teacher is called wherever a result is shown."""
-    if settings.endpoint:
-        return str(settings.model)
-    return f"{NAME} ({Rates(**configuration.plain(settings.scripted))})"
-
-
-def check_access(source: Path, settings: ConfigDict) -> list[str]:
-    """Return the ids of the questions, after a check that each may be sent to the endpoint.
-
-    Raises:
-        UserError: a question's access class is not approved for it, or a held-out question is among them.
-    """
-    approved = tuple(settings.get("approved_access", ("open",)))
-    ids = []
-    for row in lake.iterate_rows(source, ("id", "access", "split")):
-        if row["access"] not in approved:
-            raise UserError(
-                f"question {row['id']} is {row['access']} and may not be sent to this endpoint; add "
-                f"{row['access']!r} to config.distill.approved_access only if its terms allow that"
-            )
+    counts: Counter[bool] = Counter()
+    for row in lake.iterate_rows(source, ("id", "access", "split", "image_hash")):
+        with_images = bool(row["image_hash"])
+        taking = [teacher for teacher in teachers if teacher.takes_question(with_images)]
+        if not taking:
+            kind = "images" if with_images else "text"
+            raise UserError(f"question {row['id']} has {kind}, and no teacher takes that; name one in distill.teachers")
+        for teacher in taking:
+            if row["access"] not in teacher.approved_access:
+                raise UserError(
+                    f"question {row['id']} is {row['access']} and may not be sent to this endpoint; add "
+                    f"{row['access']!r} to {teacher.settings}.approved_access only if its terms allow that"
+                )
         if row["split"] != "train":
             raise UserError(f"question {row['id']} is held out (split {row['split']}); it is never distilled")
-        ids.append(row["id"])
-    if not ids:
+        counts[with_images] += 1
+    if not counts.total():
         raise UserError(f"{source} holds no question; build the questions again")
-    return ids
+    return counts
 
 
-def missing_work(config: ConfigDict, source: Path, ledger: Ledger) -> Iterator[Work]:
-    """Yield the requests that have no attempts yet, in the order of the questions.
+def most_requests(settings: ConfigDict, teachers: Sequence[Teacher], questions: "Counter[bool]") -> int:
+    """Return how many requests there are at most."""
+    taken = sum(count * teacher.takes_question(kind) for teacher in teachers for kind, count in questions.items())
+    return taken * groups_each(settings)
+
+
+def due(groups: range, held: Mapping[int, Held], accept: int) -> Sequence[int]:
+    """Return the requests to make now, of a teacher to a question.
+
+    Without ``accept`` all that are missing. With it the first that is missing, as long as fewer than ``accept``
+    attempts are correct.
+    """
+    missing = [group for group in groups if group not in held]
+    if not accept:
+        return missing
+    correct = sum(held[group].correct for group in groups if group in held)
+    return missing[:1] if correct < accept else ()
+
+
+def samples_in(settings: ConfigDict, place: int) -> int:
+    """Return how many samples a teacher's request to a question asks for; ``place`` counts from its first."""
+    return min(settings.samples_per_request, settings.samples - place * settings.samples_per_request)
+
+
+def work_at(config: ConfigDict, question: Question, teacher: Teacher, group: int) -> Work:
+    """Return one request."""
+    settings = config.distill
+    place = group - teacher.first_group[bool(question.images)]
+    before = teacher.first_group[bool(question.images)] // groups_each(settings) * settings.samples
+    sampling = Sampling(
+        n=samples_in(settings, place),
+        seed=request_seed(config.seed, question.id, group),
+        temperature=float(settings.temperature),
+        top_p=float(settings.top_p),
+        max_tokens=int(settings.max_tokens),
+    )
+    order = option_order(question, config.seed, group) if settings.shuffle_options else ()
+    shown = with_option_order(question, order)
+    name = request_hash(shown, teacher.model, PROMPTS[settings.answer_format], settings.max_pixels, sampling)
+    first = before + place * settings.samples_per_request
+    return Work(question, shown, order, teacher, group, first, sampling, name)
+
+
+def missing_work(config: ConfigDict, question: Question, teacher: Teacher, ledger: Ledger) -> Iterator[Work]:
+    """Yield the requests of a teacher to a question that are due.
 
     Raises:
-        UserError: the ledger holds attempts at another version of a question.
+        UserError: the ledger holds attempts at another version of the question.
     """
     settings = config.distill
-    for question in lake.iterate_questions(source):
-        for group, first in enumerate(range(0, settings.samples, settings.samples_per_request)):
-            sampling = Sampling(
-                n=min(settings.samples_per_request, settings.samples - first),
-                seed=request_seed(config.seed, question.id, group),
-                temperature=float(settings.temperature),
-                top_p=float(settings.top_p),
-                max_tokens=int(settings.max_tokens),
+    groups = teacher.groups(bool(question.images), groups_each(settings))
+    held = ledger.held.get(question.id, {})
+    for group in groups:
+        if group in held and held[group].hash != work_at(config, question, teacher, group).hash:
+            raise UserError(
+                f"{ledger.folder} holds attempts at another version of {question.id}; choose another --output"
             )
-            name = request_hash(question, settings.model, settings.answer_format, settings.max_pixels, sampling)
-            held = ledger.held.get((question.id, group))
-            if held is None:
-                yield Work(question, group, sampling, name)
-            elif held != name:
-                raise UserError(
-                    f"{ledger.folder} holds attempts at another version of {question.id}; choose another --output"
-                )
+    for group in due(groups, held, settings.accept):
+        yield work_at(config, question, teacher, group)
 
 
-def attempts_of(work: Work, result: Completion | RequestFailed, settings: ConfigDict) -> list[Attempt]:
-    """Return the attempts that a request led to; one that failed for good leaves them with an ``error``."""
-    first = work.group * settings.samples_per_request
+def attempts_of(work: Work, result: Completion | RequestFailed) -> list[Attempt]:
+    """Return the attempts that a request led to, judged; one that failed for good leaves them with an ``error``."""
     common: dict[str, Any] = {
         "question_id": work.question.id,
+        "teacher": work.teacher.model,
+        "verifier": VERIFIER_VERSION,
+        "option_order": work.order,
         "group": work.group,
         "seed": work.sampling.seed,
         "request_hash": work.hash,
-        "teacher": settings.model,
     }
     if isinstance(result, RequestFailed):
-        empty: dict[str, Any] = {
-            "response": "",
-            "reasoning": "",
-            "finish_reason": "error",
-            "prompt_tokens": 0,
-            "completion_tokens": 0,
-        }
-        return [
-            Attempt(sample_index=first + index, error=str(result), **common, **empty)
-            for index in range(work.sampling.n)
-        ]
-    return [
-        Attempt(sample_index=first + index, prompt_tokens=result.prompt_tokens, **common, **dataclasses.asdict(choice))
-        for index, choice in enumerate(result.choices)
-    ]
+        empty: dict[str, Any] = {"response": "", "reasoning": "", "finish_reason": "error"}
+        empty |= {"prompt_tokens": 0, "completion_tokens": 0}
+        empty |= {"verdict": "unparsed", "extracted": "", "reason": "request_failed", "error": str(result)}
+        return [Attempt(sample_index=work.first + index, **common, **empty) for index in range(work.sampling.n)]
+    checker = Checker(work.shown)
+    attempts = []
+    for index, choice in enumerate(result.choices):
+        verdict = checker.check(choice.response, choice.finish_reason)
+        read = {"verdict": verdict.verdict, "extracted": verdict.extracted, "reason": verdict.reason}
+        fields = {**common, **dataclasses.asdict(choice), **read}
+        attempts.append(Attempt(sample_index=work.first + index, prompt_tokens=result.prompt_tokens, **fields))
+    return attempts

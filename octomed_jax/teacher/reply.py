@@ -26,12 +26,32 @@ class Completion:
     prompt_tokens: int
 
 
+OVERLOAD_STATUS = (408, 425, 429, 502, 503, 504)
+
+
 class RequestFailed(Exception):
-    """A request that did not succeed; ``transient`` says whether another try can help."""
+    """A request that did not succeed.
+
+    Attributes:
+        transient: whether another try can help.
+        status: of HTTP, 0 where there was none.
+        connection: it failed before a reply was read.
+        wait: seconds that the server asks to wait.
+    """
 
     def __init__(self, reason: str, transient: bool, status: int = 0, connection: bool = False, wait: float = 0.0):
         super().__init__(reason)
         self.transient, self.status, self.connection, self.wait = transient, status, connection, wait
+
+    @property
+    def of_endpoint(self) -> bool:
+        """Whether it tells of the endpoint (gone, restarting, overloaded) rather than of this request."""
+        return self.connection or self.status in OVERLOAD_STATUS
+
+    @property
+    def kind(self) -> str:
+        """What failures are counted by: the status, or the first words."""
+        return f"HTTP {self.status}" if self.status else str(self).partition(" (")[0][:60]
 
 
 def read_completion(reply: Any, n: int) -> Completion:
@@ -44,6 +64,7 @@ def read_completion(reply: Any, n: int) -> Completion:
     """
     try:
         raw = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
+        places = [choice["index"] for choice in raw if "index" in choice]
         texts = [
             (*read_message(choice["message"], finish := str(choice.get("finish_reason") or "")), finish)
             for choice in raw
@@ -56,6 +77,8 @@ def read_completion(reply: Any, n: int) -> Completion:
         raise RequestFailed(
             f"{len(texts)} choices came back for n={n} (if always: set distill.samples_per_request=1)", transient=True
         )
+    if len(set(places)) != len(places):
+        raise RequestFailed("a choice came back twice (if always: set distill.samples_per_request=1)", transient=True)
     shares = _shares(total, [len(response) for response, _, _ in texts])
     choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
     return Completion(choices, prompt)
@@ -84,6 +107,8 @@ def read_message(message: Mapping[str, Any], finish_reason: str) -> tuple[str, s
     thought = message.get("reasoning") or message.get("reasoning_content") or ""
     if not isinstance(content, str) or not isinstance(thought, str):
         raise TypeError("a message holds text")
+    if not content.strip() and THINK_END in thought:  # a reasoning parser that took all of it
+        content, thought = thought, ""
     if THINK_END in content:
         before, answer = content.rsplit(THINK_END, 1)
         thought = before.strip().removeprefix(THINK_START).strip()

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -11,9 +12,9 @@ from PIL import Image
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import decode_image, encode_png
 from octomed_jax.images.resize import resize
-from octomed_jax.prompts import user_text
 from octomed_jax.schema import Question
 from octomed_jax.storage import fingerprint, sha256_bytes
+from octomed_jax.teacher.prompts import Prompt
 
 RESIZE_FACTOR = 28  # Qwen2.5-VL: patch 14, merged 2 x 2
 
@@ -35,13 +36,13 @@ def request_seed(seed: int, question_id: str, group: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def request_hash(question: Question, model: str, answer_format: str, max_pixels: int, sampling: Sampling) -> str:
+def request_hash(question: Question, model: str, prompt: Prompt, max_pixels: int, sampling: Sampling) -> str:
     """Return the name of a request: equal for equal model, text, images (and their size limit) and sampling."""
     images = [sha256_bytes(data) for data in question.images]
     return fingerprint(
         {
             "model": model,
-            "text": user_text(question, answer_format),
+            "text": prompt.text(question),
             "images": images,
             "max_pixels": max_pixels if images else None,
             "sampling": dataclasses.asdict(sampling),
@@ -49,19 +50,21 @@ def request_hash(question: Question, model: str, answer_format: str, max_pixels:
     )
 
 
-def user_messages(question: Question, answer_format: str, max_pixels: int) -> list[dict[str, Any]]:
+def user_messages(question: Question, prompt: Prompt, max_pixels: int) -> list[dict[str, Any]]:
     """Return the chat messages of a question: one user turn, its images first, as data URLs.
 
     Raises:
         UserError: an image that cannot be read.
     """
-    text = user_text(question, answer_format)
-    if not question.images:
+    urls = [data_url(prepare_image(data, max_pixels, question.id)) for data in question.images]
+    return messages_with(prompt.text(question), urls)
+
+
+def messages_with(text: str, image_urls: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one user turn: the images first, then the text."""
+    if not image_urls:
         return [{"role": "user", "content": text}]
-    parts: list[dict[str, Any]] = [
-        {"type": "image_url", "image_url": {"url": data_url(prepare_image(data, max_pixels, question.id))}}
-        for data in question.images
-    ]
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in image_urls]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
 
 
@@ -71,17 +74,25 @@ def data_url(data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
+def is_too_large(data: bytes, max_pixels: int, name: str = "image") -> bool:
+    """Return whether an image has more than ``max_pixels`` pixels, by its header.
+
+    Raises:
+        UserError: it is no PNG or JPEG file.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as header:
+            return header.width * header.height > max_pixels
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"the image of question {name} cannot be read ({error}); build the questions again") from error
+
+
 def prepare_image(data: bytes, max_pixels: int, name: str = "image") -> bytes:
     """Return an image as it is sent: untouched, or a smaller PNG where it has more than ``max_pixels`` pixels.
 
     Raises:
         UserError: it is no PNG or JPEG file, or cannot be decoded.
     """
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as header:
-            pixels = header.width * header.height
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"the image of question {name} cannot be read ({error}); build the questions again") from error
-    if pixels <= max_pixels:
+    if not is_too_large(data, max_pixels, name):
         return data
     return encode_png(resize(decode_image(data, name=f"image of question {name}"), RESIZE_FACTOR, 1, max_pixels))

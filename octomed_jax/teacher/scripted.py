@@ -29,9 +29,10 @@ from aiohttp import web
 from octomed_jax import progress, storage
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.images.decode import decode_image
-from octomed_jax.prompts import SUFFIXES, user_text
-from octomed_jax.schema import Question
+from octomed_jax.prompts import LETTERS
+from octomed_jax.schema import Question, with_option_order
 from octomed_jax.storage import sha256_bytes
+from octomed_jax.teacher.prompts import PROMPTS
 from octomed_jax.teacher.requests import prepare_image, user_messages
 from octomed_jax.teacher.script import NAME, Rates, spoken, write_response
 from octomed_jax.traces import lake
@@ -40,6 +41,7 @@ MODEL = "scripted"
 IMAGE_TOKENS = 64  # counted in usage for each image
 MAX_CHOICES = 128
 _WORDS = re.compile(r"\S+\s*")
+_LETTER = re.compile(r"^[A-Z]\. ")
 
 Key = tuple[str, tuple[str, ...]]
 
@@ -58,8 +60,8 @@ class Knowledge:
             images = tuple(sha256_bytes(prepare_image(data, max_pixels, question.id)) for data in question.images)
             answers.setdefault(question.benchmark, set()).add(question.answer)
             bare = Question(**{**vars(question), "images": ()})
-            for answer_format in SUFFIXES:
-                known = self._by_key.setdefault((user_text(question, answer_format), images), bare)
+            for prompt in PROMPTS.values():
+                known = self._by_key.setdefault((_orderless(prompt.text(question)), images), bare)
             self.rivals += known.answer != bare.answer
         self._pools = {name: sorted(found) for name, found in answers.items()}
 
@@ -67,13 +69,16 @@ class Knowledge:
         return len({question.id for question in self._by_key.values()})
 
     def find(self, text: str, images: Sequence[bytes]) -> Question | None:
-        """Return the question with this text and these images (same file, or same pixels in another file)."""
-        names = tuple(sha256_bytes(data) for data in images)
-        question = self._by_key.get((text, names))
+        """Return the question with this text and these images (same file, or same pixels in another file).
+
+        Its options come in the order in which the text shows them.
+        """
+        names, lines = tuple(sha256_bytes(data) for data in images), _orderless(text)
+        question = self._by_key.get((lines, names))
         if question is None and images:
             known = self._known_pixels()
-            question = self._by_key.get((text, tuple(known.get(_pixel_hash(data), "") for data in images)))
-        return question
+            question = self._by_key.get((lines, tuple(known.get(_pixel_hash(data), "") for data in images)))
+        return _as_shown(question, text) if question and question.task == "mcq" else question
 
     def pool(self, question: Question) -> Sequence[str]:
         """Return the answers given anywhere in the question's benchmark."""
@@ -88,6 +93,26 @@ class Knowledge:
             )
             self._pixels = {_pixel_hash(data): sha256_bytes(data) for data in files}
         return self._pixels
+
+
+def _orderless(text: str) -> str:
+    """Return what is the same for a question whatever the order of its options: the sorted lines without letters."""
+    return "\n".join(sorted(_LETTER.sub("", line) for line in text.split("\n")))
+
+
+def _as_shown(question: Question, text: str) -> Question:
+    """Return a question of lettered options in the order in which ``text`` shows them."""
+    rest = text.removeprefix(f"{question.question}\n")
+    left, order = dict(enumerate(question.options)), []
+    for letter, _ in zip(LETTERS, question.options, strict=False):
+        # The longest first: an option may begin like another one.
+        for place in sorted(left, key=lambda place: -len(left[place])):
+            if rest.startswith(line := f"{letter}. {left[place]}\n"):
+                rest = rest[len(line) :]
+                order.append(place)
+                del left[place]
+                break
+    return with_option_order(question, order) if not left else question
 
 
 def _pixel_hash(data: bytes) -> str:
@@ -261,7 +286,12 @@ def _one_token(url: str, questions: Path, max_pixels: int) -> None:
     question = next(lake.iterate_questions(questions / "questions.parquet"), None)
     if question is None:
         return
-    body = {"model": MODEL, "messages": user_messages(question, "boxed", max_pixels), "max_tokens": 1, "temperature": 0}
+    body = {
+        "model": MODEL,
+        "messages": user_messages(question, PROMPTS["boxed"], max_pixels),
+        "max_tokens": 1,
+        "temperature": 0,
+    }
     request = urllib.request.Request(
         f"{url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )

@@ -9,6 +9,7 @@ from PIL import Image
 
 from octomed_jax import storage
 from octomed_jax.schema import Question
+from octomed_jax.teacher.settings import DISTILL, TEACHER
 from octomed_jax.traces import lake
 
 
@@ -83,27 +84,28 @@ def write_folder(folder, questions):
     return folder
 
 
-def make_config(**distill):
+def make_config(endpoint="", teachers=None, **distill):
+    """Return a config; what is a field of a teacher becomes one of the only teacher."""
+    teacher = {name: distill.pop(name) for name in list(distill) if name in TEACHER}
+    if endpoint:
+        teacher["endpoints"] = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
+    teachers = teachers or {"teacher": teacher}
     settings = {
-        "endpoint": "",
-        "model": "scripted",
-        "api_key_env": "",
-        "approved_access": ("open",),
+        **DISTILL,
         "samples": 4,
         "samples_per_request": 2,
-        "temperature": 0.6,
-        "top_p": 0.95,
         "max_tokens": 1024,
         "in_flight": 16,
-        "max_pixels": 262144,
-        "answer_format": "boxed",
+        "patience_seconds": 0.0,
         "scripted": {"wrong": 0.1, "malformed": 0.1, "truncated": 0.05},
+        **distill,
+        "teachers": {name: {**TEACHER, **fields} for name, fields in teachers.items()},
     }
-    return ConfigDict({"seed": 0, "distill": {**settings, **distill}, "traces": {"per_question": 2}})
+    return ConfigDict({"seed": 0, "distill": settings, "traces": {"per_question": 2}})
 
 
 def folder_bytes(folder):
     """Return what must not depend on faults, order or restarts: the attempts, and the manifest."""
     folder = Path(folder)
-    names = ("attempts/part-00000.parquet", "questions.parquet", "manifest.json")
+    names = ("attempts/part-00000.parquet", "questions.parquet", "card.md", "manifest.json")
     return {name: (folder / name).read_bytes() for name in names}

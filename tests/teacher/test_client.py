@@ -10,6 +10,7 @@ from teacher_helpers import make_question, png
 
 from octomed_jax.errors import UserError
 from octomed_jax.teacher.client import chat_url
+from octomed_jax.teacher.prompts import PROMPTS
 from octomed_jax.teacher.reply import RequestFailed, read_completion, read_message
 from octomed_jax.teacher.requests import Sampling, prepare_image, request_hash, request_seed, user_messages
 
@@ -96,23 +97,23 @@ def test_small_images_are_sent_untouched_and_large_ones_shrunk():
 
 
 def test_images_come_before_the_text():
-    content = user_messages(make_question(0), "boxed", 2**31)[0]["content"]
+    content = user_messages(make_question(0), PROMPTS["boxed"], 2**31)[0]["content"]
     assert [part["type"] for part in content] == ["image_url", "text"]
     assert content[0]["image_url"]["url"].startswith("data:image/png;base64,")
     assert content[1]["text"].startswith("Which plane?\nOptions: axial, coronal, sagittal\n")
-    assert isinstance(user_messages(make_question(2), "boxed", 2**31)[0]["content"], str)
+    assert isinstance(user_messages(make_question(2), PROMPTS["boxed"], 2**31)[0]["content"], str)
 
 
 def test_the_hash_knows_everything_that_is_asked():
     sampling = Sampling(n=2, seed=1, temperature=0.6, top_p=0.95, max_tokens=10)
-    base = request_hash(make_question(0), "m", "boxed", 1000, sampling)
-    assert base == request_hash(make_question(0), "m", "boxed", 1000, sampling)
+    base = request_hash(make_question(0), "m", PROMPTS["boxed"], 1000, sampling)
+    assert base == request_hash(make_question(0), "m", PROMPTS["boxed"], 1000, sampling)
     others = {
-        request_hash(make_question(4), "m", "boxed", 1000, sampling),
-        request_hash(make_question(0), "other", "boxed", 1000, sampling),
-        request_hash(make_question(0), "m", "direct", 1000, sampling),
-        request_hash(make_question(0), "m", "boxed", 999, sampling),
-        request_hash(make_question(0), "m", "boxed", 1000, Sampling(2, 2, 0.6, 0.95, 10)),
+        request_hash(make_question(4), "m", PROMPTS["boxed"], 1000, sampling),
+        request_hash(make_question(0), "other", PROMPTS["boxed"], 1000, sampling),
+        request_hash(make_question(0), "m", PROMPTS["direct"], 1000, sampling),
+        request_hash(make_question(0), "m", PROMPTS["boxed"], 999, sampling),
+        request_hash(make_question(0), "m", PROMPTS["boxed"], 1000, Sampling(2, 2, 0.6, 0.95, 10)),
     }
     assert len(others | {base}) == 6
     assert len({request_seed(0, f"q:{index}", group) for index in range(100) for group in range(4)}) == 400

@@ -14,14 +14,14 @@ from teacher_helpers import folder_bytes, make_config, make_question, write_fold
 
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.teacher import client
+from octomed_jax.teacher import pool
 from octomed_jax.teacher.distill import distill
 from octomed_jax.traces import lake
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(pool, "FIRST_WAIT", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,10 @@ def test_faults_do_not_change_a_byte(questions, tmp_path, clean_bytes):
 CHILD = """
 import sys
 sys.path.insert(0, {tests!r})
-from octomed_jax.teacher import ledger
+from octomed_jax.teacher import ledger, run
 from octomed_jax.teacher.distill import distill
 from teacher_helpers import make_config
-ledger.SEAL_SECONDS, ledger.SEAL_ROWS = 0.05, 8
+ledger.SEAL_SECONDS, ledger.SEAL_ROWS, run.TICK_SECONDS = 0.05, 8, 0.02
 distill(make_config(endpoint=sys.argv[1], in_flight=3), sys.argv[2], sys.argv[3])
 """
 
@@ -89,23 +89,23 @@ def test_killed_and_run_again_gives_the_same_bytes(questions, tmp_path, clean_by
     with serving(faults) as url:
         for segments in (2, 5):
             child = start_child(url, questions, output)
-            while len(list(output.glob("segments/segment-*"))) < segments:
+            while len(list(output.glob("shards/00000/segments/segment-*"))) < segments:
                 assert child.poll() is None, child.stderr.read()
                 time.sleep(0.01)
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
             assert not (output / "manifest.json").exists()
-            (output / "segments" / ".segment-000099.parquet.partial").write_bytes(b"torn")
+            (output / "shards/00000/segments" / ".segment-000099.parquet.partial").write_bytes(b"torn")
         time.sleep(0.2)  # requests on their way when the child was killed
         faults.delay = 0.0
-        kept = sum(lake.count_rows(path) for path in output.glob("segments/segment-*"))
+        kept = sum(lake.count_rows(path) for path in output.glob("shards/00000/segments/segment-*"))
         assert 0 < kept < 160
         before = sum(faults.seen.values())
         child = start_child(url, questions, output)
         assert child.wait(60) == 0, child.stderr.read()
         assert sum(faults.seen.values()) - before == 80 - kept // 2 + 1  # what is missing, and the probe
     assert folder_bytes(output) == clean_bytes
-    rows = [row for path in output.glob("segments/segment-*") for row in lake.iterate_rows(path)]
+    rows = [row for path in output.glob("shards/00000/segments/segment-*") for row in lake.iterate_rows(path)]
     assert len(rows) == len({(row["question_id"], row["sample_index"]) for row in rows}) == 160
 
 
@@ -113,12 +113,12 @@ def test_sigterm_seals_what_came_back(questions, tmp_path):
     output = tmp_path / "attempts"
     with serving(Faults(questions, delay=0.05)) as url:
         child = start_child(url, questions, output)
-        while not list(output.glob("segments/segment-*")):
+        while not list(output.glob("shards/00000/segments/segment-*")):
             assert child.poll() is None, child.stderr.read()
             time.sleep(0.01)
         child.terminate()
         assert "TryAgain: told to end" in child.communicate(timeout=20)[1]
-    assert not (output / ".lock").exists()
+    assert not (output / "shards/00000/.lock").exists()
 
 
 def test_a_finished_folder_is_left_alone(questions, tmp_path):
@@ -187,8 +187,7 @@ def test_every_spelling_of_the_thought_gives_the_same_attempts(questions, tmp_pa
             assert (row["response"], row["reasoning"]) == (expected["response"], expected["reasoning"])
 
 
-def test_an_endpoint_that_goes_away_is_try_again(questions, tmp_path, monkeypatch):
-    monkeypatch.setattr(client, "TRIES", 2)
+def test_an_endpoint_that_goes_away_is_try_again(questions, tmp_path):
     served = []
 
     def plan(_body, _times):
@@ -198,7 +197,7 @@ def test_an_endpoint_that_goes_away_is_try_again(questions, tmp_path, monkeypatc
     with serving(Faults(questions, plan=plan)) as url, pytest.raises(TryAgain, match="no answer from http"):
         distill(make_config(endpoint=url), questions, tmp_path / "attempts")
     assert not (tmp_path / "attempts" / "manifest.json").exists()
-    assert list((tmp_path / "attempts" / "segments").glob("segment-*"))
+    assert list((tmp_path / "attempts" / "shards/00000/segments").glob("segment-*"))
 
 
 def test_an_unreachable_endpoint_is_one_line(questions, tmp_path, capfd):
@@ -206,7 +205,7 @@ def test_an_unreachable_endpoint_is_one_line(questions, tmp_path, capfd):
     assert main([*words, "--endpoint=http://127.0.0.1:9"]) == 42
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert "http://127.0.0.1:9/v1/chat/completions" in error
-    assert "start it, or set config.distill.endpoint" in error
+    assert "start it, or set config.distill.teachers.teacher.endpoints" in error
     assert not (tmp_path / "attempts" / "manifest.json").exists()
 
 
@@ -227,7 +226,7 @@ def test_a_key_appears_nowhere(questions, tmp_path, monkeypatch, capfd):
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) >= 5
     assert not [path for path in files if planted.encode() in path.read_bytes()]
-    for path in (tmp_path / "attempts" / "segments").iterdir():
+    for path in (tmp_path / "attempts" / "shards/00000/segments").iterdir():
         assert planted not in str(lake.read_table(path).to_pylist())
     assert planted not in "".join(capfd.readouterr())
 

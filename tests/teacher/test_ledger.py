@@ -1,29 +1,44 @@
-"""The ledger: one process at a time, whole groups, torn files ignored, damaged ones named."""
+"""The ledger: one process at a time, whole groups, torn files ignored, damaged ones named, nothing lost to a kill."""
 
+import json
+import os
+import signal
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from octomed_jax.errors import StopAndLook, TryAgain
 from octomed_jax.schema import Attempt
 from octomed_jax.teacher import ledger as module
-from octomed_jax.teacher.ledger import Ledger
+from octomed_jax.teacher import ownership
+from octomed_jax.teacher.ledger import Held, Ledger, read_journal
 
 
-def group(name, number, error=""):
+def group(name, number, error="", verdicts=("correct", "wrong")):
     return [
-        Attempt(name, number * 2 + index, number, 1, "hash", "t", "r", "", "stop", 1, 1, error) for index in range(2)
+        Attempt(
+            name, number * 2 + index, "t", "r", "", "stop", 1, 1, verdict, "", "", "2", (), number, 1, "hash", error
+        )
+        for index, verdict in enumerate(verdicts)
     ]
+
+
+def held(ledger):
+    return {(name, number) for name, groups in ledger.held.items() for number in groups}
 
 
 def test_attempts_are_sorted_and_each_once(tmp_path):
     with Ledger(tmp_path) as ledger:
         ledger.add(group("b", 1))
         ledger.add(group("b", 0, error="HTTP 500"))
+        assert ledger.held["b"][0].failed
         ledger.seal()
         ledger.add(group("a", 0))
     with Ledger(tmp_path) as ledger:
-        assert set(ledger.held) == {("b", 1), ("a", 0)}
+        assert ledger.held == {"b": {1: Held("hash", 1)}, "a": {0: Held("hash", 1)}}  # the failed one is asked again
         ledger.add(group("b", 0))
         rows = ledger.table().to_pylist()
     assert [(row["question_id"], row["sample_index"], row["error"]) for row in rows] == [
@@ -57,12 +72,15 @@ def test_sealing_goes_by_age_and_size(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SEAL_ROWS", 4)
     with Ledger(tmp_path) as ledger:
         ledger.add(group("a", 0))
-        assert ledger.segments == []
+        assert not ledger.due()
         ledger.add(group("a", 1))
+        assert ledger.due()
+        ledger.seal()
         assert len(ledger.segments) == 1
         monkeypatch.setattr(module, "SEAL_SECONDS", 0.0)
+        assert not ledger.due()  # nothing to seal
         ledger.add(group("a", 2))
-        assert len(ledger.segments) == 2
+        assert ledger.due()
 
 
 def test_torn_files_are_ignored_and_damaged_ones_named(tmp_path):
@@ -70,7 +88,82 @@ def test_torn_files_are_ignored_and_damaged_ones_named(tmp_path):
         ledger.add(group("a", 0))
     (tmp_path / "segments" / ".segment-000001.parquet.partial").write_bytes(b"PAR1")
     with Ledger(tmp_path) as ledger:
-        assert set(ledger.held) == {("a", 0)}
+        assert held(ledger) == {("a", 0)}
+    assert not list((tmp_path / "segments").glob(".*"))
     (tmp_path / "segments" / "segment-000000.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(StopAndLook, match=r"segment-000000\.parquet is damaged"), Ledger(tmp_path):
         pass
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+from test_ledger import group
+from octomed_jax.teacher.ledger import Ledger
+with Ledger(sys.argv[1]) as ledger:
+    ledger.add(group("a", 0))
+    ledger.seal()
+    ledger.add(group("a", 1))
+    ledger.add(group("b", 0))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_loses_nothing_that_came_back(tmp_path):
+    child = subprocess.run([sys.executable, "-c", KILLED, tmp_path, Path(__file__).parent], check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.glob("journal-*")] == ["journal-000001.jsonl"]
+    journal = tmp_path / "journal-000001.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'[{"question_id": "c"')  # torn by the kill
+    with Ledger(tmp_path) as ledger:
+        assert held(ledger) == {("a", 0), ("a", 1), ("b", 0)}
+        assert len(ledger.segments) == 2
+        assert not list(tmp_path.glob("journal-*"))
+        assert ledger.table().num_rows == 6
+
+
+def test_a_kill_between_sealing_and_removing_the_journal_doubles_nothing(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        ledger.add(group("a", 0))
+        journal = next(tmp_path.glob("journal-*"))
+        kept = journal.read_bytes()
+        ledger.seal()
+        journal.write_bytes(kept)
+    with Ledger(tmp_path) as ledger:
+        assert len(ledger.segments) == 1
+        assert ledger.table().num_rows == 2
+        ledger.add(group("a", 1))
+        assert [path.name for path in tmp_path.glob("journal-*")] == ["journal-000001.jsonl"]
+
+
+@pytest.mark.parametrize("cut", range(0, 200, 7))
+def test_a_journal_cut_anywhere_gives_whole_groups(tmp_path, cut):
+    lines = [json.dumps([{"question_id": name, "sample_index": n} for n in range(2)]) for name in "abc"]
+    whole = "".join(f"{line}\n" for line in lines)
+    path = tmp_path / "journal-000000.jsonl"
+    path.write_text(whole[:cut])
+    rows = read_journal(path)
+    assert len(rows) == 2 * whole[:cut].count("\n")
+
+
+def test_in_a_bucket_an_owner_is_known_by_a_file_that_it_keeps_writing(tmp_path, monkeypatch):
+    """A stand-in for a bucket: a folder that is claimed as one. The real protocol is in the integration test."""
+    from etils import epath
+
+    owners = epath.Path(tmp_path / "owners")
+    with ownership._claimed(owners) as token:
+        assert (tmp_path / "owners" / f"{token}.txt").exists()
+        with pytest.raises(TryAgain, match=f"in use by process {os.getpid()}"), ownership._claimed(owners):
+            pass
+        assert [path.stem for path in (tmp_path / "owners").iterdir()] == [token]
+    assert not list((tmp_path / "owners").iterdir())
+    (tmp_path / "owners" / "dead.txt").write_text(f"{time.time() - 1000:.0f} process 1 on gone")
+    monkeypatch.setattr(ownership, "BEAT_SECONDS", 0.01)
+    with ownership._claimed(owners) as token:
+        assert [path.stem for path in (tmp_path / "owners").iterdir()] == [token]
+        mine = tmp_path / "owners" / f"{token}.txt"
+        mine.write_text("0 old")
+        limit = time.monotonic() + 10
+        while mine.read_text() == "0 old":
+            assert time.monotonic() < limit
+            time.sleep(0.01)

@@ -18,6 +18,7 @@ from teacher_helpers import make_question, png, write_folder
 
 from octomed_jax.errors import UserError
 from octomed_jax.schema import Question
+from octomed_jax.teacher.prompts import PROMPTS
 from octomed_jax.teacher.requests import data_url, request_seed, user_messages
 from octomed_jax.teacher.script import Rates, fate, write_response, wrong_answer
 from octomed_jax.teacher.scripted import scripted_teacher
@@ -54,7 +55,7 @@ def url(folder):
 def test_it_answers_with_the_worked_explanation(url):
     for index, boxed in ((0, "axial"), (2, "4"), (3, "B")):
         question = make_question(index)
-        reply = ask(url, user_messages(question, "boxed", 2**31), temperature=0, n=2, seed=5, max_tokens=100)
+        reply = ask(url, user_messages(question, PROMPTS["boxed"], 2**31), temperature=0, n=2, seed=5, max_tokens=100)
         assert [choice["index"] for choice in reply["choices"]] == [0, 1]
         for choice in reply["choices"]:
             assert choice["message"]["content"] == f"<think>{question.explanation}</think>\n\n\\boxed{{{boxed}}}"
@@ -64,13 +65,13 @@ def test_it_answers_with_the_worked_explanation(url):
 
 
 def test_equal_requests_get_equal_replies_and_other_seeds_others(url):
-    messages = user_messages(make_question(2), "boxed", 2**31)
+    messages = user_messages(make_question(2), PROMPTS["boxed"], 2**31)
     replies = [ask(url, messages, seed=seed, n=16, temperature=0.6)["choices"] for seed in (1, 1, 2)]
     assert replies[0] == replies[1] != replies[2]
 
 
 def test_max_tokens_cuts(url):
-    reply = ask(url, user_messages(make_question(3), "boxed", 2**31), max_tokens=3, temperature=0)
+    reply = ask(url, user_messages(make_question(3), PROMPTS["boxed"], 2**31), max_tokens=3, temperature=0)
     choice = reply["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("length", "<think>Counting on gives")
     assert reply["usage"]["completion_tokens"] == 3
@@ -81,18 +82,18 @@ def test_an_image_is_known_by_its_pixels_too(url):
     with Image.open(BytesIO(png(0))) as image:
         file = BytesIO()
         image.convert("RGB").save(file, format="PNG", compress_level=1)
-    text = user_messages(question, "boxed", 2**31)[0]["content"][1]["text"]
+    text = user_messages(question, PROMPTS["boxed"], 2**31)[0]["content"][1]["text"]
     parts = [{"type": "image_url", "image_url": {"url": data_url(file.getvalue())}}, {"type": "text", "text": text}]
     reply = ask(url, [{"role": "user", "content": parts}], temperature=0)
     assert "axial" in reply["choices"][0]["message"]["content"]
 
 
 def test_what_it_was_not_given_is_refused_in_one_line(url):
-    known = user_messages(make_question(2), "boxed", 2**31)
+    known = user_messages(make_question(2), PROMPTS["boxed"], 2**31)
     assert "was not given this question: 'What is love?'" in refusal(
         url, [{"role": "user", "content": "What is love?"}]
     )
-    assert "was not given" in refusal(url, user_messages(make_question(0, images=(png(99),)), "boxed", 2**31))
+    assert "was not given" in refusal(url, user_messages(make_question(0, images=(png(99),)), PROMPTS["boxed"], 2**31))
     assert "n=0" in refusal(url, known, n=0)
     assert "n=100000" in refusal(url, known, n=100000)
     assert "max_tokens=1.5" in refusal(url, known, max_tokens=1.5)

@@ -1,0 +1,68 @@
+"""The order in which a request shows the options of a question, so that no letter is favoured.
+
+Options that speak of others by their place stay where they are: "all of the above" and the like. A question whose
+options or text name letters ("A and B", "option C") is left as it is.
+"""
+
+import hashlib
+import re
+
+import numpy as np
+
+from octomed_jax.schema import Question
+
+_PLACE = r"(?:above|below|preceding|previous|foregoing|following|these|those|listed|mentioned)"
+_OTHERS = r"(?:options?|choices?|answers?|alternatives?|statements?|responses?|items?)"
+# "all of the above", "none of these", "both of the above options", "neither of the other choices", "any of them"
+_ANCHOR = re.compile(
+    rf"(?:all|none|any|both|neither|either|two|three|some|more than one|not any)\b(?:\W+\w+){{0,3}}?\W+"
+    rf"(?:{_PLACE}|{_OTHERS}|them)|all\s+are\b.*|none|all|both|neither|either",
+    re.IGNORECASE,
+)
+# "A and B", "both A & C", "either (b) or (c)", "A, B and D", "only A", "all except C"
+_LETTER = r"\(?[A-Ja-j]\)?"
+_LETTERS = re.compile(
+    rf"(?:both|either|neither|only|all(?:\s+of\s+the\s+above)?\s+(?:except|but)|options?|choices?|answers?)?\W*"
+    rf"{_LETTER}(?:\s*(?:,|and|or|nor|&|/|\+)\s*(?:(?:and|or|nor)\s+)?{_LETTER})*(?:\s+(?:only|alone|are\s+\w+))?",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"\b(?:options?|choices?|answers?|alternatives?)\s+\(?[A-J]\b", re.IGNORECASE)
+
+
+def is_anchored(option: str) -> bool:
+    """Return whether an option speaks of the others by their place."""
+    return bool(_ANCHOR.fullmatch(_bare(option)))
+
+
+def names_letters(option: str) -> bool:
+    """Return whether an option is made of the letters of others; a single letter is too."""
+    return bool(_LETTERS.fullmatch(_bare(option)))
+
+
+def _bare(option: str) -> str:
+    return " ".join(option.split()).strip(" .!;:")
+
+
+def option_order(question: Question, seed: int, group: int) -> tuple[int, ...]:
+    """Return the order for one request: at place p it shows option ``order[p]``; empty: as they are.
+
+    Anchored options keep their place, and no other option moves past one: what stood above it still does. The order
+    depends on the config's seed, the question's id and the number of the request only.
+    """
+    options = question.options
+    if question.task != "mcq" or len(options) < 2:
+        return ()
+    if _NAMED.search(question.question) or any(map(names_letters, options)):
+        return ()
+    digest = hashlib.sha256(f"options|{seed}|{question.id}|{group}".encode()).digest()
+    random = np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
+    order: list[int] = []
+    run: list[int] = []
+    for place, option in enumerate(options):
+        if is_anchored(option):
+            order += [*random.permutation(run).tolist(), place]
+            run = []
+        else:
+            run.append(place)
+    order += random.permutation(run).tolist()
+    return () if order == list(range(len(options))) else tuple(map(int, order))

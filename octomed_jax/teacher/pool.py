@@ -1,0 +1,320 @@
+"""Several endpoints of one model, used as one: how many requests each is given, which is trusted, what is sent again.
+
+An endpoint's share of requests in flight grows while it keeps up and is halved where it says that it is overloaded.
+One that fails several times in a row gets no more until a real token has come back from it. A try waits for the next
+without holding a slot. A request that takes far longer than others did is sent again, and the first reply counts.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any
+
+from octomed_jax.progress import say
+from octomed_jax.teacher.client import ChatClient, Messages
+from octomed_jax.teacher.reply import Completion, RequestFailed
+from octomed_jax.teacher.requests import Sampling
+
+TRIES = 8  # of a request that fails for what it is
+MOST_TRIES = 40  # of any; while an endpoint is gone or overloaded, requests wait
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, doubled with every further try
+BREAK_AFTER = 5  # failures in a row
+PROBE_SECONDS = 120.0  # for one token, also of a server under load
+FIRST_LIMIT = 16  # requests in flight, before anything is known of an endpoint
+KNOWN_AFTER = 8  # replies after which it is known how long one takes
+STUCK_UNKNOWN, STUCK_LEAST, STUCK_TIMES = 600.0, 30.0, 3.0  # seconds, seconds, times the slowest of late
+
+
+class Endpoint:
+    """One endpoint of a pool.
+
+    Attributes:
+        limit: how many requests it is given at a time, now.
+        in_flight: how many it has.
+        trusted: whether it gets any.
+        counts: replies, tokens and failures by kind.
+    """
+
+    def __init__(self, client: ChatClient, most: int):
+        self.client, self._most = client, most
+        self.limit = float(min(FIRST_LIMIT, most))
+        self.in_flight, self.trusted, self.suspected = 0, True, False
+        self.counts: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self._in_a_row, self._cut_at, self._cut_before = 0, 0.0, False
+
+    @property
+    def free(self) -> bool:
+        """Whether it can be given a request now."""
+        return self.trusted and self.in_flight < int(self.limit)
+
+    def succeeded(self, completion: Completion) -> None:
+        """Count a reply; let the limit grow if it was used: at first doubled each round, after a cut by one."""
+        self._in_a_row = 0
+        if self.in_flight + 1 >= int(self.limit):
+            self.limit = min(self._most, self.limit + (1.0 / self.limit if self._cut_before else 1.0))
+        self.counts["replies"] += 1
+        self.counts["prompt_tokens"] += completion.prompt_tokens
+        self.counts["completion_tokens"] += sum(choice.completion_tokens for choice in completion.choices)
+
+    def failed(self, failure: RequestFailed, started: float) -> bool:
+        """Count a failure; return whether the endpoint is to be trusted no more."""
+        self.failures[failure.kind] += 1
+        if not failure.transient:
+            return False
+        if failure.of_endpoint and started > self._cut_at:  # not for one that was sent before the last cut
+            self.limit, self._cut_at, self._cut_before = max(1.0, self.limit / 2), time.monotonic(), True
+        self._in_a_row += failure.status != 429  # too much is not broken
+        return self.trusted and self._in_a_row >= BREAK_AFTER
+
+    def trust(self) -> None:
+        """Give it requests again."""
+        self.trusted, self._in_a_row = True, 0
+
+    def told(self) -> dict[str, Any]:
+        """Return what is shown of it while a run goes on."""
+        state = "up" if self.trusted else "down"
+        counts = {name: self.counts[name] for name in ("replies", "prompt_tokens", "completion_tokens", "hedged")}
+        shown = {"in_flight": self.in_flight, "limit": int(self.limit), **counts, "failures": dict(self.failures)}
+        return {"url": self.client.url, "state": state, **shown}
+
+
+class Pool:
+    """Endpoints of one model. Use as ``async with Pool(...) as pool``, then ``check`` first.
+
+    Args:
+        endpoints: URLs.
+        model: the name that all of them know.
+        api_key_env: name of the variable with the key, or empty.
+        in_flight: most requests at a time, over all endpoints.
+        patience: seconds without any reply after which it is given up.
+        settings: the part of the config that an error names.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        model: str,
+        api_key_env: str = "",
+        in_flight: int = 64,
+        patience: float = 0.0,
+        settings: str = "config.distill",
+    ):
+        clients = [ChatClient(url, model, api_key_env, settings=settings) for url in endpoints]
+        self.endpoints = [Endpoint(client, in_flight) for client in clients]
+        self._in_flight, self._patience = in_flight, patience
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._background: set[asyncio.Task[None]] = set()
+        self._seconds: deque[float] = deque(maxlen=256)  # that late replies took
+        self._last_reply = time.monotonic()
+        self._over: Exception | None = None
+        self._probe: Messages = []
+
+    async def __aenter__(self) -> "Pool":
+        for endpoint in self.endpoints:
+            await endpoint.client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        for endpoint in self.endpoints:
+            await endpoint.client.__aexit__(kind, error, trace)
+
+    @property
+    def hedged(self) -> int:
+        """How many requests were sent a second time because the first took too long."""
+        return sum(endpoint.counts["hedged"] for endpoint in self.endpoints)
+
+    async def check(self, messages: Messages) -> None:
+        """Ask each endpoint for one real token, by a request of the kind that will follow.
+
+        One that does not answer is left out until it does, if another one answers.
+
+        Raises:
+            TryAgain: none of them answers.
+            UserError: one answers, and will never accept such a request.
+        """
+        self._probe = messages
+        results = await asyncio.gather(*[self._probe_three_times(endpoint) for endpoint in self.endpoints])
+        down = [(endpoint, failure) for endpoint, failure in zip(self.endpoints, results, strict=True) if failure]
+        for endpoint, failure in down:
+            if not failure.transient or len(down) == len(self.endpoints):
+                raise endpoint.client.explain(failure)
+        for endpoint, failure in down:
+            self._distrust(endpoint, str(failure))
+        self._last_reply = time.monotonic()
+
+    async def _probe_three_times(self, endpoint: Endpoint) -> RequestFailed | None:
+        for attempt in range(3):
+            if attempt:
+                await asyncio.sleep(min(1.0, FIRST_WAIT) * attempt)
+            try:
+                await endpoint.client.probe(self._probe, PROBE_SECONDS)
+                return None
+            except RequestFailed as error:
+                failure = error
+                if not error.transient:
+                    break
+        return failure
+
+    async def complete(self, messages: Messages, sampling: Sampling) -> Completion:
+        """Ask for ``sampling.n`` responses.
+
+        Raises:
+            RequestFailed: for good, or after all tries.
+            TryAgain: no endpoint has answered for as long as patience lasts.
+            UserError: an endpoint has come to refuse such requests.
+        """
+        body = self.endpoints[0].client.body(messages, sampling)
+        avoid: Endpoint | None = None
+        own_fault = 0
+        for attempt in range(MOST_TRIES):
+            endpoint = await self._slot(avoid)
+            try:
+                return await self._hedged(endpoint, body, sampling.n)
+            except RequestFailed as failure:
+                own_fault += not failure.of_endpoint
+                if not failure.transient or own_fault >= TRIES or attempt == MOST_TRIES - 1:
+                    raise
+                avoid = endpoint
+                wait = max(failure.wait, min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0))
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    async def _slot(self, avoid: Endpoint | None = None) -> Endpoint:
+        """Take a slot of the least loaded endpoint, another one than ``avoid`` if there is one; wait for it."""
+        while True:
+            if self._over:
+                raise self._over
+            if (endpoint := self._choose(avoid)) is not None:
+                endpoint.in_flight += 1
+                return endpoint
+            freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(freed)
+            try:
+                await freed
+            except asyncio.CancelledError:
+                self._wake()  # it may have been this one's turn
+                raise
+
+    def _choose(self, avoid: Endpoint | None) -> Endpoint | None:
+        if sum(endpoint.in_flight for endpoint in self.endpoints) >= self._in_flight:
+            return None
+        free = [endpoint for endpoint in self.endpoints if endpoint.free]
+        return min(free, key=lambda one: (one is avoid, one.in_flight / one.limit), default=None)
+
+    def _wake(self) -> None:
+        """Let as many go on as there are slots; all of them where it is over."""
+        slots = sum(max(0, int(one.limit) - one.in_flight) for one in self.endpoints if one.trusted)
+        slots = min(slots, self._in_flight - sum(one.in_flight for one in self.endpoints))
+        while self._waiting and (slots > 0 or self._over):
+            freed = self._waiting.popleft()
+            if not freed.done():
+                freed.set_result(None)
+                slots -= 1
+
+    async def _hedged(self, endpoint: Endpoint, body: bytes, n: int) -> Completion:
+        """Send a request by a slot that is held; a second time, elsewhere if it can be, where it seems stuck."""
+        tasks = {asyncio.create_task(self._send(endpoint, body, n))}
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=self._stuck_after())
+            if not done:
+                endpoint.counts["hedged"] += 1
+                self._suspect(endpoint)
+                tasks.add(asyncio.create_task(self._send_elsewhere(endpoint, body, n)))
+            while True:
+                done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if not task.exception():
+                        return task.result()
+                if not running:
+                    return done.pop().result()
+                tasks = running
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send_elsewhere(self, avoid: Endpoint, body: bytes, n: int) -> Completion:
+        return await self._send(await self._slot(avoid), body, n)
+
+    async def _send(self, endpoint: Endpoint, body: bytes, n: int) -> Completion:
+        started = time.monotonic()
+        try:
+            completion = await endpoint.client.send(body, n)
+            endpoint.succeeded(completion)
+            self._last_reply = time.monotonic()
+            self._seconds.append(self._last_reply - started)
+            return completion
+        except RequestFailed as failure:
+            if endpoint.failed(failure, started):
+                self._distrust(endpoint, str(failure))
+            raise
+        finally:
+            endpoint.in_flight -= 1
+            self._wake()
+
+    def _stuck_after(self) -> float:
+        if len(self._seconds) < KNOWN_AFTER:
+            return STUCK_UNKNOWN
+        return max(STUCK_LEAST, STUCK_TIMES * max(self._seconds))
+
+    def _suspect(self, endpoint: Endpoint) -> None:
+        """Find out in the background whether an endpoint still gives tokens."""
+
+        async def find_out() -> None:
+            try:
+                await endpoint.client.probe(self._probe, PROBE_SECONDS)
+            except RequestFailed as failure:
+                if endpoint.trusted:
+                    self._distrust(endpoint, str(failure))
+            finally:
+                endpoint.suspected = False
+
+        if not endpoint.suspected and endpoint.trusted:
+            endpoint.suspected = True
+            self._start(find_out())
+
+    def _distrust(self, endpoint: Endpoint, why: str) -> None:
+        """Give an endpoint nothing until a token has come back from it."""
+        endpoint.trusted = False
+        say(f"{endpoint.client.url} is left alone until it gives a token again ({why})")
+        self._start(self._recover(endpoint))
+
+    async def _recover(self, endpoint: Endpoint) -> None:
+        wait = FIRST_WAIT
+        while not self._over:
+            await asyncio.sleep(wait)
+            try:
+                await endpoint.client.probe(self._probe, PROBE_SECONDS)
+            except RequestFailed as failure:
+                wait = min(LONGEST_WAIT, 2 * wait)
+                if not failure.transient:
+                    self._end(endpoint.client.explain(failure))
+                self._give_up_after_patience(endpoint.client.explain(failure))
+                continue
+            endpoint.trust()
+            say(f"{endpoint.client.url} gives tokens again")
+            self._wake()
+            return
+
+    def _give_up_after_patience(self, error: Exception) -> None:
+        silent = time.monotonic() - self._last_reply
+        if silent > self._patience and not any(endpoint.trusted for endpoint in self.endpoints):
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        self._over = self._over or error
+        self._wake()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
