@@ -51,10 +51,10 @@ class Endpoint:
         """Whether it can be given a request now."""
         return self.trusted and self.in_flight < int(self.limit)
 
-    def succeeded(self, completion: Completion) -> None:
-        """Count a reply; let the limit grow if it was used: at first doubled each round, after a cut by one."""
+    def succeeded(self, completion: Completion, wanted: bool) -> None:
+        """Count a reply; let the limit grow if more is ``wanted``: doubled each round at first, after a cut by one."""
         self._in_a_row = 0
-        if self.in_flight + 1 >= int(self.limit):
+        if wanted:
             self.limit = min(self._most, self.limit + (1.0 / self.limit if self._cut_before else 1.0))
         self.counts["replies"] += 1
         self.counts["prompt_tokens"] += completion.prompt_tokens
@@ -221,16 +221,23 @@ class Pool:
                 slots -= 1
 
     async def _hedged(self, endpoint: Endpoint, body: bytes, n: int) -> Completion:
-        """Send a request by a slot that is held; a second time, elsewhere if it can be, where it seems stuck."""
+        """Send a request by a slot that is held; a second time, elsewhere if it can be, where it seems stuck.
+
+        Raises:
+            RequestFailed: both failed, or neither came to an end in another such time.
+        """
+        stuck_after = self._stuck_after()
         tasks = {asyncio.create_task(self._send(endpoint, body, n))}
         try:
-            done, _ = await asyncio.wait(tasks, timeout=self._stuck_after())
+            done, _ = await asyncio.wait(tasks, timeout=stuck_after)
             if not done:
                 endpoint.counts["hedged"] += 1
                 self._suspect(endpoint)
                 tasks.add(asyncio.create_task(self._send_elsewhere(endpoint, body, n)))
             while True:
-                done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                done, running = await asyncio.wait(tasks, timeout=stuck_after, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    raise RequestFailed(f"no reply in {2 * stuck_after:.0f} s, sent twice", transient=True)
                 for task in done:
                     if not task.exception():
                         return task.result()
@@ -249,7 +256,7 @@ class Pool:
         started = time.monotonic()
         try:
             completion = await endpoint.client.send(body, n)
-            endpoint.succeeded(completion)
+            endpoint.succeeded(completion, wanted=bool(self._waiting))
             self._last_reply = time.monotonic()
             self._seconds.append(self._last_reply - started)
             return completion

@@ -18,6 +18,7 @@ class Faults:
         self.knowledge = Knowledge(folder / "questions.parquet", 2**31)
         self.rates, self.plan, self.delay, self.spelling = rates or Rates(0.1, 0.1, 0.05), plan, delay, spelling
         self.seen, self.faults, self.most_at_once, self._now = {}, {}, 0, 0
+        self.answered = {}  # request to how many good replies have gone out
 
     async def chat(self, request):
         self._now += 1
@@ -36,17 +37,30 @@ class Faults:
             await asyncio.sleep(self.delay)
         if fault:
             self.faults[fault] = self.faults.get(fault, 0) + 1
-            return await self._fail(fault, request)
+            if fault == "slow":
+                await asyncio.sleep(0.2)
+            elif fault != "other field":
+                return await self._fail(fault, request, body)
         try:
             reply = answer(self.knowledge, self.rates, body)
         except BadRequest as error:
             return web.json_response({"error": {"message": str(error)}}, status=400)
         for choice in reply["choices"]:
-            choice["message"] = spell(choice["message"]["content"], self.spelling)
+            other = "reasoning" if fault == "other field" and choice["finish_reason"] == "stop" else self.spelling
+            choice["message"] = spell(choice["message"]["content"], other)
         reply["choices"].reverse()  # the client must go by index
+        if body["max_tokens"] > 1:
+            self.answered[key] = self.answered.get(key, 0) + 1
         return web.json_response(reply)
 
-    async def _fail(self, fault, request):
+    async def _fail(self, fault, request, body):
+        if fault == "hang":
+            await asyncio.sleep(3600)
+        if fault == "empty choices":
+            return web.json_response({"choices": [], "usage": {}})
+        if fault == "duplicate choices":
+            reply = answer(self.knowledge, self.rates, body)
+            return web.json_response({**reply, "choices": reply["choices"][:1] * body["n"]})
         if fault == "cut":
             request.transport.close()
             return web.Response()
