@@ -7,7 +7,8 @@ from report_run import BENCHMARKS, PLANTED, make_run
 
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.evaluation.report import duration, group_of, summarise, write_report
+from octomed_jax.evaluation.page import duration
+from octomed_jax.evaluation.report import group_of, summarise, write_report
 from octomed_jax.evaluation.report_data import STAGES
 from octomed_jax.storage import Manifest, read_json, write_json, write_manifest
 
