@@ -112,7 +112,7 @@ def read_run(folder: PathLike) -> Run:
     return Run(
         folder=run,
         manifests=manifests,
-        n_questions=_row_count(run / "questions" / "questions.parquet"),
+        n_questions=row_count(run / "questions" / "questions.parquet"),
         teachers=_teachers(run / "attempts"),
         funnel=read_json(run / "traces" / "funnel.json"),
         metrics=_metrics(run / "train" / "metrics.jsonl"),
@@ -169,7 +169,12 @@ def damaged(path: epath.Path) -> StopAndLook:
     return StopAndLook(f"{path} is missing or damaged though its stage is finished; remove the folder, run it again")
 
 
-def _row_count(path: epath.Path) -> int:
+def row_count(path: epath.Path) -> int:
+    """Return the number of rows of a Parquet file of a stage.
+
+    Raises:
+        StopAndLook: it is missing or damaged.
+    """
     try:
         with path.open("rb") as file:
             return pq.ParquetFile(file).metadata.num_rows
