@@ -31,7 +31,9 @@ def render(template: str, title: str, figures: dict[str, str], **values: Any) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=charts.percent, number=charts.number, duration=duration, meaning=meaning)
+    environment.filters.update(
+        percent=charts.percent, number=charts.number, amount=amount, duration=duration, meaning=meaning
+    )
     return environment.get_template(template).render(
         title=title,
         style=Markup((TEMPLATES / "report.css").read_text()),
@@ -48,6 +50,14 @@ def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 def meaning(reason: str) -> str:
     """Return what a reason code means, in words; empty for one that is unknown."""
     return REASONS.get(reason, "").partition(": ")[2]
+
+
+def amount(value: int) -> str:
+    """Return a large number for reading: ``812,000``, ``4.8 million``, ``12 billion``."""
+    for size, word in ((10**9, "billion"), (10**6, "million")):
+        if value >= size:
+            return f"{value / size:.3g} {word}"
+    return f"{value:,}"
 
 
 def duration(seconds: float) -> str:
