@@ -25,7 +25,7 @@ VERBS = {
     "export": "write a checkpoint as a Hugging Face folder",
     "generate": "let a model answer conversations",
     "score": "give log-probabilities of the assistant's messages",
-    "report": "draw the report of a run",
+    "report": "draw the report of a run, or of a teacher's attempts",
     "launch": "render a job for a cluster or for this machine",
     "sweep": "expand and run a sweep of configs",
 }

@@ -13,6 +13,7 @@ from typing import Any
 ROW = 40  # pixels a row
 MIDDLE = 27  # pixels from the top of a row to its mark; a narrow page has the labels above the mark
 HEAD = 44  # pixels a group heading
+PER_CENT = [(share, f"{round(100 * share)} %") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
 
 
 def tag(name: str, *children: str, text: str = "", **attributes: Any) -> str:
@@ -69,17 +70,17 @@ def ticks(top: float, most: int = 5) -> list[float]:
     return [round(step * index, 10) for index in range(math.ceil(top / step - 1e-9) + 1)]
 
 
-def _x_axis(marks: Sequence[tuple[float, str]], top: int, bottom: int) -> list[str]:
-    """Vertical gridlines with their lettering under them; ``marks`` are (share of the width, text)."""
+def x_axis(marks: Sequence[tuple[float, str]], top: int, bottom: int) -> list[str]:
+    """Return vertical gridlines with their lettering under them; ``marks`` are (share of the width, text)."""
     parts = []
     for share, text in marks:
-        anchor = "start" if share <= 0 else "end" if share >= 1 else "middle"
         parts.append(tag("line", class_="grid", x1=at(share), x2=at(share), y1=top, y2=bottom))
-        parts.append(tag("text", class_="tick", x=at(share), y=bottom + 16, text_anchor=anchor, text=text))
+        parts.append(tag("text", class_="tick", x=at(share), y=bottom + 16, text_anchor=anchor(share), text=text))
     return parts
 
 
-def _row_labels(y: int, name: str, value: str) -> list[str]:
+def row_labels(y: int, name: str, value: str) -> list[str]:
+    """Return the name of a row and its printed value."""
     return [
         tag("text", class_="name", x=0, y=y + 4, text=name),
         tag("text", class_="value", x="100%", y=y + 4, text=value),
@@ -99,7 +100,7 @@ def bars(rows: Sequence[tuple[str, float, str, str]], label: str) -> str:
         y = index * ROW + MIDDLE
         parts.append(tag("rect", class_="track", x=0, y=y - 6, width="100%", height=12))
         parts.append(tag("rect", class_=f"mark {kind}", x=0, y=y - 6, width=at(length / longest), height=12))
-        parts += _row_labels(y, name, value)
+        parts += row_labels(y, name, value)
     return svg(len(rows) * ROW + 8, label, *parts, class_="rows")
 
 
@@ -119,14 +120,14 @@ def stacks(rows: Sequence[tuple[str, Sequence[tuple[str, float]], str]], label: 
                 share = amount / total
                 parts.append(tag("rect", class_=f"mark piece {kind}", x=at(start), y=y - 7, width=at(share), height=14))
                 start += share
-        parts += _row_labels(y, name, value)
+        parts += row_labels(y, name, value)
     bottom = len(rows) * ROW + 2
-    marks = [(share, f"{round(100 * share)} %") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    axis = [tag("text", class_="tick", x=at(s), y=bottom + 16, text_anchor=_anchor(s), text=t) for s, t in marks]
+    axis = [tag("text", class_="tick", x=at(s), y=bottom + 16, text_anchor=anchor(s), text=t) for s, t in PER_CENT]
     return svg(bottom + 26, label, *parts, *axis, class_="rows")
 
 
-def _anchor(share: float) -> str:
+def anchor(share: float) -> str:
+    """Return how a text at a share of the width is to be aligned, so that it stays within it."""
     return "start" if share <= 0 else "end" if share >= 1 else "middle"
 
 
@@ -161,7 +162,7 @@ def curve(values: Sequence[float], smooth: Sequence[float], steps: Sequence[int]
         parts.append(tag("line", class_="grid", x1=0, x2="100%", y1=y_at(mark), y2=y_at(mark)))
         parts.append(tag("text", class_="tick", x=-8, y=y_at(mark) + 4, text_anchor="end", text=f"{mark:g}"))
     x_marks = [mark for mark in ticks(steps[-1]) if steps[0] <= mark <= steps[-1]]
-    parts += _x_axis([((mark - steps[0]) / span, number(mark)) for mark in x_marks], top, bottom)
+    parts += x_axis([((mark - steps[0]) / span, number(mark)) for mark in x_marks], top, bottom)
     parts.append(tag("text", class_="axis", x="50%", y=bottom + 38, text_anchor="middle", text="optimizer step"))
     lines = [
         tag("path", class_=f"mark line {kind}", d=path(series), vector_effect="non-scaling-stroke")
@@ -195,8 +196,7 @@ def intervals(groups: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], label: 
         label: what a screen reader says.
     """
     rows_height = sum(HEAD + ROW * len(rows) for _, rows in groups)
-    marks = [(share, f"{round(100 * share)} %") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    parts, y = _x_axis(marks, 8, rows_height + 8), 0
+    parts, y = x_axis(PER_CENT, 8, rows_height + 8), 0
     for heading, rows in groups:
         parts.append(tag("text", class_="heading", x=0, y=y + 32, text=heading))
         y += HEAD
@@ -212,9 +212,17 @@ def intervals(groups: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], label: 
                 parts.append(tag("circle", class_=f"mark dot {kind}", cx=at(row[kind]), cy=lane, r=radius))
             span = f"[{100 * row['after_low']:.0f}–{100 * row['after_high']:.0f}]"
             value = f"{percent(row['before'])} → {percent(row['after'])} % {span}"
-            parts += _row_labels(middle, f"{row['name']} (n = {row['n']:,})", value)
+            parts += row_labels(middle, f"{row['name']} (n = {row['n']:,})", value)
             y += ROW
     return svg(rows_height + 34, label, *parts, class_="rows")
+
+
+def dot(kind: str, share: float, y: int) -> str:
+    """Return a mark for ``right`` or ``wrong``: they differ in shape, and not in colour alone."""
+    if kind == "right":
+        return tag("circle", class_="mark dot right", cx=at(share), cy=y, r=5)
+    square = tag("rect", class_="mark dot wrong", x=-4.5, y=-4.5, width=9, height=9, transform="rotate(45)")
+    return tag("svg", square, x=at(share), y=y, class_="point")
 
 
 def lengths(rows: Sequence[Mapping[str, Any]], label: str) -> str:
@@ -227,7 +235,7 @@ def lengths(rows: Sequence[Mapping[str, Any]], label: str) -> str:
     top = max((row[kind] or 0 for row in rows for kind in ("right", "wrong")), default=0)
     scale = ticks(top)
     bottom = len(rows) * ROW + 8
-    parts = _x_axis([(mark / scale[-1], f"{mark:g}") for mark in scale], 6, bottom)
+    parts = x_axis([(mark / scale[-1], f"{mark:g}") for mark in scale], 6, bottom)
     for index, row in enumerate(rows):
         y = index * ROW + MIDDLE
         shown = {kind: row[kind] for kind in ("right", "wrong") if row[kind] is not None}
@@ -236,14 +244,9 @@ def lengths(rows: Sequence[Mapping[str, Any]], label: str) -> str:
             ends = [at(value / scale[-1]) for value in shown.values()]
             parts.append(tag("line", class_="mark link", x1=ends[0], x2=ends[1], y1=y, y2=y))
         for kind, value in sorted(shown.items(), reverse=True):
-            place = value / scale[-1]
-            if kind == "right":
-                parts.append(tag("circle", class_="mark dot right", cx=at(place), cy=y, r=5))
-            else:  # a tilted square, so that right and wrong differ in shape and not in colour alone
-                square = tag("rect", class_="mark dot wrong", x=-4.5, y=-4.5, width=9, height=9, transform="rotate(45)")
-                parts.append(tag("svg", square, x=at(place), y=y, class_="point"))
+            parts.append(dot(kind, value / scale[-1], y))
         printed = " / ".join("–" if row[kind] is None else f"{row[kind]:.0f}" for kind in ("right", "wrong"))
-        parts += _row_labels(y, f"{row['key']}  {row['name']} · {percent(row['error'])} % wrong", printed)
+        parts += row_labels(y, f"{row['key']}  {row['name']} · {percent(row['error'])} % wrong", printed)
     parts.append(tag("text", class_="axis", x="50%", y=bottom + 36, text_anchor="middle", text="mean thinking tokens"))
     return svg(bottom + 44, label, *parts, class_="rows")
 
@@ -263,7 +266,7 @@ def scatter(points: Sequence[tuple[str, float, float]], label: str, y_title: str
         y = bottom - (bottom - top) * mark / y_marks[-1]
         parts.append(tag("line", class_="grid", x1=0, x2="100%", y1=y, y2=y))
         parts.append(tag("text", class_="tick", x=-8, y=y + 4, text_anchor="end", text=f"{mark:g}"))
-    parts += _x_axis([(share, f"{round(100 * share)} %") for share in (0.0, 0.25, 0.5, 0.75, 1.0)], top, bottom)
+    parts += x_axis(PER_CENT, top, bottom)
     title = "questions answered wrong (difficulty)"
     parts.append(tag("text", class_="axis", x="50%", y=bottom + 38, text_anchor="middle", text=title))
     if not points:

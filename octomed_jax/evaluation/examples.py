@@ -46,7 +46,7 @@ def student_examples(run: epath.Path, benchmarks: Iterable[str], each: int = 4) 
         wrong += [row for row in rows if row["verdict"] != "correct"][:1]
     chosen = _in_turn(right, with_image, each) + _in_turn(wrong, with_image, each)
     questions = _questions(heldout, {row["id"] for row in chosen})
-    return [_example(row, questions.get(row["id"], row), row["benchmark"]) for row in chosen]
+    return [example_of(row, questions.get(row["id"], row), row["benchmark"]) for row in chosen]
 
 
 def teacher_examples(run: epath.Path) -> list[Example]:
@@ -76,11 +76,10 @@ def teacher_examples(run: epath.Path) -> list[Example]:
         question = questions.get(verdict["question_id"])
         if attempt and question:
             options = question["options"] or ()
-            shown = {
-                **question,
-                "options": [options[place] for place in attempt["option_order"] or range(len(options))],
-            }
-            examples.append(_example({**attempt, **verdict, "id": verdict["question_id"]}, shown, shown["benchmark"]))
+            order = attempt["option_order"] or range(len(options))
+            shown = {**question, "options": [options[place] for place in order]}
+            joined = {**attempt, **verdict, "id": verdict["question_id"]}  # its response holds its thought too
+            examples.append(example_of(joined, shown, shown["benchmark"]))
     return examples
 
 
@@ -108,7 +107,17 @@ def _questions(path: epath.Path, ids: set[str]) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in read_table(path, filters=[("id", "in", sorted(ids))]).to_pylist()}
 
 
-def _example(sample: Mapping[str, Any], question: Mapping[str, Any], benchmark: str) -> Example:
+def example_of(
+    sample: Mapping[str, Any], question: Mapping[str, Any], benchmark: str, most_text: int = MOST_TEXT
+) -> Example:
+    """Return what the template shows of a sample.
+
+    Args:
+        sample: ``id``, ``response``, ``finish_reason``, ``completion_tokens``, ``verdict``, ``extracted``, ``reason``.
+        question: a row of QUESTION_SCHEMA, its options in the order in which they were shown.
+        benchmark: named at the top.
+        most_text: characters that are shown of each text.
+    """
     options = list(question["options"] or ())
     answer = question["answer"]
     if question["task"] == "mcq":
@@ -121,11 +130,11 @@ def _example(sample: Mapping[str, Any], question: Mapping[str, Any], benchmark: 
         "id": sample["id"],
         "benchmark": benchmark,
         "task": question["task"],
-        "question": _cut(question["question"]),
+        "question": _cut(question["question"], most_text),
         "options": options,
         "gold": answer,
-        "thinking": _cut(thinking),
-        "final": _cut(final),
+        "thinking": _cut(thinking, most_text),
+        "final": _cut(final, most_text),
         "extracted": sample["extracted"],
         "verdict": sample["verdict"],
         "reason": sample["reason"],
@@ -146,8 +155,8 @@ def _split(response: str) -> tuple[str, str]:
     return "", response.strip()
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} … (cut here; {len(text):,} characters in all)"
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} … (cut here; {len(text):,} characters in all)"
 
 
 def data_url(data: bytes) -> str:

@@ -1,6 +1,5 @@
 """The figures of a report: which of a run's numbers go into which chart, and what a screen reader is told of them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ def draw(run: Run, groups: Groups) -> dict[str, str]:
         "funnel": _funnel(run.funnel["total"]),
         "sources": _sources(run.funnel["sources"]),
         "reasons": charts.bars(
-            [(name, count, f"{count:,}", "rejected") for name, count in reason_rows(run)]
+            [(name, n, f"{n:,}", "rejected") for name, n in rejected_reasons(run.funnel["total"]["reasons"])]
             or [("none", 0, "0", "rejected")],
             "Why attempts were rejected, by reason code",
         ),
@@ -64,20 +63,14 @@ def by_difficulty(groups: Groups) -> list[dict[str, Any]]:
     ]
 
 
-def reason_rows(run: Run) -> list[tuple[str, int]]:
+def rejected_reasons(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return reason codes of attempts that were rejected with their counts, most frequent first; the rest as one."""
-    counts = Counter(run.funnel["total"]["reasons"])
     rejected = [item for item in counts.items() if item[1] and not REASONS.get(item[0], "").startswith("correct:")]
     rows = sorted(rejected, key=lambda item: (-item[1], item[0]))
     if len(rows) <= MOST_REASONS:
         return rows
     shown, rest = rows[: MOST_REASONS - 1], rows[MOST_REASONS - 1 :]
     return [*shown, (f"{len(rest)} other reasons", sum(count for _, count in rest))]
-
-
-def meaning(reason: str) -> str:
-    """Return what a reason code means, in words; empty for one that is unknown."""
-    return REASONS.get(reason, "").partition(": ")[2]
 
 
 def _funnel(total: Mapping[str, int]) -> str:

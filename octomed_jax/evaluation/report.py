@@ -1,18 +1,14 @@
 """``summary.json`` and ``report.html``: what a finished run found, for a script and for a reader."""
 
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from etils import epath
 from markupsafe import Markup
 
 from octomed_jax import storage
-from octomed_jax.configuration import plain
-from octomed_jax.evaluation import charts, examples, figures, markdown
+from octomed_jax.evaluation import examples, figures, markdown
+from octomed_jax.evaluation.page import render, setting_rows
 from octomed_jax.evaluation.report_data import FUNNEL_STEPS, Run, read_run
-
-TEMPLATES = Path(__file__).parent
 
 # heading -> what it means, in the order of the report
 GROUPS = {
@@ -101,14 +97,6 @@ def write_report(run: storage.PathLike) -> epath.Path:
 
 
 def _render(run: Run) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=charts.percent, number=charts.number, duration=duration, meaning=figures.meaning)
     rows = benchmark_rows(run)
     groups = [
         (name, note, [row for row in rows if row["group"] == name])
@@ -116,16 +104,16 @@ def _render(run: Run) -> str:
         if any(row["group"] == name for row in rows)
     ]
     order = [row["name"] for _, _, members in groups for row in members]
-    return environment.get_template("report.html.jinja").render(
-        title=f"octomed_jax: run {run.folder.name}",
-        style=Markup((TEMPLATES / "report.css").read_text()),
+    return render(
+        "report.html.jinja",
+        f"octomed_jax: run {run.folder.name}",
+        figures.draw(run, groups),
         run=run,
         summary=_summary(run),
         groups=groups,
-        figures={name: Markup(svg) for name, svg in figures.draw(run, groups).items()},
         funnel_rows=[*sorted(run.funnel["sources"].items()), ("all sources", run.funnel["total"])],
         funnel_steps=FUNNEL_STEPS,
-        reasons=figures.reason_rows(run),
+        reasons=figures.rejected_reasons(run.funnel["total"]["reasons"]),
         difficulty=figures.by_difficulty(groups),
         learned=[row for row in rows if row["after_low"] >= row["baseline"] + 0.4],
         student=examples.student_examples(run.folder, order),
@@ -168,22 +156,4 @@ def benchmark_rows(run: Run) -> list[dict[str, Any]]:
 
 def _settings(run: Run) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return (folder, identity, its settings as text), in the order of the stages."""
-    return [
-        (
-            name,
-            manifest.identity,
-            [
-                (key, storage.canonical_json(value))
-                for key, value in sorted(storage.flatten(plain(manifest.config)).items())
-            ],
-        )
-        for name, manifest in run.manifests.items()
-    ]
-
-
-def duration(seconds: float) -> str:
-    """Return seconds for reading: ``8.4 s``, ``5 min 12 s``, ``3 h 20 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return [(name, manifest.identity, setting_rows(manifest.config)) for name, manifest in run.manifests.items()]

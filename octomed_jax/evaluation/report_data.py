@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -63,13 +63,28 @@ class Run:
     @property
     def scripted(self) -> bool:
         """Whether a programmatic teacher wrote (some of) the attempts."""
-        names = {*self.teachers, self.teacher_note, str(self.manifests["attempts"].config.get("teacher", ""))}
-        return any(name.startswith(("scripted", "programmatic")) for name in names)
+        return is_program(self.manifests["attempts"], self.teachers)
 
     @property
     def teacher_note(self) -> str:
         """How the teacher is to be called, with its rates where it is a programmatic one; may be empty."""
-        return str(self.manifests["attempts"].extra.get("teacher", ""))
+        return teacher_note(self.manifests["attempts"])
+
+
+def is_program(attempts: Manifest, teachers: Iterable[str]) -> bool:
+    """Say whether a programmatic teacher wrote (some of) the attempts of a folder.
+
+    Args:
+        attempts: the folder's manifest.
+        teachers: names in its attempts.
+    """
+    names = {*teachers, teacher_note(attempts), str(attempts.config.get("teacher", ""))}
+    return any(name.startswith(("scripted", "programmatic")) for name in names)
+
+
+def teacher_note(attempts: Manifest) -> str:
+    """Return how the teacher of an attempts folder is to be called; may be empty."""
+    return str(attempts.extra.get("teacher", ""))
 
 
 def read_run(folder: PathLike) -> Run:
@@ -97,7 +112,7 @@ def read_run(folder: PathLike) -> Run:
     return Run(
         folder=run,
         manifests=manifests,
-        n_questions=_row_count(run / "questions" / "questions.parquet"),
+        n_questions=row_count(run / "questions" / "questions.parquet"),
         teachers=_teachers(run / "attempts"),
         funnel=read_json(run / "traces" / "funnel.json"),
         metrics=_metrics(run / "train" / "metrics.jsonl"),
@@ -120,7 +135,7 @@ def read_table(path: epath.Path, columns: list[str] | None = None, filters: Any 
         with path.open("rb") as file:
             return pq.read_table(file, columns=columns, filters=filters)
     except (OSError, pa.ArrowException) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def attempt_files(folder: epath.Path) -> list[epath.Path]:
@@ -131,7 +146,7 @@ def attempt_files(folder: epath.Path) -> list[epath.Path]:
     """
     files = sorted((folder / "attempts").glob("part-*.parquet"))
     if not files:
-        raise _damaged(folder / "attempts" / "part-00000.parquet")
+        raise damaged(folder / "attempts" / "part-00000.parquet")
     return files
 
 
@@ -144,22 +159,27 @@ def read_lines(path: epath.Path) -> list[dict[str, Any]]:
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     if not all(isinstance(row, dict) for row in rows):
-        raise _damaged(path)
+        raise damaged(path)
     return rows
 
 
-def _damaged(path: epath.Path) -> StopAndLook:
+def damaged(path: epath.Path) -> StopAndLook:
     return StopAndLook(f"{path} is missing or damaged though its stage is finished; remove the folder, run it again")
 
 
-def _row_count(path: epath.Path) -> int:
+def row_count(path: epath.Path) -> int:
+    """Return the number of rows of a Parquet file of a stage.
+
+    Raises:
+        StopAndLook: it is missing or damaged.
+    """
     try:
         with path.open("rb") as file:
             return pq.ParquetFile(file).metadata.num_rows
     except (OSError, pa.ArrowException) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def _teachers(folder: epath.Path) -> tuple[str, ...]:
@@ -180,7 +200,7 @@ def _metrics(path: epath.Path) -> list[dict[str, Any]]:
     """Return one line a step: a run that went on after a kill may have written some steps twice, equally."""
     by_step = {row["step"]: row for row in read_lines(path)}
     if not by_step:
-        raise _damaged(path)
+        raise damaged(path)
     return [by_step[step] for step in sorted(by_step)]
 
 
@@ -196,7 +216,7 @@ def _text(path: epath.Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def _max_logit_diff(provenance: epath.Path) -> float | None:

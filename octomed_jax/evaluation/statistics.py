@@ -1,7 +1,10 @@
-"""The few statistics that results are given with: a mean, a Wilson interval, a smoothed curve."""
+"""The few statistics that results are given with: a mean, quantiles, a Wilson interval, a smoothed curve."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
+from typing import Any
+
+QUANTILES = (5, 25, 50, 75, 95)  # per cent
 
 
 def mean(values: Iterable[float]) -> float | None:
@@ -50,3 +53,32 @@ def moving_average(values: Sequence[float], window: int) -> list[float]:
     reach = window // 2
     pieces = (values[max(0, place - reach) : place + reach + 1] for place in range(len(values)))
     return [sum(piece) / len(piece) for piece in pieces]
+
+
+def summary(counts: Mapping[int, int]) -> dict[str, Any] | None:
+    """Return number, mean, quantiles and maximum of values that are given with their counts; None of nothing.
+
+    A quantile is the smallest value that at least so many per cent of all do not exceed.
+    """
+    n = sum(counts.values())
+    if not n:
+        return None
+    found: dict[str, int] = {}
+    value, below, rest = 0, 0, iter(sorted(counts))
+    for level in QUANTILES:
+        while 100 * below < level * n:
+            value = next(rest)
+            below += counts[value]
+        found[str(level)] = value
+    mean_of_all = sum(value * count for value, count in counts.items()) / n
+    return {"n": n, "mean": mean_of_all, "quantiles": found, "max": max(counts)}
+
+
+def bin_width(longest: int, most: int) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20, 50 ... with which at most ``most`` bins hold 0 to ``longest``."""
+    size = 1
+    while True:
+        for step in (1, 2, 5):
+            if longest // (step * size) < most:
+                return step * size
+        size *= 10

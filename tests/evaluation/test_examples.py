@@ -1,11 +1,16 @@
 import base64
 import io
+import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from etils import epath
 from PIL import Image
 from report_run import picture
 
 from octomed_jax.evaluation.examples import LARGEST_SIDE, data_url, student_examples, teacher_examples
+from octomed_jax.schema import ATTEMPT_SCHEMA
 
 
 def decoded(url):
@@ -43,3 +48,16 @@ def test_student_examples_are_right_and_wrong_of_different_benchmarks(finished_r
 
 def test_teacher_examples_show_an_accepted_attempt_and_rejected_ones(finished_run):
     assert [item["verdict"] for item in teacher_examples(finished_run)] == ["correct", "wrong", "unparsed", "truncated"]
+
+
+def test_a_thought_is_shown_once(finished_run, tmp_path):
+    """The response holds the thought, as the column ``reasoning`` does once more."""
+    run = shutil.copytree(finished_run, tmp_path / "demo")
+    path = run / "attempts" / "attempts" / "part-00000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row["reasoning"] = "Stroke +2."
+        row["response"] = "<think>Stroke +2.</think>\n\n\\boxed{2}"
+    pq.write_table(pa.Table.from_pylist(rows, ATTEMPT_SCHEMA), path)
+    for item in teacher_examples(epath.Path(run)):
+        assert (item["thinking"], item["final"]) == ("Stroke +2.", "\\boxed{2}")

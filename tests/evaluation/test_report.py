@@ -7,7 +7,8 @@ from report_run import BENCHMARKS, PLANTED, make_run
 
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.evaluation.report import duration, group_of, summarise, write_report
+from octomed_jax.evaluation.page import amount, duration
+from octomed_jax.evaluation.report import group_of, summarise, write_report
 from octomed_jax.evaluation.report_data import STAGES
 from octomed_jax.storage import Manifest, read_json, write_json, write_manifest
 
@@ -198,6 +199,10 @@ def test_groups(source, n_train, group):
 
 def test_durations():
     assert [duration(value) for value in (8.44, 312, 12000)] == ["8.4 s", "5 min 12 s", "3 h 20 min"]
+
+
+def test_amounts():
+    assert [amount(value) for value in (812_000, 4_803_579, 12 * 10**9)] == ["812,000", "4.8 million", "12 billion"]
 
 
 def test_command(run_copy, capsys):

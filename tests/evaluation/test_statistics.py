@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from octomed_jax.evaluation.statistics import mean, moving_average, wilson
+from octomed_jax.evaluation.statistics import bin_width, mean, moving_average, summary, wilson
 
 
 @given(
@@ -59,3 +59,15 @@ def test_moving_average_is_centred_and_as_long_as_its_input():
     assert moving_average([], 4) == []
     with pytest.raises(ValueError):
         moving_average([1], 0)
+
+
+def test_quantiles_of_counted_values_are_nearest_ranks():
+    found = summary({3: 1, 5: 18, 900: 1})
+    assert (found["n"], found["max"], found["mean"]) == (20, 900, (3 + 90 + 900) / 20)
+    assert found["quantiles"] == {"5": 3, "25": 5, "50": 5, "75": 5, "95": 5}
+    assert summary({7: 1})["quantiles"] == dict.fromkeys(("5", "25", "50", "75", "95"), 7)
+    assert summary({}) is None
+
+
+def test_bins_are_round_and_few():
+    assert [bin_width(longest, 60) for longest in (0, 59, 60, 119, 120, 4096, 16384)] == [1, 1, 2, 2, 5, 100, 500]
