@@ -62,12 +62,15 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         return build_questions(config, folder / "questions")
 
     def distill() -> object:
+        from octomed_jax.evaluation.attempts_report import write_attempts_report
         from octomed_jax.teacher.distill import distill
         from octomed_jax.teacher.settings import teacher_name
 
         if not (folder / "attempts" / storage.MANIFEST).exists():
             say(f"teacher: {teacher_name(config.distill)}; {config.distill.samples} samples a question")
-        return distill(config, folder / "questions", folder / "attempts")
+        manifest = distill(config, folder / "questions", folder / "attempts")
+        write_attempts_report(folder / "attempts")
+        return manifest
 
     def verify() -> object:
         from octomed_jax.cli.verify import judge_of

@@ -5,6 +5,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 
+from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration, progress, storage
@@ -111,7 +112,12 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _tell(manifest: Manifest, output: str, as_json: bool) -> int:
+    from octomed_jax.evaluation.attempts_report import write_attempts_report
+
     counts = manifest.counts
+    report = epath.Path(output) / "report.html"
+    if not report.exists():
+        write_attempts_report(output)
     if identical := counts["identical_groups"]:
         programs = [teacher["programmatic"] for teacher in manifest.extra["teachers"]]
         if not all(programs) and manifest.config["temperature"] > 0:
@@ -123,10 +129,10 @@ def _tell(manifest: Manifest, output: str, as_json: bool) -> int:
         progress.say(f"{counts['saved_requests']} requests were saved: enough attempts at their questions were correct")
     summary = (
         f"{counts['attempts']} attempts at {counts['questions']} questions ({counts['verdicts'].get('correct', 0)} "
-        f"correct, {counts['failed']} failed) by {manifest.extra['teacher']} lie in {output}"
+        f"correct, {counts['failed']} failed) by {manifest.extra['teacher']} lie in {output}; report: {report}"
     )
-    teacher = {"teacher": manifest.extra["teacher"], "finished": True}
-    return finish(summary, {"output": output, **teacher, **counts}, as_json)
+    told = {"output": output, "report": str(report), "teacher": manifest.extra["teacher"], "finished": True, **counts}
+    return finish(summary, told, as_json)
 
 
 def _tell_status(folder: str, as_json: bool) -> int:

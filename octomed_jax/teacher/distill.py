@@ -127,6 +127,7 @@ def _finish(
     folder, tally = shards.folder, Tally()
     parts = shards.merge(tally.add)
     most = most_requests(config.distill, teachers, questions)
+    dollars = round(sum(map(tally.dollars, teachers)), 4)
     prompt = PROMPTS[config.distill.answer_format]
     manifest = Manifest(
         stage=STAGE,
@@ -151,6 +152,7 @@ def _finish(
                 for one in teachers
             ],
             "verifier": VERIFIER_VERSION,
+            **({"cost": {"dollars": dollars}} if dollars else {}),
         },
     )
     storage.write_text(folder / CARD, write_card(manifest, prompt))

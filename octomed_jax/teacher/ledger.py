@@ -20,6 +20,7 @@ import pyarrow as pa
 from etils import epath
 
 from octomed_jax import storage
+from octomed_jax.errors import StopAndLook
 from octomed_jax.schema import ATTEMPT_SCHEMA, Attempt
 from octomed_jax.teacher.ownership import owned
 from octomed_jax.traces import lake
@@ -109,7 +110,12 @@ class Ledger:
         sealed = set()
         for path in self.segments:
             sealed.add(_number(path))
-            self._hold(lake.iterate_rows(path, KEYS))
+            try:
+                self._hold(lake.iterate_rows(path, KEYS))
+            except StopAndLook as error:
+                raise StopAndLook(
+                    f"{path} is damaged; what it held is asked again once you have removed that file"
+                ) from error
         journals = sorted(self._journal.glob("journal-*.jsonl"))
         for path in journals:
             if _number(path) not in sealed:  # else the kill came after sealing it

@@ -112,7 +112,7 @@ def iterate_rows(path: PathLike, columns: Sequence[str] | None = None) -> Iterat
                 raise UserError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
             for index in range(file.num_row_groups):
                 yield from file.read_row_group(index, columns=list(columns) if columns else None).to_pylist()
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:  # OSError: compressed data that is none
         raise StopAndLook(
             f"{path} is damaged ({str(error).splitlines()[0][:120]}); remove its folder and make it again"
         ) from error
@@ -140,7 +140,7 @@ def read_table(path: PathLike) -> pa.Table:
     try:
         with epath.Path(path).open("rb") as source:
             return pq.read_table(source)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise StopAndLook(f"{path} is damaged ({str(error).splitlines()[0][:120]}); remove it and run again") from error
 
 

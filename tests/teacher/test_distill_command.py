@@ -17,7 +17,7 @@ def test_the_command_names_the_teacher_and_the_result(tmp_path, capfd):
     first, last = printed.out.strip().splitlines()
     assert json.loads(first)["attempts"] == 48
     assert last.startswith("48 attempts at 12 questions (41 correct, 0 failed) by programmatic teacher (10% wrong, ")
-    assert last.endswith(f"lie in {tmp_path / 'b'}")
+    assert last.endswith(f"lie in {tmp_path / 'b'}; report: {tmp_path / 'b' / 'report.html'}")
     assert "teacher: programmatic teacher (10% wrong, 5% malformed, 5% truncated on purpose), started" in printed.err
     assert folder_bytes(tmp_path / "a") == folder_bytes(tmp_path / "b")
 
