@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,18 @@ def staged_folder(folder: PathLike, request: str | None = None, replaces: bool =
             if isinstance(error, OSError):
                 raise explain_os_error(error, final) from error
             raise
+
+
+@contextlib.contextmanager
+def scratch_folder(folder: PathLike) -> Iterator[Path]:
+    """Yield an empty folder of this machine for what is thrown away when the block ends.
+
+    It lies in ``folder``, so that what a killed process leaves goes with it, and where a bucket is meant, among the
+    temporary files of the machine.
+    """
+    local = None if "://" in str(folder) else Path(folder)
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=local) as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager

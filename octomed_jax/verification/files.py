@@ -6,25 +6,23 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from octomed_jax import progress
-from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.errors import UserError
 from octomed_jax.schema import Question, Verdict
 from octomed_jax.storage import explain_os_error
+from octomed_jax.traces.row_files import BATCH, LINES, iterate_batches, iterate_lines, kind_of, open_parquet
 from octomed_jax.verification.changes import Changes
 from octomed_jax.verification.check import Checker, Rules
 from octomed_jax.verification.judge import Appeal, Judge, may_appeal, name_of
 from octomed_jax.verification.rows import question_of, responses_of
 
-BATCH = 512  # rows in memory at once
-LINE_BYTES = 256 * 2**20
 READ = ("id", "task", "question", "options", "answer", "aliases", "lower_limit", "upper_limit", "access", "source",
         "response", "responses", "finish_reason", "verdict", "verifier")  # fmt: skip
-LINES, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet",)
 
 
 @dataclasses.dataclass
@@ -56,8 +54,8 @@ def verify_file(source: Path, target: Path, rules: Rules, judge: Judge | None = 
     Raises:
         UserError: the files are of no known or of different kinds, or a row cannot be used; the row is named.
     """
-    kind = _kind(source)
-    if _kind(target) != kind:
+    kind = kind_of(source)
+    if kind_of(target) != kind:
         raise UserError(f"{source} and {target} are files of different kinds; give both the same ending")
     if source.resolve() == target.resolve():
         raise UserError(f"--output={target} is the file to read; choose another one")
@@ -88,17 +86,11 @@ def read_row(source: Path, number: int) -> dict[str, Any]:
         raise UserError(f"no such file: {source}")
     last = 0
     with source.open("rb") as file:
-        for last, row in enumerate(_lines(file, source) if _kind(source) == LINES else _read_parquet(source), 1):
+        rows = iterate_lines(file, source) if kind_of(source) == LINES else _read_parquet(source)
+        for last, row in enumerate(rows, 1):
             if last == number:
                 return row
     raise UserError(f"{source} has no row {number}; its rows are 1 to {last}")
-
-
-def _kind(path: Path) -> tuple[str, ...]:
-    for kind in (LINES, PARQUET):
-        if path.suffix.lower() in kind:
-            return kind
-    raise UserError(f"{path} is neither .jsonl nor .parquet; its ending tells what it holds")
 
 
 def _through_lines(source: Path, partial: Path, rules: Rules, judge: Judge | None, summary: Summary) -> None:
@@ -107,7 +99,7 @@ def _through_lines(source: Path, partial: Path, rules: Rules, judge: Judge | Non
         partial.open("w", encoding="utf-8") as file,
         progress.bar("verifying", source.stat().st_size, "bytes") as line,
     ):
-        rows, position = _lines(read, source), 0
+        rows, position = iterate_lines(read, source), 0
         while batch := list(itertools.islice(rows, BATCH)):
             for row, added in zip(batch, verify_rows(batch, rules, judge, summary), strict=True):
                 text = _dumped({**row, **added})
@@ -127,7 +119,7 @@ def _dumped(row: Mapping[str, Any]) -> str:
 
 
 def _through_parquet(source: Path, partial: Path, rules: Rules, judge: Judge | None, summary: Summary) -> None:
-    with _parquet(source) as file:
+    with open_parquet(source) as file:
         held = file.schema_arrow
         if len(set(held.names)) < len(held.names):
             raise UserError(f"{source} has two columns of one name; rename one")
@@ -137,7 +129,7 @@ def _through_parquet(source: Path, partial: Path, rules: Rules, judge: Judge | N
             pq.ParquetWriter(partial, schema, compression="zstd") as writer,
             progress.bar("verifying", file.metadata.num_rows, "rows") as line,
         ):
-            for batch in _batches(file, source, held.names):
+            for batch in iterate_batches(file, source, held.names):
                 rows = batch.select(wanted).to_pylist()
                 if several:
                     rows = [{**row, "responses": row["responses"] or []} for row in rows]
@@ -165,41 +157,11 @@ def _with_verdicts(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields + [pa.field(name, types[name]) for name in _ADDED], metadata)
 
 
-def _parquet(source: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(source)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{source} is no Parquet file ({str(error).splitlines()[0]})") from error
-
-
 def _read_parquet(source: Path) -> Iterator[dict[str, Any]]:
-    with _parquet(source) as file:
+    with open_parquet(source) as file:
         wanted = [name for name in READ if name in file.schema_arrow.names]
-        for batch in _batches(file, source, wanted):
+        for batch in iterate_batches(file, source, wanted):
             yield from batch.to_pylist()
-
-
-def _batches(file: pq.ParquetFile, source: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    try:
-        yield from file.iter_batches(batch_size=BATCH, columns=list(columns))
-    except (OSError, pa.ArrowException) as error:
-        raise StopAndLook(f"{source} is damaged ({str(error).splitlines()[0]}); get it again") from error
-
-
-def _lines(file: BinaryIO, source: Path) -> Iterator[dict[str, Any]]:
-    number = 0
-    while line := file.readline(LINE_BYTES):
-        number += 1
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            what = "is longer than 256 MiB" if len(line) == LINE_BYTES else f"is no JSON ({error})"
-            raise UserError(f"{source} line {number} {what}; every line must be one row") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{source} line {number} is no row but {type(row).__name__}; every line must be one row")
-        yield row
 
 
 def verify_rows(

@@ -13,6 +13,15 @@ from octomed_jax.verification.numeric import decimal_of
 from octomed_jax.verification.text import plain_name
 from octomed_jax.verification.yes_no import is_yes_no
 
+
+class RowError(UserError):
+    """A row that cannot be used; ``column`` is where in it the trouble lies."""
+
+    def __init__(self, message: str, column: str):
+        super().__init__(message)
+        self.column = column
+
+
 _PREFIX = re.compile(r"^\s*[(\[]?([A-Z])(?:[)\].:]\s*|\s+-\s+)")
 
 
@@ -28,21 +37,28 @@ def question_of(row: Mapping[str, Any], where: str) -> Question:
         UserError: a column is missing, or holds what it cannot hold.
     """
     if row.get("answer") is None:
-        raise UserError(f"{where} has no answer; a row needs answer, and responses or response")
+        raise RowError(f"{where} has no answer; a row needs answer, and responses or response", "answer")
     options, prefixed = without_letters(_texts(row, "options", where))
     limits = [_limit(row, name, where) for name in ("lower_limit", "upper_limit")]
     answer = row["answer"]
     answer = ";".join(map(_scalar, answer)) if isinstance(answer, list | tuple) else _scalar(answer)
     access = str(row.get("access") or "open")
     if access not in ACCESS_CLASSES:
-        raise UserError(f"{where}: unknown access class {access!r}; one of {', '.join(ACCESS_CLASSES)}")
+        raise RowError(f"{where}: unknown access class {access!r}; one of {', '.join(ACCESS_CLASSES)}", "access")
     task = str(row.get("task") or "") or _task(options, prefixed, limits, answer)
     if task not in TASKS:
-        raise UserError(f"{where}: unknown task {task!r}{did_you_mean(task, TASKS)}; one of {', '.join(TASKS)}")
+        hint = did_you_mean(task, TASKS)
+        raise RowError(f"{where}: unknown task {task!r}{hint}; one of {', '.join(TASKS)}", "task")
     if task == "mcq" and not options and answer.strip().upper() in LETTERS:
         # The options stand in the question's text: their letters are all there is to read.
         options = tuple(LETTERS[: max(10, LETTERS.index(answer.strip().upper()) + 1)])
     if task in ("mcq", "classification", "yes_no") and options:
+        if prefixed and _letter_or_text(answer, options):
+            raise RowError(
+                f"{where}: answer {answer.strip()!r} is the letter of one option and the text of another; "
+                "give the letter with its text",
+                "answer",
+            )
         answer = gold_option(answer, options)
     elif task == "multi_label":
         answer = ";".join(gold_option(part, options) if options else part for part in answer.split(";"))
@@ -81,7 +97,7 @@ def responses_of(row: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
 def without_letters(options: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """Return options without their letters ("A. Asthma"), and whether they had them: all of them, in order."""
     matches = [_PREFIX.match(option) for option in options]
-    if not options or any(
+    if not 0 < len(options) <= len(LETTERS) or any(
         match is None or match[1] != letter or not option[match.end() :].strip()
         for option, match, letter in zip(options, matches, LETTERS, strict=False)
     ):
@@ -91,17 +107,31 @@ def without_letters(options: Sequence[str]) -> tuple[tuple[str, ...], bool]:
 
 def gold_option(answer: str, options: Sequence[str]) -> str:
     """Return the option that a gold answer names by its text, its letter, or both; the answer itself if none."""
+    if answer in options:
+        return answer
     names = [plain_name(option) for option in options]
     if plain_name(answer) in names:
         return options[names.index(plain_name(answer))]
-    bare = answer.strip().strip("()[]. ")
-    if len(bare) == 1 and bare.upper() in LETTERS[: len(options)]:
-        return options[LETTERS.index(bare.upper())]
+    if (index := _letter(answer, len(options))) is not None:
+        return options[index]
     if (match := _PREFIX.match(answer)) and match[1] in LETTERS[: len(options)]:
         index = LETTERS.index(match[1])
         if plain_name(answer[match.end() :]) == names[index]:
             return options[index]
     return answer
+
+
+def _letter(answer: str, count: int) -> int | None:
+    """Return the place of the option whose letter an answer is, and nothing else."""
+    bare = answer.strip().strip("()[]. ").upper()
+    return LETTERS.index(bare) if len(bare) == 1 and bare in LETTERS[:count] else None
+
+
+def _letter_or_text(answer: str, options: Sequence[str]) -> bool:
+    """Say whether an answer is the letter of one option and the text of another one."""
+    index = _letter(answer, len(options))
+    name = plain_name(answer)
+    return index is not None and plain_name(options[index]) != name and name in map(plain_name, options)
 
 
 def _task(options: Sequence[str], prefixed: bool, limits: Sequence[float | None], answer: str) -> str:
@@ -127,7 +157,7 @@ def _texts(row: Mapping[str, Any], name: str, where: str, single: bool = False) 
         if not isinstance(parsed, list | dict):
             if single:
                 return [value]
-            raise UserError(f"{where}: {name} is no list but the text {value[:40]!r}")
+            raise RowError(f"{where}: {name} is no list but the text {value[:40]!r}", name)
         value = parsed
     if isinstance(value, Mapping):
         ordered = [value[key] for key in sorted(value, key=lambda key: (len(str(key)), str(key)))]
@@ -135,7 +165,7 @@ def _texts(row: Mapping[str, Any], name: str, where: str, single: bool = False) 
             ordered.pop()
         value = ordered
     if not isinstance(value, Sequence):
-        raise UserError(f"{where}: {name} is no list")
+        raise RowError(f"{where}: {name} is no list", name)
     return [_scalar(item) for item in value]
 
 
@@ -159,5 +189,5 @@ def _limit(row: Mapping[str, Any], name: str, where: str) -> float | None:
     try:
         limit = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{where}: {name} is no number ({str(value)[:40]!r})") from error
+        raise RowError(f"{where}: {name} is no number ({str(value)[:40]!r})", name) from error
     return None if math.isnan(limit) else limit  # how a table spells that there is none

@@ -110,6 +110,20 @@ def test_options_that_stand_in_the_question_are_read_by_their_letters():
     assert list(read.values()) == ["correct", "wrong", "unparsed"]
 
 
+def test_an_answer_that_could_be_two_options_is_not_guessed():
+    with pytest.raises(UserError, match="answer 'A' is the letter of one option and the text of another"):
+        question_of({"options": ["A. B", "B. A"], "answer": "A"}, "row 1")
+    assert question_of({"options": ["A. B", "B. A"], "answer": "A. B"}, "row 1").answer == "B"
+    assert question_of({"options": ["A. A", "B. B", "C. AB"], "answer": "B"}, "row 1").answer == "B"
+    assert question_of({"options": ["x", "X"], "answer": "X"}, "row 1").answer == "X"
+
+
+def test_more_options_than_letters_lose_none():
+    options = [f"{letter}. {letter}{letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    assert question_of({"options": options, "answer": "Z"}, "row 1").answer == "ZZ"
+    assert len(question_of({"options": [*options, "AA. AA"], "answer": "AA. AA"}, "row 1").options) == 27
+
+
 def test_one_alias_may_be_a_text():
     assert question_of({"answer": "heart attack", "aliases": "MI"}, "row 1").aliases == ("MI",)
     assert question_of({"answer": "two", "aliases": "2"}, "row 1").aliases == ("2",)

@@ -1,0 +1,237 @@
+"""One row in OctoMed's published schema as a question, with everything that later stages rely on checked."""
+
+import dataclasses
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from octomed_jax import storage
+from octomed_jax.errors import did_you_mean
+from octomed_jax.prompts import LETTERS
+from octomed_jax.questions.octomed.conversations import from_conversations
+from octomed_jax.questions.octomed.images import images_of, read_images
+from octomed_jax.schema import Question
+from octomed_jax.verification.check import check_response
+from octomed_jax.verification.rows import RowError, question_of
+from octomed_jax.verification.text import plain_name
+
+NAME = "octomed"  # the source of a row that does not say it
+UNKNOWN = "unknown"  # the licence of a row that does not say it
+COLUMNS = (
+    "id", "source", "benchmark", "split", "task", "question", "options", "answer", "aliases", "lower_limit",
+    "upper_limit", "image", "explanation", "cluster", "modality", "body_region", "licence", "license", "access",
+    "conversations",
+)  # fmt: skip
+# Known, and never used: responses are a teacher's, and we hash images ourselves (which hash is published is not known).
+UNUSED = ("responses", "image_hash")
+ID_CHARACTERS = 128
+CONTENT_DIGITS = 24  # 96 bits of SHA-256: two contents of a billion would share an id with a chance of 1 in 10^11
+_ID = re.compile(rf"[a-z0-9_.:-]{{1,{ID_CHARACTERS}}}")
+_NOT_ID = re.compile(r"[^a-z0-9_.:-]+")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")  # a benchmark's name becomes a file's name
+
+
+@dataclasses.dataclass(frozen=True)
+class Defaults:
+    """What holds for rows that do not say it themselves."""
+
+    licence: str = ""
+    access: str = "open"
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A row that was read: its question, and the id it came with, if any, as it was spelt."""
+
+    question: Question
+    own_id: str
+
+
+def read_question(
+    row: Mapping[str, Any], where: str, folder: Path, known: Callable[[str], bool], defaults: Defaults
+) -> Given:
+    """Return the question of a row.
+
+    Args:
+        row: column to value; other columns than COLUMNS are passed over.
+        where: names the row in an error.
+        folder: where names of image files begin.
+        known: whether an image with this hash was decoded before.
+        defaults: what holds where the row says nothing.
+
+    Raises:
+        RowError: the row cannot be used; the message names what is wrong and the cure.
+    """
+    cells = {name: _filled(row.get(name)) for name in COLUMNS}
+    if cells["question"] is None and cells["conversations"] is not None:
+        cells = from_conversations(cells, where, len(images_of(cells["image"])))
+    _check_asked(row, cells, where)
+    base = question_of(cells, where)
+    _check_options(base, where)
+    _check_gold(base, where)
+    fields = _fields(cells, where, defaults)
+    own = _word(cells, "id", where)
+    _check_spelling([*base.options, *base.aliases, base.question, base.answer, own, *fields.values()], where)
+    images = read_images(cells["image"], folder, where, known)
+    hashes = tuple(digest for digest, _ in images)
+    identity = clean_id(own) if own else content_id(fields["source"], base, hashes)
+    question = dataclasses.replace(
+        base,
+        **{**fields, "cluster": fields["cluster"] or (hashes[0] if hashes else identity)},
+        id=identity,
+        images=tuple(data for _, data in images),
+        image_hashes=hashes,
+    )
+    return Given(question, own)
+
+
+def content_id(source: str, question: Question, image_hashes: tuple[str, ...]) -> str:
+    """Return the id of a question that came without one: of its text, options and images, wherever it stood."""
+    asked = {"question": question.question, "options": question.options, "images": image_hashes}
+    digest = hashlib.sha256(storage.canonical_json(asked).encode()).hexdigest()
+    return f"{_NOT_ID.sub('_', source.lower())}:{digest[:CONTENT_DIGITS]}"
+
+
+def clean_id(text: str) -> str:
+    """Return an id as it is if later stages take it, else its plain letters and a hash of how it was spelt.
+
+    Ids of people hold capitals, blanks and slashes; refusing them would stop most files. The hash keeps two of them
+    apart that differ in such letters only.
+    """
+    if _ID.fullmatch(text):
+        return text
+    plain = _NOT_ID.sub("_", text.lower())[: ID_CHARACTERS - 16]
+    return f"{plain}-{storage.sha256_bytes(text.encode())[:12]}"
+
+
+def _filled(value: Any) -> Any:
+    """Return a cell, None for the ways in which tables spell that there is nothing."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return None if value == "" else value
+
+
+def _check_asked(row: Mapping[str, Any], cells: Mapping[str, Any], where: str) -> None:
+    """Check that there is a question and an answer, and that both are what question_of reads as such."""
+    if "images" in row and cells["image"] is None:
+        raise RowError(f"{where} has a column images; call it image", "image")
+    for name in ("question", "answer"):
+        if cells[name] is None:
+            near = did_you_mean(name, [str(key) for key in row if key not in COLUMNS])
+            hint = f"{near}; rename that column" if near else f"; fill the column {name}"
+            raise RowError(f"{where} has no {name}{hint}", name)
+    if not isinstance(cells["question"], str) or not cells["question"].strip():
+        raise RowError(
+            f"{where}: question {str(cells['question'])[:40]!r} is no text; write the question there", "question"
+        )
+    answer = cells["answer"]
+    parts = answer if isinstance(answer, list | tuple) else [answer]
+    if not parts or not all(isinstance(part, str | int | float | Decimal) and str(part).strip() for part in parts):
+        raise RowError(f"{where}: answer {str(answer)[:40]!r} is no text; write the gold answer there", "answer")
+    if len(parts) > 1 and cells["task"] != "multi_label":
+        raise RowError(
+            f"{where}: answer holds {len(parts)} texts; give one, its other spellings as aliases, "
+            "or say task multi_label",
+            "answer",
+        )
+    if isinstance(cells["options"], bytes):
+        raise RowError(f"{where}: options is no list", "options")
+    if cells["task"] == "mcq" and cells["options"] is None:
+        raise RowError(f"{where} is mcq without options; give them as a list, not in the question's text", "options")
+
+
+def _check_options(question: Question, where: str) -> None:
+    options = question.options
+    for number, option in enumerate(options, 1):
+        if not option.strip():
+            raise RowError(f"{where}: option {number} is empty; fill it, or take it out", "options")
+    if question.task == "classification" and not options:
+        raise RowError(f"{where} is a classification without options; give all labels as options", "options")
+    if question.task == "mcq" and len(options) > len(LETTERS):
+        raise RowError(
+            f"{where} has {len(options)} options, more than letters; say task classification, which has none", "options"
+        )
+
+
+def _check_gold(question: Question, where: str) -> None:
+    """Check that the gold answer is one that the verifier can accept."""
+    gold, options, names = question.answer, question.options, [plain_name(option) for option in question.options]
+    golds = gold.split(";") if question.task == "multi_label" else [gold]
+    for one in golds if options else []:
+        if one not in options:
+            shown = "; ".join(options)[:120]
+            raise RowError(
+                f"{where}: answer {one[:60]!r} is none of the options ({shown}); give an option's text or letter",
+                "answer",
+            )
+        if names.count(plain_name(one)) > 1:
+            raise RowError(f"{where}: options hold the answer {one[:60]!r} more than once; take one out", "options")
+    if question.task == "yes_no" and not options and plain_name(gold) not in ("yes", "no"):
+        raise RowError(f"{where}: answer {gold[:60]!r} is neither yes nor no; give options, or another task", "answer")
+    if question.task == "numeric":
+        _check_number(question, where)
+
+
+def _check_number(question: Question, where: str) -> None:
+    limits = (question.lower_limit, question.upper_limit)
+    if not all(limit is None or math.isfinite(limit) for limit in limits):
+        raise RowError(f"{where}: lower_limit or upper_limit is infinite; leave the limit out", "lower_limit")
+    verdict = check_response(question, f"\\boxed{{{question.answer}}}", "stop")
+    if verdict.verdict == "wrong":
+        raise RowError(
+            f"{where}: answer {question.answer[:40]!r} is not from {limits[0]} to {limits[1]}, its limits; mend one",
+            "answer",
+        )
+    if verdict.verdict != "correct":
+        raise RowError(
+            f"{where}: answer {question.answer[:40]!r} is no number; write it as 4.5, or say another task", "answer"
+        )
+
+
+def _fields(cells: Mapping[str, Any], where: str, defaults: Defaults) -> dict[str, Any]:
+    """Return the columns that are texts of their own, each with its default."""
+    source = _name(cells, "source", where) or NAME
+    split = _word(cells, "split", where) or "train"
+    if split not in ("train", "test"):
+        raise RowError(f"{where}: split {split[:40]!r} is neither train nor test; say one of them", "split")
+    licences = {text for name in ("licence", "license") if (text := _word(cells, name, where))}
+    if len(licences) > 1:
+        raise RowError(f"{where}: licence and license differ; keep one", "licence")
+    access = {str(cells["access"] or "open"), defaults.access}
+    return {
+        "source": source,
+        "benchmark": _name(cells, "benchmark", where) or source,
+        "split": split,
+        "licence": next(iter(licences), "") or defaults.licence or UNKNOWN,
+        "access": "credentialed" if "credentialed" in access else "open",
+        "explanation": _word(cells, "explanation", where),
+        "cluster": _word(cells, "cluster", where),
+        "modality": _word(cells, "modality", where),
+        "body_region": _word(cells, "body_region", where),
+    }
+
+
+def _name(cells: Mapping[str, Any], column: str, where: str) -> str:
+    name = _word(cells, column, where)
+    if name and not _NAME.fullmatch(name):
+        raise RowError(f"{where}: {column} {name[:60]!r} may hold letters, digits, _ . - only; rename it", column)
+    return name
+
+
+def _word(cells: Mapping[str, Any], column: str, where: str) -> str:
+    value = cells[column]
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float | Decimal)):
+        raise RowError(f"{where}: {column} is no text but {type(value).__name__}; write a text", column)
+    return "" if value is None else str(value).strip()
+
+
+def _check_spelling(texts: Iterable[str], where: str) -> None:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        problem = f"{error.object[error.start]!r} is half a character, which UTF-8 cannot spell; mend it"
+        raise RowError(f"{where}: {problem}", "question") from error

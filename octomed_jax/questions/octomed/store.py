@@ -1,0 +1,165 @@
+"""Where the questions of a large file lie until all of them are known: a scratch database, so that memory stays small.
+
+It finds rows that stand twice and what stands in both splits, and gives the questions back sorted by id. Every image
+lies in it once, however many questions show it. It is thrown away at the end: what a killed process leaves of it goes
+with the unfinished folder.
+"""
+
+import errno
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from octomed_jax import storage
+from octomed_jax.errors import UserError
+from octomed_jax.questions.octomed.rows import Given
+from octomed_jax.schema import Question, question_from_row, question_to_row
+
+_TABLES = """
+CREATE TABLE images (hash TEXT PRIMARY KEY, data BLOB);
+CREATE TABLE questions (
+    id TEXT, content TEXT, split TEXT, number INTEGER, own_id INTEGER, row TEXT, PRIMARY KEY (id, content)
+);
+CREATE TABLE left_out (number INTEGER PRIMARY KEY, about TEXT, reason TEXT);
+CREATE TABLE shown (what BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The questions of a file while it is read. Use as ``with Store(folder, "line") as store``.
+
+    Attributes:
+        twice, again: rows that stood before just as they are, and the first of them: ``line 7 is line 3 again``.
+        respelt, spelling: ids that later stages would not take, and the first of them: ``'A 1' is a_1-559aead08264``.
+    """
+
+    def __init__(self, folder: Path, counts: str):
+        """Begin in an empty folder; ``counts`` is what numbers count, ``line`` or ``row``."""
+        self.twice, self.again = 0, ""
+        self.respelt, self.spelling = 0, ""
+        self._counts = counts
+        # No other process looks at it, so nothing needs a lock: some network mounts have none.
+        name = f"{(folder / 'questions.db').absolute().as_uri()}?nolock=1"
+        self._database = sqlite3.connect(name, uri=True, isolation_level=None)
+        self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN;" + _TABLES)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+    def has_image(self, digest: str) -> bool:
+        """Say whether a question with this image was added."""
+        return self._database.execute("SELECT 1 FROM images WHERE hash = ?", (digest,)).fetchone() is not None
+
+    def add(self, given: Given, number: int) -> None:
+        """Add the question of a line or row; one that is there already, just as it is, is counted only."""
+        question = given.question
+        if given.own_id not in ("", question.id):
+            self.respelt += 1
+            self.spelling = self.spelling or f"{given.own_id[:60]!r} is {question.id}"
+        row = question_to_row(question)
+        row.pop("image")
+        text = storage.canonical_json(row)
+        key = (question.id, storage.sha256_bytes(text.encode()))
+        self._database.executemany(
+            "INSERT OR IGNORE INTO images VALUES (?, ?)", zip(question.image_hashes, question.images, strict=True)
+        )
+        added = self._database.execute(
+            "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, ?, ?)",
+            (*key, question.split, number, bool(given.own_id), text),
+        )
+        if added.rowcount:
+            return
+        self.twice += 1
+        if not self.again:
+            before = self._database.execute("SELECT number FROM questions WHERE id = ? AND content = ?", key).fetchone()
+            self.again = f"{self._counts} {number} is {self._counts} {before[0]} again"
+
+    def leave_out(self, number: int, about: str, reason: str) -> None:
+        """Note that a line or row is left out; ``about`` is its column."""
+        self._database.execute("INSERT INTO left_out VALUES (?, ?, ?)", (number, about, reason))
+
+    def leave_out_rivals(self) -> None:
+        """Leave out all questions that are asked alike (text, options, images) with different answers or fields.
+
+        Raises:
+            UserError: rows with ids of their own share one and differ.
+        """
+        ids = "SELECT id FROM questions GROUP BY id HAVING count(*) > 1 ORDER BY id"
+        for (identity,) in self._database.execute(ids).fetchall():
+            rivals = self._database.execute(
+                "SELECT number, row, own_id, content FROM questions WHERE id = ? ORDER BY number", (identity,)
+            ).fetchall()
+            (first, row, *_), (second, other, *_) = rivals[:2]
+            differ = ", ".join(_difference(json.loads(row), json.loads(other)))
+            if any(own_id for _, _, own_id, _ in rivals):
+                raise UserError(
+                    f"id {identity!r} stands at {self._counts} {first} and at {self._counts} {second} with another "
+                    f"{differ}; give each question an id of its own"
+                )
+            for number, *_, content in rivals:
+                rival = second if number == first else first
+                reason = f"the same question stands at {self._counts} {rival} with another {differ}; keep the right one"
+                self.leave_out(number, "question", reason)
+                self._database.execute("DELETE FROM questions WHERE id = ? AND content = ?", (identity, content))
+
+    def count_left_out(self) -> dict[str, int]:
+        """Return column to number of rows that are left out for it."""
+        return dict(self._database.execute("SELECT about, count(*) FROM left_out GROUP BY about ORDER BY about"))
+
+    def left_out(self) -> Iterator[tuple[int, str]]:
+        """Yield what is left out, number and reason, in the order of the file."""
+        yield from self._database.execute("SELECT number, reason FROM left_out ORDER BY number")
+
+    def check_splits(self) -> None:
+        """Check that no cluster, image or text stands in both splits.
+
+        Raises:
+            UserError: one does.
+        """
+        splits = self._database.execute("SELECT count(DISTINCT split) FROM questions").fetchone()[0]
+        for split in ("train", "test") if splits > 1 else ():
+            rows = self._database.execute("SELECT number, row FROM questions WHERE split = ? ORDER BY id", (split,))
+            for number, text in rows:
+                for what, key in _kept_apart(json.loads(text)):
+                    digest = bytes.fromhex(storage.sha256_bytes(storage.canonical_json([what, key]).encode()))
+                    if split == "train":
+                        self._database.execute("INSERT OR IGNORE INTO shown VALUES (?, ?)", (digest, number))
+                    elif found := self._database.execute(
+                        "SELECT number FROM shown WHERE what = ?", (digest,)
+                    ).fetchone():
+                        raise UserError(
+                            f"the {what} of {self._counts} {found[0]} (train) stands at {self._counts} {number} (test) "
+                            "too; give both the same split"
+                        )
+
+    def questions(self, split: str) -> Iterator[Question]:
+        """Yield the questions of a split with their images, sorted by id."""
+        for (text,) in self._database.execute("SELECT row FROM questions WHERE split = ? ORDER BY id", (split,)):
+            row: dict[str, Any] = json.loads(text)
+            data = [
+                self._database.execute("SELECT data FROM images WHERE hash = ?", (digest,)).fetchone()[0]
+                for digest in row["image_hash"]
+            ]
+            yield question_from_row({**row, "image": [{"bytes": one, "path": None} for one in data]})
+
+
+def _kept_apart(row: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return what must not stand in both splits, as ``questions.build.check_questions`` has it."""
+    images = [("image", digest) for digest in row["image_hash"]]
+    text = [] if images else [("text", [row["question"], row["options"]])]
+    return [*images, *text, ("cluster", [row["source"], row["cluster"]])]
+
+
+def _difference(row: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return [name for name in row if row[name] != other[name]]

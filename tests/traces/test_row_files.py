@@ -1,0 +1,129 @@
+"""Files of rows of every kind give the same rows, and name what cannot be read by its line or row."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.traces import row_files
+from octomed_jax.traces.row_files import RowFile
+
+ROWS = [{"a": "x", "b": 'Ä 漢, "q"'}, {"a": "y\nz", "b": "1"}, {"a": "", "b": "2"}]
+
+
+def entries(path, columns=("a", "b")):
+    return [
+        (entry.number, entry.row if entry.row is not None else entry.problem)
+        for entry in RowFile(path).entries(columns)
+    ]
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_every_kind_gives_the_same_rows(tmp_path):
+    write(tmp_path / "r.jsonl", "\n\n".join(map(json.dumps, ROWS)))
+    write(tmp_path / "lines.json", "\n".join(map(json.dumps, ROWS)))
+    write(tmp_path / "r.json", "\ufeff \n" + json.dumps(ROWS))
+    write(tmp_path / "r.csv", '\ufeffa,b,\r\nx,"Ä 漢, ""q""",\r\n"y\nz",1,\r\n,2,\r\n')
+    write(tmp_path / "r.tsv", 'a\tb\nx\t"Ä 漢, ""q"""\n"y\nz"\t1\n\n\t2\n')
+    pq.write_table(pa.Table.from_pylist([row | {"c": 1} for row in ROWS]), tmp_path / "r.parquet", row_group_size=2)
+    for name, numbers, counts in (
+        ("r.jsonl", [1, 3, 5], "line"),
+        ("lines.json", [1, 2, 3], "line"),
+        ("r.json", [1, 2, 3], "row"),
+        ("r.csv", [2, 3, 5], "line"),
+        ("r.tsv", [2, 3, 6], "line"),
+        ("r.parquet", [1, 2, 3], "row"),
+    ):
+        assert entries(tmp_path / name) == list(zip(numbers, ROWS, strict=True)), name
+        file = RowFile(tmp_path / name)
+        assert file.counts == counts
+        assert list(file.entries(("a",)))[-1].position == file.total, name
+    assert RowFile(tmp_path / "r.parquet").names == ("a", "b", "c")
+
+
+def test_a_line_that_holds_no_row_is_named_and_the_next_one_is_read(tmp_path):
+    path = write(tmp_path / "r.jsonl", b'{"a": 1}\n{\n[1]\n"\xff"\n' + b"[" * 100_000 + b'\n{"a": 2}')
+    found = entries(path)
+    assert (found[0], found[-1]) == ((1, {"a": 1}), (6, {"a": 2}))
+    assert [number for number, _ in found] == [1, 2, 3, 4, 5, 6]
+    assert found[1][1].startswith("is no JSON (")
+    assert found[2][1] == "is no row but list"
+    assert found[3][1].startswith("is no JSON (")
+    assert found[4][1].startswith("is no JSON (")
+    assert entries(write(tmp_path / "r.json", '[{"a": 1}, 3]')) == [(1, {"a": 1}), (2, "is no row but int")]
+    found = entries(write(tmp_path / "r.csv", 'a,b\n1\n1,2\n"x"y,3\n4,5\n"open,6'))
+    assert found[0] == (2, "has 1 cells, but 2 columns have names")
+    assert (found[1], found[3]) == ((3, {"a": "1", "b": "2"}), (5, {"a": "4", "b": "5"}))
+    assert [(number, text[:15]) for number, text in (found[2], found[4])] == [
+        (4, "cannot be read "),
+        (6, "cannot be read "),
+    ]
+
+
+def test_a_line_over_the_limit_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_files, "LINE_BYTES", 20)
+    path = write(tmp_path / "r.jsonl", '{"a": 1}\n{"a": "' + "x" * 90 + '"}\n{"a": 2}\n{"a": "' + "x" * 11 + '"}')
+    found = entries(path)
+    assert found[:3] == [(1, {"a": 1}), (2, "is longer than 256 MiB"), (3, {"a": 2})]
+    assert found[3] == (4, {"a": "x" * 11})  # 20 bytes, and no more
+    with pytest.raises(
+        UserError, match=r"r\.json is one JSON list of \d+ bytes, over the limit .* write it as \.jsonl"
+    ):
+        entries(write(tmp_path / "r.json", "[" + " " * 40 + "]"))
+
+
+def test_a_text_that_is_no_utf_8_spoils_its_own_row_only(tmp_path):
+    texts = pa.array([b"x", b"\xff\xfe", b"z"]).view(pa.string())
+    pq.write_table(pa.table({"a": texts}), tmp_path / "r.parquet")
+    assert entries(tmp_path / "r.parquet", ["a"]) == [
+        (1, {"a": "x"}),
+        (2, "holds a text that is no UTF-8"),
+        (3, {"a": "z"}),
+    ]
+    with pytest.raises(UserError, match=r"r\.csv line 2 is no UTF-8; save the file as UTF-8"):
+        entries(write(tmp_path / "r.csv", b"a,b\n\xff,1\n"))
+
+
+def test_heavy_rows_are_read_fewer_at_once(tmp_path):
+    table = pa.table({"a": [bytes([number]) * 2**20 for number in range(12)], "b": range(12)})
+    pq.write_table(table, tmp_path / "r.parquet", row_group_size=12, use_dictionary=False, compression="none")
+    group = pq.ParquetFile(tmp_path / "r.parquet").metadata.row_group(0)
+    assert row_files._rows_at_once(group, ["a", "b"]) == 63
+    assert row_files._rows_at_once(group, ["b"]) == row_files.BATCH
+    assert [row["b"] for _, row in entries(tmp_path / "r.parquet")] == list(range(12))
+
+
+def test_files_that_cannot_be_read_at_all(tmp_path):
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "two.parquet")
+    for path, words in (
+        (tmp_path / "no.jsonl", "no such file"),
+        (tmp_path, "is none of .jsonl, .json, .parquet, .csv, .tsv"),
+        (write(tmp_path / "r.parquet", "no"), "is no Parquet file"),
+        (tmp_path / "two.parquet", "two columns of one name"),
+        (write(tmp_path / "r.json", "[1,"), "is no JSON"),
+        (write(tmp_path / "r.csv", "a,b,a\n1,2,3\n"), "two columns 'a'"),
+        (write(tmp_path / "q.csv", '"a"x,b\n1,2\n'), "its first line names no columns"),
+    ):
+        with pytest.raises(UserError, match=words.replace(".", r"\.")):
+            entries(path)
+
+
+def test_a_damaged_parquet_file_is_named(tmp_path):
+    table = pa.table({"a": [str(number) for number in range(5000)], "b": range(5000)})
+    pq.write_table(table, tmp_path / "r.parquet", compression="zstd", use_dictionary=False)
+    data = (tmp_path / "r.parquet").read_bytes()
+    with pytest.raises(StopAndLook, match=r"r\.parquet is damaged"):
+        entries(write(tmp_path / "r.parquet", data[:500] + bytes(400) + data[900:]))
+    with pytest.raises(UserError, match=r"r\.parquet is no Parquet file"):
+        entries(write(tmp_path / "r.parquet", data[:-200] + bytes(150) + data[-50:]))
+
+
+def test_a_file_without_rows_has_none(tmp_path):
+    for name, text in (("r.jsonl", ""), ("r.csv", ""), ("r.tsv", "a\tb\n"), ("r.json", "[]")):
+        assert entries(write(tmp_path / name, text)) == []
