@@ -15,7 +15,7 @@ from octomed_jax.schema import Attempt
 from octomed_jax.teacher.pool import Pool
 from octomed_jax.teacher.settings import Teacher
 
-WRITE_SECONDS = 5.0
+WRITE_SECONDS = 2.0
 WINDOW_SECONDS = 60.0  # over which rates are taken
 FOLDER = "status"
 
@@ -154,7 +154,7 @@ def status_lines(told: Sequence[Mapping[str, Any]], now: float) -> list[str]:
         lines.append(f"ALARM: the samples of {total['identical_groups']:,} requests are all the same text")
     for one in told:
         age = now - one["updated"]
-        state = "works" if age < 6 * WRITE_SECONDS else f"NOT HEARD OF for {duration(age)}"
+        state = "works" if age < 15 * WRITE_SECONDS else f"NOT HEARD OF for {duration(age)}"
         lines.append(
             f"worker {one['worker']} of {one['workers']} (process {one['process']} on {one['host']}): {state}, "
             f"{one['done']:,} of {one['of']:,}"

@@ -11,6 +11,7 @@ from octomed_jax.cli.main import VERBS, main
 from octomed_jax.errors import UserError
 from octomed_jax.launching.spec import JobSpec, Secret, read_spec
 from octomed_jax.storage import flatten
+from octomed_jax.teacher.settings import check_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 POD_CONFIG = str(ROOT / "configs/launch/octomed_7b_v5e_256.py")
@@ -35,6 +36,14 @@ def test_the_pod_trains_with_the_papers_schedule():
     assert train.steps == -(-8_095_571 * 3 // train.examples_per_step)
     assert (config.distill.samples, config.traces.per_question, config.shard.max_pixels) == (16, 16, 262144)
     demo = configuration.load(str(ROOT / "configs/demo.py"))
+    assert {name: teacher.takes for name, teacher in config.distill.teachers.items()} == {
+        "text": "text",
+        "images": "images",
+    }
+    for one in (config, demo):
+        check_settings(one.distill)
+        with one.unlocked():
+            del one.distill.teachers  # each has its own
     assert flatten(configuration.plain(config)).keys() == flatten(configuration.plain(demo)).keys()
 
 

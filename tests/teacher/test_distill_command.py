@@ -1,11 +1,17 @@
 """``octomed distill`` from the command line, with the programmatic teacher it starts itself."""
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
+from fault_server import Faults, serving
 from teacher_helpers import folder_bytes, make_question, write_folder
 
 from octomed_jax.cli.main import main
+from octomed_jax.teacher.script import Rates
+from octomed_jax.traces import lake
 
 
 def test_the_command_names_the_teacher_and_the_result(tmp_path, capfd):
@@ -35,3 +41,104 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     assert "does not exist; make it first with `octomed questions build`" in capsys.readouterr().err
     assert main(["distill", "--config=configs/demo.py", "--config.distill.sample=3"]) == 2
     assert "did you mean 'samples'" in capsys.readouterr().err
+
+
+def test_the_short_form_needs_no_config(tmp_path, capfd):
+    folder = write_folder(tmp_path / "questions", [make_question(index) for index in range(12)])
+    servers = [Faults(folder), Faults(folder)]
+    output = tmp_path / "attempts"
+    with serving(servers[0]) as one, serving(servers[1]) as other:
+        words = ["distill", f"--questions={folder}", f"--endpoint={one}", f"--endpoint={other}", "--model=teacher-x"]
+        words += ["--samples=8", "--max-tokens=300", "--temperature=0.8", "--seed=5", f"--output={output}", "--json"]
+        assert main(words) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["attempts"], told["questions"], told["finished"]) == (96, 12, True)
+    assert (output / "report.html").exists()
+    assert sum(told["verdicts"].values()) == 96
+    bodies = [json.loads(key) for server in servers for key in server.seen]
+    assert all(server.seen for server in servers)
+    assert {(body["model"], body["n"], body["temperature"], body["max_tokens"]) for body in bodies} == {
+        ("teacher-x", 4, 0.8, 300), ("teacher-x", 1, 0.0, 1),
+    }  # fmt: skip
+    columns = (
+        "question_id", "sample_index", "teacher", "response", "reasoning", "finish_reason", "prompt_tokens",
+        "completion_tokens", "verdict", "extracted", "reason",
+    )  # fmt: skip
+    rows = list(lake.iterate_parts(output / "attempts", columns))
+    assert len(rows) == 96
+    assert {row["teacher"] for row in rows} == {"teacher-x"}
+
+
+def test_mistakes_of_the_short_form_are_one_line(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make_question(2)])
+    base = ["distill", f"--questions={folder}", f"--output={tmp_path / 'a'}"]
+    for words, message in (
+        (["distill"], "give --questions and --output, or --config"),
+        ([*base, "--model=m"], "--endpoint and --model go together"),
+        ([*base, "--endpoint=http://h", "--model=m", "--shard=3/2"], "--shard=3/2 is no I/N"),
+        ([*base, "--endpoint=http://h", "--model=m", "--samples=0"], "config.distill.samples=0"),
+        ([*base, "--endpoint=http://h", "--model=m", "--sample=3"], "did you mean '--samples'"),
+        ([*base, "--endpoint=http://h", "--model=m", "--config.distill.accpt=3"], "did you mean 'accept'"),
+        ([*base, "--endpoint=http://h", "--model=m", "--accept=99"], "accept=99 is more than samples=16"),
+        (["distill", "--status", str(tmp_path / "none")], "holds no run that has begun"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_status_tells_of_a_run_from_another_shell(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make_question(index) for index in range(40)])
+    output = tmp_path / "attempts"
+    faults = Faults(folder, delay=0.4, plan=lambda body, times: "500" if times == 1 and body["seed"] % 5 == 0 else None)
+    with serving(faults) as url:
+        words = [f"--questions={folder}", f"--output={output}", f"--endpoint={url}", "--model=m", "--samples=4"]
+        words += ["--in-flight=2"]
+        command = [sys.executable, "-m", "octomed_jax.cli.main", "distill", *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            while True:
+                assert process.poll() is None, process.stderr.read()
+                if (output / "status").exists() and main(["distill", "--status", str(output), "--json"]) == 0:
+                    [told] = json.loads(capsys.readouterr().out)["workers"]
+                    if told["requests"]:
+                        break
+                time.sleep(0.05)
+            assert main(["distill", "--status", str(output)]) == 0
+            shown = capsys.readouterr().out
+            assert f"worker 0 of 1 (process {process.pid} on " in shown
+            assert ": works" in shown
+            assert f"teacher m {url}/v1/chat/completions: up, " in shown
+            assert told["of"] == 160
+            assert 0 < told["attempts"] <= 160
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+        assert process.returncode == 42
+        capsys.readouterr()
+        faults.delay = 0.0
+        assert main(["distill", *words]) == 0
+    assert main(["distill", "--status", str(output)]) == 0
+    assert "160 attempts at 40 questions" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_an_alarm_for_samples_that_are_all_the_same(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make_question(2)])
+    server = Faults(folder, rates=Rates())  # nothing is drawn: each sample is the same text
+    with serving(server) as url:
+        words = ["distill", f"--questions={folder}", f"--endpoint={url}", "--model=m", "--samples=8"]
+        assert main([*words, f"--output={tmp_path / 'a'}"]) == 0
+        assert "ALARM: the samples of 2 of 2 requests are all the same text" in capsys.readouterr().err
+        assert main([*words, f"--output={tmp_path / 'b'}", "--temperature=0"]) == 0
+        assert "ALARM" not in capsys.readouterr().err
+
+
+def test_prices_give_a_cost(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make_question(2)])
+    with serving(Faults(folder, rates=Rates())) as url:
+        words = ["distill", "--config=configs/demo.py", f"--questions={folder}", f"--output={tmp_path / 'a'}"]
+        words += [f"--endpoint={url}", "--config.distill.teachers.teacher.dollars_per_million.completion=1000000"]
+        assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert manifest["extra"]["cost"]["dollars"] == told["completion_tokens"] > 0
