@@ -1,6 +1,6 @@
 """Several endpoints of one model, used as one: how many requests each is given, which is trusted, what is sent again.
 
-An endpoint's share of requests in flight grows while it keeps up and is halved where it says that it is overloaded.
+An endpoint's share of requests in flight grows while it keeps up, and is cut where it says that it is overloaded.
 One that fails several times in a row gets no more until a real token has come back from it. A try waits for the next
 without holding a slot. A request that takes far longer than others did is sent again, and the first reply counts.
 """
@@ -24,6 +24,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, doubled with every further try
 BREAK_AFTER = 5  # failures in a row
 PROBE_SECONDS = 120.0  # for one token, also of a server under load
 FIRST_LIMIT = 16  # requests in flight, before anything is known of an endpoint
+# With a cut a round at most, an endpoint that refuses one request in ten at random keeps about ten in flight.
+GROWTH, CUT = 0.2, 0.7
 KNOWN_AFTER = 8  # replies after which it is known how long one takes
 STUCK_UNKNOWN, STUCK_LEAST, STUCK_TIMES = 600.0, 30.0, 3.0  # seconds, seconds, times the slowest of late
 
@@ -52,10 +54,10 @@ class Endpoint:
         return self.trusted and self.in_flight < int(self.limit)
 
     def succeeded(self, completion: Completion, wanted: bool) -> None:
-        """Count a reply; let the limit grow if more is ``wanted``: doubled each round at first, after a cut by one."""
+        """Count a reply; let the limit grow if more is ``wanted``: doubled in a round at first, more slowly later."""
         self._in_a_row = 0
         if wanted:
-            self.limit = min(self._most, self.limit + (1.0 / self.limit if self._cut_before else 1.0))
+            self.limit = min(self._most, self.limit + (GROWTH if self._cut_before else 1.0))
         self.counts["replies"] += 1
         self.counts["prompt_tokens"] += completion.prompt_tokens
         self.counts["completion_tokens"] += sum(choice.completion_tokens for choice in completion.choices)
@@ -66,7 +68,7 @@ class Endpoint:
         if not failure.transient:
             return False
         if failure.of_endpoint and started > self._cut_at:  # not for one that was sent before the last cut
-            self.limit, self._cut_at, self._cut_before = max(1.0, self.limit / 2), time.monotonic(), True
+            self.limit, self._cut_at, self._cut_before = max(1.0, self.limit * CUT), time.monotonic(), True
         self._in_a_row += failure.status != 429  # too much is not broken
         return self.trusted and self._in_a_row >= BREAK_AFTER
 

@@ -103,7 +103,7 @@ def test_endpoints_share_the_work_and_the_cap_holds():
     assert 8 <= sum(server.most for server in servers) <= 10
 
 
-def test_the_cap_grows_while_it_is_used_and_is_halved_by_overload():
+def test_the_cap_grows_while_it_is_used_and_is_cut_by_overload():
     limits = []
 
     def plan(seed, _times, now):
