@@ -17,13 +17,16 @@ from octomed_jax.hf.chat import ChatModel
 from octomed_jax.images.resize import smart_resize
 from octomed_jax.inputs.conversation import Messages
 from octomed_jax.inputs.render import read_patch_spec
-from octomed_jax.teacher.vllm import RequestRefused, complete, serve, vllm_version
+from octomed_jax.teacher.blocking import CHAT, Address, RequestRefused, ask
+from octomed_jax.teacher.vllm import VllmSettings, vllm_version
+from octomed_jax.teacher.vllm_process import serve
 
 NEW_TOKENS = 8
 TOP_LOGPROBS = 5
 MAX_MODEL_LEN = 2048
 LIMIT = 1e-3  # both compute in float32, in another order of operations
 REPLY_SECONDS = 300.0
+NAME = "served"  # under which a folder is served
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ def verify_vllm(folder: Path, vllm: str) -> dict[str, Any]:
 
     Raises:
         UserError: vLLM does not start.
+        TryAgain: it gives no token in time.
         StopAndLook: the answers differ.
     """
     version = vllm_version(vllm)
@@ -111,19 +115,24 @@ def vllm_answers(
 
     Raises:
         UserError: vLLM does not start.
+        TryAgain: it gives no token in time.
         StopAndLook: it gives no answer that can be read.
     """
-    with serve(vllm, folder, dtype="float32", max_model_len=MAX_MODEL_LEN, images=1, cpu=cpu, log_file=log_file) as url:
-        return [ask_vllm(url, messages) for messages in conversations]
+    settings = VllmSettings(
+        model=str(folder), name=NAME, dtype="float32", max_model_len=MAX_MODEL_LEN, images=1, cpu=cpu
+    )
+    with serve(vllm, settings, log_file) as address:
+        return [ask_vllm(address, messages) for messages in conversations]
 
 
-def ask_vllm(url: str, messages: Messages) -> Answer:
-    """Return the answer of the vLLM server at ``url``.
+def ask_vllm(address: Address, messages: Messages) -> Answer:
+    """Return the answer of the vLLM server at ``address``.
 
     Raises:
         StopAndLook: it gives none that can be read.
     """
     body = {
+        "model": NAME,
         "messages": [_in_their_words(message) for message in messages],
         "max_tokens": NEW_TOKENS,
         "temperature": 0,
@@ -133,7 +142,7 @@ def ask_vllm(url: str, messages: Messages) -> Answer:
         "return_tokens_as_token_ids": True,
     }
     try:
-        reply = complete(url, body, REPLY_SECONDS)
+        reply = ask(address, CHAT, body, REPLY_SECONDS)
         places = reply["choices"][0]["logprobs"]["content"]
         return Answer(
             [_token_id(place) for place in places],
@@ -141,9 +150,10 @@ def ask_vllm(url: str, messages: Messages) -> Answer:
             [{_token_id(entry): entry["logprob"] for entry in place["top_logprobs"]} for place in places],
         )
     except (RequestRefused, OSError) as error:
-        raise StopAndLook(f"vLLM at {url} gives no answer ({error}); its log says why") from error
+        raise StopAndLook(f"vLLM at {address.base} gives no answer ({error}); its log says why") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise StopAndLook(f"the reply of vLLM at {url} has no log-probabilities by token id ({error!r})") from error
+        what = f"the reply of vLLM at {address.base} has no log-probabilities by token id"
+        raise StopAndLook(f"{what} ({error!r})") from error
 
 
 def compare(ours: Sequence[Answer], theirs: Sequence[Answer]) -> dict[str, Any]:

@@ -101,9 +101,7 @@ def read_message(message: Mapping[str, Any], finish_reason: str) -> tuple[str, s
     (before; DeepSeek); one without leaves ``<think>`` in the text, and where the chat template opened the thought only
     ``</think>`` is there. A thought cut at the token limit stays unclosed.
     """
-    content = message.get("content") or ""
-    if isinstance(content, list):
-        content = "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+    content = _content(message)
     thought = message.get("reasoning") or message.get("reasoning_content") or ""
     if not isinstance(content, str) or not isinstance(thought, str):
         raise TypeError("a message holds text")
@@ -122,3 +120,25 @@ def read_message(message: Mapping[str, Any], finish_reason: str) -> tuple[str, s
     if not content.strip() and finish_reason == "length":
         return f"{THINK_START}{thought}", thought
     return f"{THINK_START}{thought}{THINK_END}\n\n{content.strip()}", thought
+
+
+def reasoning_place(message: Mapping[str, Any]) -> str:
+    """Return where a message has its thought.
+
+    That is the field ``reasoning`` or ``reasoning_content``; ``<think>`` if the text begins with that; ``</think>`` if
+    only the end is marked; or an empty string where no thought can be told from the answer.
+    """
+    for field in ("reasoning", "reasoning_content"):
+        if message.get(field):
+            return field
+    content = _content(message)
+    if content.lstrip().startswith(THINK_START):
+        return THINK_START
+    return THINK_END if THINK_END in content else ""
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+    return content

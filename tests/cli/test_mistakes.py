@@ -54,7 +54,8 @@ def test_one_line_and_exit_2(words, expected, capsys, tmp_path, monkeypatch, roo
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(verb, capsys):
-    words = {"questions": ["build"], "eval": ["run"], "launch": ["render"], "sweep": ["run"]}.get(verb, [])
+    subverbs = {"questions": "build", "teacher": "serve", "eval": "run", "launch": "render", "sweep": "run"}
+    words = [subverbs[verb]] if verb in subverbs else []
     with pytest.raises(SystemExit) as stop:
         main([verb, *words, "--help"])
     assert stop.value.code == 0

