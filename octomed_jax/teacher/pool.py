@@ -24,8 +24,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, doubled with every further try
 BREAK_AFTER = 5  # failures in a row
 PROBE_SECONDS = 120.0  # for one token, also of a server under load
 FIRST_LIMIT = 16  # requests in flight, before anything is known of an endpoint
-# With a cut a round at most, an endpoint that refuses one request in ten at random keeps about ten in flight.
-GROWTH, CUT = 0.2, 0.7
+GROWTH, CUT = 0.2, 0.7  # of the limit: by how much with a reply, after the first cut, and to which share
+REFUSED, LATELY = 0.4, 24  # share of the latest replies, about so many, that may be refusals before the limit is cut
 KNOWN_AFTER = 8  # replies after which it is known how long one takes
 STUCK_UNKNOWN, STUCK_LEAST, STUCK_TIMES = 600.0, 30.0, 3.0  # seconds, seconds, times the slowest of late
 
@@ -46,7 +46,7 @@ class Endpoint:
         self.in_flight, self.trusted, self.suspected = 0, True, False
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
-        self._in_a_row, self._cut_at, self._cut_before = 0, 0.0, False
+        self._in_a_row, self._cut_at, self._cut_before, self._refused = 0, 0.0, False, 0.0
 
     @property
     def free(self) -> bool:
@@ -56,6 +56,7 @@ class Endpoint:
     def succeeded(self, completion: Completion, wanted: bool) -> None:
         """Count a reply; let the limit grow if more is ``wanted``: doubled in a round at first, more slowly later."""
         self._in_a_row = 0
+        self._refused -= self._refused / LATELY
         if wanted:
             self.limit = min(self._most, self.limit + (GROWTH if self._cut_before else 1.0))
         self.counts["replies"] += 1
@@ -67,8 +68,10 @@ class Endpoint:
         self.failures[failure.kind] += 1
         if not failure.transient:
             return False
-        if failure.of_endpoint and started > self._cut_at:  # not for one that was sent before the last cut
-            self.limit, self._cut_at, self._cut_before = max(1.0, self.limit * CUT), time.monotonic(), True
+        if failure.of_endpoint:
+            self._refused += (1 - self._refused) / LATELY
+            if self._refused > REFUSED and started > self._cut_at:  # not for one that was sent before the last cut
+                self.limit, self._cut_at, self._cut_before = max(1.0, self.limit * CUT), time.monotonic(), True
         self._in_a_row += failure.status != 429  # too much is not broken
         return self.trusted and self._in_a_row >= BREAK_AFTER
 

@@ -116,7 +116,7 @@ def test_the_cap_grows_while_it_is_used_and_is_cut_by_overload():
 
     texts, pool = ask([server], range(600), in_flight=256, after=after)
     assert len(set(texts)) == 600
-    assert 2 <= limits[0] <= 30  # it found out what the server takes
+    assert 10 <= limits[0] <= 40  # it found out what the server takes: 20
     assert pool.endpoints[0].failures["HTTP 429"] > 0
     assert pool.endpoints[0].trusted  # too much is not broken
     calm = Server(delay=0.005)
