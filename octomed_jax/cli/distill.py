@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from octomed_jax import configuration, progress, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
+from octomed_jax.executor import ENGINES
 from octomed_jax.storage import Manifest
 from octomed_jax.teacher.distill import STAGE, distill
 from octomed_jax.teacher.settings import check_settings, defaults, one_teacher, teacher_name
@@ -49,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         progress.say(f"teacher: {name}, {where}; {config.distill.samples} samples a question")
     questions = options.questions or f"{config.run}/questions"
     output = options.output or f"{config.run}/attempts"
-    manifest = distill(config, questions, output, worker, workers)
+    manifest = distill(config, questions, output, worker, workers, options.engine)
     if manifest is None:
         rest = f"the share of worker {worker} of {workers} is done; that of others is not, see --status {output}"
         return finish(f"{rest}: {output}", {"output": str(output), "finished": False}, options.json)
@@ -76,6 +77,7 @@ def _parser() -> Parser:
         parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=f"{text} (config.distill.{field})")
     parser.add_argument("--seed", type=int, metavar="S", help="of all sampling (config.seed)")
     parser.add_argument("--shard", metavar="I/N", default="0/1", help="do share I of N of the work; I counts from 0")
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="where shards are done (default: local)")
     parser.add_argument("--status", metavar="DIR", help="tell how far the run in DIR is, and end")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     return parser

@@ -18,6 +18,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration, progress, storage
+from octomed_jax.executor import run_pieces
 from octomed_jax.storage import Manifest, PathLike
 from octomed_jax.teacher.card import write_card
 from octomed_jax.teacher.ownership import owned
@@ -37,8 +38,38 @@ STAGE = "distill"
 CARD = "card.md"
 
 
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """What one process is to do of a run; plain data, so that it can be sent to any machine.
+
+    Attributes:
+        config: as plain data.
+        questions, folder: of the run.
+        count: of the logical shards.
+        work: the hash of what is asked for.
+        numbers: the shards to be done.
+        worker, workers: how it is called in the status.
+        most_requests: of the whole run.
+    """
+
+    config: dict[str, Any]
+    questions: str
+    folder: str
+    count: int
+    work: str
+    numbers: tuple[int, ...]
+    worker: int
+    workers: int
+    most_requests: int
+
+
 def distill(
-    config: ConfigDict, questions: PathLike, output: PathLike, worker: int = 0, workers: int = 1
+    config: ConfigDict,
+    questions: PathLike,
+    output: PathLike,
+    worker: int = 0,
+    workers: int = 1,
+    engine: str = "local",
 ) -> Manifest | None:
     """Ask the teachers about every question of a finished questions folder.
 
@@ -47,6 +78,7 @@ def distill(
         questions: the folder.
         output: of the attempts; begun anew or gone on with.
         worker, workers: this one's share of the logical shards, ``worker`` of ``workers``.
+        engine: ``local``: all of the share in this process; ``ray``: a task for each shard.
 
     Returns:
         the manifest, or None where this worker's share is done and that of others is not.
@@ -74,19 +106,45 @@ def distill(
     if missing:
         shards.split(missing)
         most = most_requests(settings, teachers, counts)
-        total, done_before = _attempts(settings, teachers, shards, share, missing)
-        with (
-            _with_endpoints(teachers, settings, questions) as ready,
-            progress.bar("asking the teacher", total, "attempts", done_before) as line,
-        ):
-            status = Status(folder, worker, workers, line)
-            asyncio.run(Run(config, ready, shards, missing, status, most).work())
+        plain = {"seed": int(config.seed), "distill": configuration.plain(settings)}
+        piece = Piece(
+            plain, str(questions), str(folder), shards.count, shards.work, tuple(missing), worker, workers, most
+        )
+        _ask(piece, share, engine)
     if shards.missing():
         return None
     with owned(folder):
         if done := storage.finished(output, STAGE, asked_for, inputs):  # another worker was faster
             return done
         return _finish(config, shards, before, asked_for, inputs, counts, teachers)
+
+
+def _ask(piece: Piece, share: Sequence[int], engine: str) -> None:
+    if engine == "local":
+        ask_piece(piece, share)
+        return
+    pieces = [
+        dataclasses.replace(piece, numbers=(number,), worker=number, workers=piece.count) for number in piece.numbers
+    ]
+    with progress.bar("asking the teacher", len(share), "shards", len(share) - len(pieces)) as line:
+        for _ in run_pieces(ask_piece, pieces, engine):
+            line.advance()
+
+
+def ask_piece(piece: Piece, share: Sequence[int] = ()) -> None:
+    """Do one process's part of a run; ``share`` are the shards that it counts, done or not. Errors as ``distill``."""
+    config = ConfigDict(piece.config)
+    settings = config.distill
+    teachers = check_settings(settings)
+    shards = Shards(epath.Path(piece.folder), piece.count, piece.work)
+    missing = [number for number in piece.numbers if not shards.is_done(number)]
+    total, done = _attempts(settings, teachers, shards, share or piece.numbers, missing)
+    with (
+        _with_endpoints(teachers, settings, piece.questions) as ready,
+        progress.bar("asking the teacher", total, "attempts", done) as line,
+    ):
+        status = Status(shards.folder, piece.worker, piece.workers, line)
+        asyncio.run(Run(config, ready, shards, missing, status, piece.most_requests).work())
 
 
 def _attempts(

@@ -1,0 +1,89 @@
+"""Runs the same function on many pieces of work: in processes of this machine, or on a Ray cluster.
+
+The pieces are independent, and each finds out by itself what of it is done, so that a piece may be run again after its
+process was lost. Engines differ in where they run, never in the result.
+"""
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+from octomed_jax.errors import TryAgain, UserError
+
+ENGINES = ("local", "ray")
+RETRIES = 3  # of a piece whose process was lost
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run_pieces(
+    work: Callable[[T], R], pieces: Sequence[T], engine: str = "local", workers: int = 0
+) -> Iterator[tuple[T, R]]:
+    """Yield each piece with its result, as they come to an end.
+
+    Args:
+        work: a function of a module; it and the pieces are sent to other processes.
+        pieces: small; data lie in files.
+        engine: one of ENGINES. ``ray`` uses the cluster that RAY_ADDRESS names, or one of this machine alone.
+        workers: pieces at a time; 0: as many as there are cores, here or in the cluster.
+
+    Raises:
+        UserError: no such engine, or it is not installed.
+        TryAgain: a process was lost, several times in a row.
+    """
+    if engine not in ENGINES:
+        raise UserError(f"unknown engine {engine!r}; one of {', '.join(ENGINES)}")
+    yield from (_on_ray if engine == "ray" else _in_processes)(work, pieces, workers)
+
+
+def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+    workers = min(len(pieces), workers or os.cpu_count() or 1)
+    if workers <= 1:
+        for piece in pieces:
+            yield piece, work(piece)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(work, piece): piece for piece in pieces}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("the engine ray is not installed; `pip install octomed-jax[ray]` adds it") from error
+    started = not ray.is_initialized()
+    if started:
+        ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
+    try:
+        yield from _ray_results(ray, work, pieces, workers or int(ray.cluster_resources().get("CPU", 1)))
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _ray_results(ray: Any, work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+    # A process that was lost may hold its files for a moment longer: TryAgain is tried again too.
+    task = ray.remote(work).options(num_cpus=1, max_retries=RETRIES, retry_exceptions=[TryAgain])
+    waiting = list(reversed(pieces))
+    running: dict[Any, T] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            piece = waiting.pop()
+            running[task.remote(piece)] = piece
+        [done], _ = ray.wait(list(running), num_returns=1)
+        piece = running.pop(done)
+        try:
+            yield piece, ray.get(done)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            raise TryAgain(f"a process of Ray was lost ({type(error).__name__}); run the same command again") from None

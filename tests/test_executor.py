@@ -1,0 +1,62 @@
+"""Pieces of work in processes of this machine and on a real Ray cluster: each comes back, errors and kills too."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from octomed_jax.errors import StopAndLook, TryAgain, UserError
+from octomed_jax.executor import run_pieces
+
+
+def square(number):
+    return number * number
+
+
+def fail_at_three(number):
+    if number == 3:
+        raise StopAndLook("three is wrong")
+    return number
+
+
+def killed_once(folder):
+    """End the process without a word the first time, and say try again the second."""
+    marks = sorted(Path(folder).glob("mark-*"))
+    (Path(folder) / f"mark-{len(marks)}").touch()
+    if not marks:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if len(marks) == 1:
+        raise TryAgain("its lock is still held")
+    return "done"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_piece_comes_back_with_its_result(workers):
+    assert dict(run_pieces(square, range(7), workers=workers)) == {number: number**2 for number in range(7)}
+    with pytest.raises(StopAndLook, match="three is wrong"):
+        list(run_pieces(fail_at_three, range(7), workers=workers))
+
+
+def test_an_unknown_engine_is_named():
+    with pytest.raises(UserError, match="unknown engine 'beam'; one of local, ray"):
+        list(run_pieces(square, [1], "beam"))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray = pytest.importorskip("ray")
+    # The tests' modules are not installed: the cluster's processes find them as this one does.
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}})
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.integration
+def test_ray_gives_the_same_and_survives_a_killed_process(cluster, tmp_path):
+    assert cluster.is_initialized()
+    assert dict(run_pieces(square, range(7), "ray")) == {number: number**2 for number in range(7)}
+    with pytest.raises(StopAndLook, match="three is wrong"):
+        list(run_pieces(fail_at_three, range(7), "ray"))
+    assert list(run_pieces(killed_once, [str(tmp_path)], "ray")) == [(str(tmp_path), "done")]
+    assert len(list(tmp_path.iterdir())) == 3
