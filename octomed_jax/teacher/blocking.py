@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from octomed_jax.teacher.client import chat_url
+from octomed_jax.teacher.reply import message_of
 
 CHAT = "/chat/completions"
 MODELS = "/models"
@@ -117,7 +118,7 @@ def _open(request: urllib.request.Request, key: str, timeout_s: float) -> bytes:
     except urllib.error.HTTPError as error:
         with error:
             redirect = 300 <= error.code < 400
-            said = "a redirect, which is not followed" if redirect else _message_of(error.read(MAX_ERROR))
+            said = "a redirect, which is not followed" if redirect else message_of(error.read(MAX_ERROR))
         raise RequestRefused(error.code, one_line(said.replace(key, "***") if key else said)) from None
 
 
@@ -131,16 +132,3 @@ def _read_limited(reply: http.client.HTTPResponse, deadline: float) -> bytes:
             raise TimeoutError
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _message_of(data: bytes) -> str:
-    """Return the message of an error reply, in any of the usual shapes."""
-    text = data.decode("utf-8", "replace")
-    try:
-        reply = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    error = reply.get("error", reply) if isinstance(reply, dict) else reply
-    if isinstance(error, dict):
-        return str(error.get("message") or text)
-    return str(error)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.teacher.reply import Completion, RequestFailed, read_completion
+from octomed_jax.teacher.reply import Completion, RequestFailed, message_of, read_completion
 from octomed_jax.teacher.requests import Sampling
 
 READ_SECONDS = 1800.0  # that a reply may take
@@ -135,7 +135,7 @@ class ChatClient:
         if status != 200:
             transient = status in RETRY_STATUS or status >= 500
             seconds = min(60.0, float(wait)) if wait.isdigit() else 0.0
-            reason = self._hide(f"HTTP {status}: {_message_of(data)}".rstrip(": "))
+            reason = self._hide(f"HTTP {status}: {message_of(data)}".rstrip(": "))
             raise RequestFailed(reason, transient, status, wait=seconds)
         try:
             return json.loads(data)
@@ -156,18 +156,3 @@ async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
             raise RequestFailed(f"the reply is larger than {MAX_BODY} bytes", transient=False)
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _message_of(data: bytes) -> str:
-    """Return the message of an error reply, in any of the usual shapes."""
-    text = data[:2000].decode("utf-8", "replace")
-    try:
-        reply = json.loads(data)
-    except ValueError:
-        return text
-    if isinstance(reply, dict):
-        error = reply.get("error", reply)
-        if isinstance(error, dict):
-            return str(error.get("message") or text)
-        return str(error)
-    return text

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ class Completion:
     prompt_tokens: int
 
 
+MOST_MESSAGE = 4096  # bytes of an error reply that is no JSON
 OVERLOAD_STATUS = (408, 425, 429, 502, 503, 504)
 
 
@@ -52,6 +54,19 @@ class RequestFailed(Exception):
     def kind(self) -> str:
         """What failures are counted by: the status, or the first words."""
         return f"HTTP {self.status}" if self.status else str(self).partition(" (")[0][:60]
+
+
+def message_of(data: bytes) -> str:
+    """Return the message of an error reply, in any of the usual shapes."""
+    text = data[:MOST_MESSAGE].decode("utf-8", "replace")
+    try:
+        reply = json.loads(data)
+    except (ValueError, RecursionError):
+        return text
+    error = reply.get("error", reply) if isinstance(reply, dict) else reply
+    if isinstance(error, dict):
+        return str(error.get("message") or text)
+    return str(error)
 
 
 def read_completion(reply: Any, n: int) -> Completion:
