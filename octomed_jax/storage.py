@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from etils import epath
 
@@ -61,16 +61,54 @@ def write_bytes(path: PathLike, data: bytes) -> None:
     Raises:
         TryAgain: the disk is full.
     """
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: PathLike) -> Iterator[IO[bytes]]:
+    """Yield a file to write, which appears at ``path`` when the block ends without an error.
+
+    On a disk it is renamed. In a bucket an object appears whole, and renaming is copying: it is sent at the end.
+
+    Raises:
+        TryAgain: the disk is full.
+        UserError: the folder cannot be written.
+    """
     target = epath.Path(path)
-    partial = target.parent / f".{target.name}.partial"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(target)
+        if in_bucket(target):
+            with tempfile.TemporaryFile() as file:
+                yield file
+                file.seek(0)
+                with target.open("wb") as there:
+                    shutil.copyfileobj(file, there, 1 << 20)
+            return
+        partial = target.parent / f".{target.name}.partial"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                yield file
+            partial.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise explain_os_error(error, path) from error
+
+
+def in_bucket(path: PathLike) -> bool:
+    """Return whether a path lies in a bucket."""
+    return "://" in str(path)
+
+
+def see_what_others_write() -> None:
+    """Let listings of buckets be asked for each time: by default they are kept, and other processes write too."""
+    import fsspec.config
+
+    for protocol in ("gcs", "s3", "az"):
+        fsspec.config.conf.setdefault(protocol, {})["use_listings_cache"] = False
 
 
 def write_text(path: PathLike, text: str) -> None:
@@ -274,7 +312,7 @@ def staged_folder(folder: PathLike, request: str | None = None, replaces: bool =
             staging.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, final) from error
-        if "://" not in str(staging):  # a bucket has no locks
+        if not in_bucket(staging):  # a bucket has no locks
             held.enter_context(locked(Path(staging)))
         try:
             if not (request and mark.exists() and mark.read_text() == request):
@@ -357,7 +395,7 @@ def _empty(folder: epath.Path) -> None:
 
 def _absolute(folder: PathLike) -> epath.Path:
     """Return a folder by a name that has a parent: ``.`` has none."""
-    return epath.Path(folder) if "://" in str(folder) else epath.Path(Path(folder).absolute())
+    return epath.Path(folder) if in_bucket(folder) else epath.Path(Path(folder).absolute())
 
 
 def hash_files(folder: PathLike) -> dict[str, str]:

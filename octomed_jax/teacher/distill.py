@@ -98,7 +98,10 @@ def distill(
     source = Path(questions) / "questions.parquet"
     counts = check_access(source, teachers)
     folder = epath.Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    if storage.in_bucket(output):
+        storage.see_what_others_write()
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
     shards = begin(folder, asked_for, inputs, counts.total(), workers, settings.shards)
     carry(source, folder / "questions.parquet")
     share = shards.share(worker, workers)

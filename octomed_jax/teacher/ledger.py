@@ -217,6 +217,6 @@ def read_journal(path: Path) -> list[Row]:
 
 def _journal_folder(folder: epath.Path, work: str) -> Path:
     """Return where the journal lies: in the folder itself, or for a bucket in the local cache."""
-    if "://" not in str(folder):
+    if not storage.in_bucket(folder):
         return Path(folder)
     return storage.cache_folder() / "journals" / storage.fingerprint([str(folder), work])

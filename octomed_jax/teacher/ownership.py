@@ -13,7 +13,7 @@ from pathlib import Path
 from etils import epath
 
 from octomed_jax.errors import TryAgain
-from octomed_jax.storage import explain_os_error
+from octomed_jax.storage import explain_os_error, in_bucket
 
 LOCK, OWNERS = ".lock", "owners"
 BEAT_SECONDS = 15.0
@@ -31,7 +31,7 @@ def owned(folder: epath.Path) -> Iterator[str]:
     Raises:
         TryAgain: another process owns it.
     """
-    if "://" in str(folder):
+    if in_bucket(folder):
         with _claimed(folder / OWNERS) as token:
             yield f"-{token}"
     else:

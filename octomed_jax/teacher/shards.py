@@ -182,7 +182,7 @@ def carry(source: Path, target: epath.Path) -> None:
     Raises:
         TryAgain: the disk is full.
     """
-    if "://" in str(target):
+    if storage.in_bucket(target):
         epath.Path(source).copy(target, overwrite=True)
         return
     final = Path(target)

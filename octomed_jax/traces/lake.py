@@ -13,7 +13,7 @@ from etils import epath
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_from_row, question_to_row
-from octomed_jax.storage import PathLike, explain_os_error
+from octomed_jax.storage import PathLike, whole_file
 
 ROW_GROUP = 500  # rows; with images of 8 KB to 1 MB this keeps a row group between 4 MB and 500 MB
 
@@ -77,22 +77,11 @@ def write_table(path: PathLike, table: pa.Table, row_group: int = ROW_GROUP) -> 
 @contextlib.contextmanager
 def open_table_writer(path: PathLike, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """Yield a writer of tables; the file appears when the block ends without an error. Errors as ``write_rows``."""
-    target = epath.Path(path)
-    partial = target.parent / f".{target.name}.partial"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            partial.open("wb") as file,
-            pq.ParquetWriter(file, schema, compression="zstd", compression_level=3, write_statistics=True) as writer,
-        ):
-            yield writer
-        partial.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise explain_os_error(error, path) from error
-        raise
+    with (
+        whole_file(path) as file,
+        pq.ParquetWriter(file, schema, compression="zstd", compression_level=3, write_statistics=True) as writer,
+    ):
+        yield writer
 
 
 def iterate_rows(path: PathLike, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
