@@ -1,16 +1,17 @@
 """Asking a teacher, ours beside datatrove, distilabel and bespokelabs-curator: requests a second, processor, memory.
 
-    for peer in datatrove distilabel curator; do .tools/bin/uv venv --python python3.11 .venv-peers/$peer; done
-    alias into='.tools/bin/uv pip install --python'
-    into .venv-peers/datatrove 'datatrove[io]==0.10.1' aiofiles aiosqlite httpx xxhash
-    into .venv-peers/distilabel 'distilabel[openai]==1.5.3' requests
-    into .venv-peers/curator bespokelabs-curator==0.1.31
+    for peer in datatrove distilabel curator; do uv venv --python 3.11 .venv-peers/$peer; done
+    uv pip install --python .venv-peers/datatrove 'datatrove[io]==0.10.1' aiofiles aiosqlite httpx xxhash
+    uv pip install --python .venv-peers/distilabel 'distilabel[openai]==1.5.3' requests
+    uv pip install --python .venv-peers/curator bespokelabs-curator==0.1.31
     .venv/bin/python benchmarks/distill.py --peers .venv-peers --output benchmarks/results/distill.json
+
+uv is the Makefile's .tools/bin/uv; all of it takes 17 minutes on two cores.
 
 The teacher is chat_server.py in a process of its own: it starts at most 200 requests a second, evenly, and replies
 50 ms later; for "unlimited" it starts all at once. What it can serve where nothing limits it comes first in the
-results. Each tool asks in a fresh process for 16 samples of each question, all are told the same texts and sampling,
-and every sample must lie in the tool's output at the end.
+results. Each tool asks in a fresh process for 16 samples of each question, all with the same texts and sampling, and
+every sample must lie in the output at the end.
 
 A request of ours brings four samples, one of datatrove's and of curator's one, one of distilabel's 16. The server's
 places are counted in requests, so requests a second say how well its places are used; a real server's work is samples,
@@ -22,7 +23,7 @@ processor and memory are of all processes of a tool, from its start (see tool_ru
 they send more requests: figures are rates. Peaks of memory belong to the number of requests beside them. At last, ours
 on few and on many questions, with a server that answers at once.
 
-How the peers were set (peers/distill_*.py): no limits of rates; more in flight never made them slower.
+How the peers are set (peers/distill_*.py): no limits of rates, and as many requests at once as made them faster.
 - datatrove: InferenceRunner with an endpoint, rollouts_per_document=16, 500 requests in flight (its default), twice the
   documents that they need. Over plain HTTP on loopback it uses a small client of its own, not the OpenAI client that
   it uses elsewhere. It keeps replies only when a document is done; with "checkpoints", its option for runs that go on
