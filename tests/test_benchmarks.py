@@ -1,13 +1,16 @@
 """Benchmarks that compare with others: they run, and both sides do the same work."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks.chat_server import ChatServer, served, serving
 from configs.demo import get_config
 from octomed_jax.cli.shard import make_shards
 from tests.traces.corpus import write_traces
@@ -81,3 +84,49 @@ def test_rows_are_read_as_transformers_reads_them(tmp_path):
     assert figures["plan"]["fill"]["all"] > 0.95
     assert figures["reading"]["image"]["rows"] == figures["reading"]["text"]["rows"] == 3
     assert figures["reading"]["image"]["images"] > 0
+
+
+def test_the_chat_server_starts_no_request_before_its_place():
+    """Requests that come at once start evenly spaced; one that comes late has cost the places before it."""
+
+    async def ask(server, count):
+        question = [{"role": "user", "content": "?"}]
+        asked = (server.chat({"messages": question, "n": 2, "seed": seed}) for seed in range(1, count + 1))
+        return [json.loads(reply) for reply in await asyncio.gather(*asked)]
+
+    server = ChatServer(latency=0.01, capacity=100)
+    replies = asyncio.run(ask(server, 6))
+    assert server.last_start - server.first_start == pytest.approx(0.05)
+    assert server.last_reply - server.first_seen >= 0.06
+    assert server.figures()["busy"] == 1
+    assert (server.requests, server.choices, server.most_at_once) == (6, 12, 6)
+    texts = [choice["message"]["content"] for reply in replies for choice in reply["choices"]]
+    assert len(set(texts)) == 12
+    assert replies[0]["usage"]["completion_tokens"] > 200
+    assert asyncio.run(ask(ChatServer(0.0, 0.0), 6))[3]["choices"] == replies[3]["choices"]
+
+    late = ChatServer(latency=0.0, capacity=10)
+    asyncio.run(ask(late, 1))
+    late.first_start = time.monotonic() - 2
+    asyncio.run(ask(late, 1))
+    assert late.figures()["busy"] == pytest.approx(2 / 21, rel=0.1)
+
+
+@pytest.mark.integration
+def test_asking_a_teacher_is_measured(tmp_path):
+    with serving(0.0, 0.0) as url:
+        assert served(url)["requests"] == 0
+    command = [sys.executable, "benchmarks/distill.py", "--questions=30", "--peer-requests=80", "--memory", "10", "20"]
+    ran = subprocess.run([*command, f"--output={tmp_path / 'out.json'}"], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert {name: tool["questions"] for name, tool in figures["tools"].items()} == {"ours": 30, "ours, single": 5}
+    for tool in figures["tools"].values():
+        # The samples, and what the client asks to see whether the teacher is there.
+        assert tool["questions"] * 16 <= tool["limited"]["samples"] <= tool["questions"] * 16 + 4
+        assert 0 < tool["limited"]["capacity_share"] <= 1
+        assert tool["limited"]["requests_a_second"]["served"] <= 201
+        assert tool["unlimited"]["capacity_share"] is None
+    assert list(figures["memory"]) == ["10 questions", "20 questions"]
+    assert min(run["peak_mb"] for run in figures["memory"].values()) > 20
+    assert min(figures["server_alone_requests_a_second"].values()) > 400
