@@ -92,9 +92,8 @@ PEERS = {
 def our_command(url: str, questions: Path, samples: int, output: Path) -> list[str]:
     """Return the command that is measured as ours."""
     return [
-        *(sys.executable, "-m", "octomed_jax.cli.main", "distill", "--config=configs/demo.py"),
-        *(f"--endpoint={url}", f"--model={MODEL}", f"--questions={questions}", f"--output={output}"),
-        f"--config.distill.samples={samples}",
+        *(sys.executable, "-m", "octomed_jax.cli.main", "distill", f"--questions={questions}"),
+        *(f"--endpoint={url}", f"--model={MODEL}", f"--samples={samples}", f"--output={output}"),
     ]
 
 

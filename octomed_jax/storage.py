@@ -345,7 +345,7 @@ def scratch_folder(folder: PathLike) -> Iterator[Path]:
     It lies in ``folder``, so that what a killed process leaves goes with it, and where a bucket is meant, among the
     temporary files of the machine.
     """
-    local = None if "://" in str(folder) else Path(folder)
+    local = None if in_bucket(folder) else Path(folder)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=local) as name:
         yield Path(name)
 

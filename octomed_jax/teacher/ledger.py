@@ -26,7 +26,7 @@ from octomed_jax.teacher.ownership import owned
 from octomed_jax.traces import lake
 
 SEAL_SECONDS = 30.0
-SEAL_ROWS = 8192
+SEAL_ROWS = 4096
 KEYS = ("question_id", "group", "request_hash", "verdict", "error")
 
 Row = dict[str, Any]

@@ -4,8 +4,8 @@ The bytes depend on the attempts only, not on how they were shared out.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,57 +17,48 @@ from octomed_jax.traces import lake
 
 PART_ROWS = 200_000  # after which a part ends, with the question at hand
 GROUP_ROWS = 4096
+BLOCK_QUESTIONS = 250
 
 
-class Run:
-    """The sorted attempts of one shard, read a row group at a time."""
+class Sorted:
+    """The sorted attempts of one shard, read a row group at a time; open only while it is read."""
 
-    def __init__(self, file: Any):
-        self._file = pq.ParquetFile(file)
+    def __init__(self, path: epath.Path):
+        self._path = path
+        with path.open("rb") as file:
+            self._metadata = pq.read_metadata(file)
         self._next = 0
-        self.held = ATTEMPT_SCHEMA.empty_table()
-        self.fill()
-
-    @property
-    def ended(self) -> bool:
-        """Whether all that is left is held."""
-        return self._next == self._file.num_row_groups
-
-    @property
-    def last(self) -> str:
-        """The last question that is held."""
-        return self.held["question_id"][-1].as_py()
-
-    def fill(self) -> None:
-        """Hold one row group more, and all until a question is whole."""
-        if not self.ended:
-            self.held = pa.concat_tables([self.held, self._file.read_row_group(self._next)])
-            self._next += 1
+        self._held = ATTEMPT_SCHEMA.empty_table()
 
     def take(self, before: str | None) -> pa.Table:
-        """Return the rows of the questions before one, or all that are held."""
-        count = self.held.num_rows
-        if before is not None:
-            count = pc.sum(pc.less(self.held["question_id"], before)).as_py() or 0
-        taken, self.held = self.held.slice(0, count), self.held.slice(count)
+        """Return the rows of all questions before one that were not taken yet; without one, all that is left."""
+        while self._next < self._metadata.num_row_groups and (before is None or self._last() < before):
+            with self._path.open("rb") as file:
+                group = pq.ParquetFile(file, metadata=self._metadata).read_row_group(self._next)
+            self._held = pa.concat_tables([self._held, group])
+            self._next += 1
+        count = self._held.num_rows
+        if before is not None and count:
+            count = pc.sum(pc.less(self._held["question_id"], before)).as_py()
+        taken, self._held = self._held.slice(0, count), self._held.slice(count)
         return taken
 
+    def _last(self) -> str:
+        return self._held["question_id"][-1].as_py() if self._held.num_rows else ""
 
-def merged(runs: Sequence[Run]) -> Iterator[pa.Table]:
-    """Yield whole questions of all runs, in order."""
-    while any(run.held.num_rows or not run.ended for run in runs):
-        for run in runs:
-            if not run.held.num_rows:
-                run.fill()
-        open_runs = [run for run in runs if not run.ended]
-        # Whatever stands before the last question held of a run that goes on is complete in all of them.
-        bound = min((run.last for run in open_runs), default=None)
-        table = pa.concat_tables([run.take(bound) for run in runs])
+
+def merged(paths: Sequence[epath.Path], question_ids: Iterable[str]) -> Iterator[pa.Table]:
+    """Yield the attempts of all files in order, those of some hundred questions at a time.
+
+    Args:
+        paths: each sorted by question and sample; a question stands in one of them.
+        question_ids: of all questions, sorted.
+    """
+    files = [Sorted(path) for path in paths]
+    for before in [*itertools.islice(question_ids, BLOCK_QUESTIONS, None, BLOCK_QUESTIONS), None]:
+        table = pa.concat_tables([file.take(before) for file in files])
         if table.num_rows:
             yield table.sort_by([("question_id", "ascending"), ("sample_index", "ascending")]).combine_chunks()
-        for run in open_runs:
-            if bound is not None and run.last == bound:
-                run.fill()
 
 
 def write_parts(tables: Iterable[pa.Table], folder: epath.Path) -> list[epath.Path]:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 from etils import epath
 
 from octomed_jax.errors import TryAgain
@@ -108,11 +110,17 @@ def _alive(path: epath.Path) -> str:
         beat, _, owner = path.read_text().partition(" ")
     except OSError:
         return ""
-    if time.time() - float(beat) < DEAD_SECONDS:
+    if time.time() - float(beat) < DEAD_SECONDS and not _ended_here(owner):
         return owner
     with contextlib.suppress(OSError):
         path.unlink()
     return ""
+
+
+def _ended_here(owner: str) -> bool:
+    """Return whether an owner was a process of this machine that is no more."""
+    match = re.fullmatch(r"process (\d+) on (.+)", owner)
+    return match is not None and match[2] == socket.gethostname() and not psutil.pid_exists(int(match[1]))
 
 
 def _here() -> str:

@@ -20,7 +20,7 @@ from octomed_jax import storage
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA
 from octomed_jax.teacher.ledger import Ledger, Row
-from octomed_jax.teacher.merge import Run, merged, write_parts
+from octomed_jax.teacher.merge import merged, write_parts
 from octomed_jax.teacher.ownership import owned
 from octomed_jax.traces import lake
 from octomed_jax.verification.check import VERIFIER_VERSION, Checkers
@@ -28,7 +28,7 @@ from octomed_jax.verification.check import VERIFIER_VERSION, Checkers
 WORK = "work.json"
 QUESTIONS_EACH = 1000  # in a shard at most, by default: its attempts are sorted in memory
 SPLIT_SHARDS, SPLIT_ROWS = 256, 16  # files open at a time while questions are split, and questions held for each
-MERGE_ROWS = 4096
+MERGE_ROWS = 256  # of a shard's attempts, read at a time from each when they are merged
 
 
 class Shards:
@@ -99,6 +99,8 @@ class Shards:
             rows = list(self._judged_again(number, table.to_pylist()))
             table = pa.Table.from_pylist(rows, schema=ATTEMPT_SCHEMA)
         lake.write_table(self[number] / "attempts.parquet", table, row_group=MERGE_ROWS)
+        del table
+        pa.default_memory_pool().release_unused()  # the next shard may take as much
         if self.count > 1:
             self.questions(number).unlink()
 
@@ -123,16 +125,15 @@ class Shards:
         target = self.folder / "attempts"
         for old in target.glob("*") if target.exists() else ():
             old.unlink()
-        with contextlib.ExitStack() as files:
-            paths = [self[number] / "attempts.parquet" for number in range(self.count)]
-            runs = [Run(files.enter_context(path.open("rb"))) for path in paths]
+        paths = [self[number] / "attempts.parquet" for number in range(self.count)]
+        ids = (row["id"] for row in lake.iterate_rows(self.folder / "questions.parquet", ("id",)))
 
-            def seen() -> Iterator[pa.Table]:
-                for table in merged(runs):
-                    see(table)
-                    yield table
+        def seen() -> Iterator[pa.Table]:
+            for table in merged(paths, ids):
+                see(table)
+                yield table
 
-            return write_parts(seen(), target)
+        return write_parts(seen(), target)
 
     def clear(self) -> None:
         """Remove what the result holds too; segments stay, they are the record."""

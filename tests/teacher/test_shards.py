@@ -14,7 +14,7 @@ from octomed_jax.errors import UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, Attempt
 from octomed_jax.teacher import merge, shards
 from octomed_jax.teacher.ledger import Ledger
-from octomed_jax.teacher.merge import Run, merged, write_parts
+from octomed_jax.teacher.merge import merged, write_parts
 from octomed_jax.teacher.shards import Shards, begin
 from octomed_jax.traces import lake
 from octomed_jax.verification.check import VERIFIER_VERSION
@@ -36,12 +36,13 @@ def rows_of(names, samples=3):
     group=st.integers(1, 7),
     part=st.integers(1, 50),
     samples=st.integers(1, 5),
+    block=st.integers(1, 9),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_number_of_shards_merges_into_the_same_bytes(tmp_path_factory, ids, count, group, part, samples):
+def test_any_number_of_shards_merges_into_the_same_bytes(tmp_path_factory, ids, count, group, part, samples, block):
     folder = epath.Path(tmp_path_factory.mktemp("run"))
-    old = merge.PART_ROWS, merge.GROUP_ROWS
-    merge.PART_ROWS, merge.GROUP_ROWS = part, 8
+    old = merge.PART_ROWS, merge.GROUP_ROWS, merge.BLOCK_QUESTIONS
+    merge.PART_ROWS, merge.GROUP_ROWS, merge.BLOCK_QUESTIONS = part, 8, block
     try:
         written = []
         for number in (1, count):
@@ -51,10 +52,7 @@ def test_any_number_of_shards_merges_into_the_same_bytes(tmp_path_factory, ids, 
                 names = sorted(name for name in ids if run.of(name) == shard)
                 paths.append(folder / f"{number}-{shard}.parquet")
                 lake.write_rows(paths[-1], rows_of(names, samples), ATTEMPT_SCHEMA, row_group=group)
-            files = [path.open("rb") for path in paths]
-            parts = write_parts(merged([Run(file) for file in files]), folder / f"to-{number}")
-            for file in files:
-                file.close()
+            parts = write_parts(merged(paths, iter(sorted(ids))), folder / f"to-{number}")
             written.append([path.read_bytes() for path in parts])
         assert written[0] == written[1]
         tables = [lake.read_table(path) for path in parts]
@@ -65,7 +63,7 @@ def test_any_number_of_shards_merges_into_the_same_bytes(tmp_path_factory, ids, 
             assert table.num_rows >= part
             assert table["question_id"][-1] != following["question_id"][0]  # a question stands in one part
     finally:
-        merge.PART_ROWS, merge.GROUP_ROWS = old
+        merge.PART_ROWS, merge.GROUP_ROWS, merge.BLOCK_QUESTIONS = old
 
 
 def test_questions_are_split_in_one_pass_and_none_is_lost(tmp_path, monkeypatch):
