@@ -1,7 +1,6 @@
 """One chat endpoint of the OpenAI protocol: vLLM, a gateway, or the scripted teacher. Each request is sent once."""
 
 import asyncio
-import dataclasses
 import json
 import os
 from types import TracebackType
@@ -82,7 +81,7 @@ class ChatClient:
 
     def body(self, messages: Messages, sampling: Sampling) -> bytes:
         """Return a request as it is sent; the same for all endpoints of a model."""
-        return json.dumps({"model": self.model, "messages": messages, **dataclasses.asdict(sampling)}).encode()
+        return json.dumps({"model": self.model, "messages": messages, **vars(sampling)}).encode()
 
     async def send(self, body: bytes, n: int) -> Completion:
         """Send a request and read ``n`` responses.

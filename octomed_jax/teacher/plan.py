@@ -151,6 +151,6 @@ def attempts_of(work: Work, result: Completion | RequestFailed) -> list[Attempt]
     for index, choice in enumerate(result.choices):
         verdict = checker.check(choice.response, choice.finish_reason)
         read = {"verdict": verdict.verdict, "extracted": verdict.extracted, "reason": verdict.reason}
-        fields = {**common, **dataclasses.asdict(choice), **read}
+        fields = {**common, **vars(choice), **read}
         attempts.append(Attempt(sample_index=work.first + index, prompt_tokens=result.prompt_tokens, **fields))
     return attempts

@@ -45,7 +45,7 @@ def request_hash(question: Question, model: str, prompt: Prompt, max_pixels: int
             "text": prompt.text(question),
             "images": images,
             "max_pixels": max_pixels if images else None,
-            "sampling": dataclasses.asdict(sampling),
+            "sampling": vars(sampling),
         }
     )
 
