@@ -84,7 +84,7 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
             files=storage.hash_files(folder),
             licences=given.licences,
             access=given.access,
-            extra={"sources": _sources(chosen)},
+            extra={"sources": _sources(chosen), "teachers": given.extra.get("teachers", [])},
         )
         storage.write_manifest(folder, manifest)
     say(f"shard: mean {counts['tokens'] / counts['examples']:.0f} tokens an example, longest {counts['longest']}")

@@ -121,7 +121,15 @@ def _data(source: Checkpoint) -> str:
     if sources:
         rows = [f"| {name} | {one['questions']:,} | {one['responses']:,} |" for name, one in sources.items()]
         lines.append("\n".join(["| source | questions | responses |", "| --- | ---: | ---: |", *rows]))
+    if teachers := source.data["extra"].get("teachers"):
+        lines.append("\n".join(["Teachers that wrote the responses:", "", *map(_teacher, teachers)]))
     return "## Data\n\n" + "\n\n".join(lines)
+
+
+def _teacher(teacher: Mapping[str, Any]) -> str:
+    kind = " (a program that knows the answers, no model)" if teacher["programmatic"] else ""
+    terms = _plain(teacher["terms"]) or "not stated"
+    return f"- `{_plain(teacher['model'])}`{kind}, prompt `{teacher['prompt']}`; terms: {terms}"
 
 
 def _credentialed(source: Checkpoint) -> str:

@@ -18,6 +18,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration, progress, storage
+from octomed_jax.errors import TryAgain
 from octomed_jax.executor import run_pieces
 from octomed_jax.storage import Manifest, PathLike
 from octomed_jax.teacher.card import write_card
@@ -116,8 +117,12 @@ def distill(
         _ask(piece, share, engine)
     if shards.missing():
         return None
-    with owned(folder):
-        if done := storage.finished(output, STAGE, asked_for, inputs):  # another worker was faster
+    with contextlib.ExitStack() as owner:
+        try:
+            owner.enter_context(owned(folder))
+        except TryAgain:  # another worker is about to finish it
+            return None
+        if done := storage.finished(output, STAGE, asked_for, inputs):
             return done
         return _finish(config, shards, before, asked_for, inputs, counts, teachers)
 

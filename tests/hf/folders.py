@@ -50,7 +50,9 @@ def save_run(
     write_json(workdir / "config.json", claim)
     counts = {"records": 3, "examples": 5, "images": 1}
     sources = {"brain": {"questions": 3, "responses": 5}}
-    data = Manifest("shard", {}, counts=counts, licences=("CC-BY-4.0",), access=access, extra={"sources": sources})
+    teacher = {"model": "teacher/x", "programmatic": False, "prompt": "boxed-1", "terms": "MIT; may train others"}
+    extra = {"sources": sources, "teachers": [teacher]}
+    data = Manifest("shard", {}, counts=counts, licences=("CC-BY-4.0",), access=access, extra=extra)
     write_json(workdir / "data.json", dataclasses.asdict(data))
     store = CheckpointStore(workdir / "checkpoints", keep=2)
     store.save(step, {"parameters": parameters, "step": jnp.int32(step)}, "plan")
