@@ -13,31 +13,9 @@ import pyarrow.parquet as pq
 from report_run import PLANTED, picture
 
 from octomed_jax.prompts import LETTERS
-from octomed_jax.schema import QUESTION_SCHEMA, Question, question_to_row
+from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA, Question, question_to_row
 from octomed_jax.storage import Manifest, sha256_bytes, write_manifest
 from octomed_jax.verification.check import Checker
-
-SCHEMA = pa.schema(
-    [
-        ("question_id", pa.string()),
-        ("sample_index", pa.int32()),
-        ("teacher", pa.string()),
-        ("response", pa.string()),
-        ("reasoning", pa.string()),
-        ("finish_reason", pa.string()),
-        ("prompt_tokens", pa.int32()),
-        ("completion_tokens", pa.int32()),
-        ("verdict", pa.string()),
-        ("extracted", pa.string()),
-        ("reason", pa.string()),
-        ("verifier", pa.string()),
-        ("option_order", pa.list_(pa.int8())),
-        ("group", pa.int32()),
-        ("seed", pa.int64()),
-        ("request_hash", pa.string()),
-        ("error", pa.string()),
-    ]
-)
 
 # source: task, options, licence, access, share of right answers
 SOURCES: dict[str, tuple[str, tuple[str, ...], str, str, float]] = {
@@ -94,7 +72,7 @@ def write_folder(
     pq.write_table(table, folder / "questions.parquet", row_group_size=row_group)
     half = len(attempts) // 2
     for number, rows in enumerate((attempts[:half], attempts[half:])):
-        table = pa.Table.from_pylist(rows, SCHEMA)
+        table = pa.Table.from_pylist(rows, ATTEMPT_SCHEMA)
         pq.write_table(table, folder / "attempts" / f"part-{number:05d}.parquet", row_group_size=row_group)
     manifest = Manifest(
         stage="distill",

@@ -1,5 +1,7 @@
 """The index of a folder of shards."""
 
+import dataclasses
+
 import numpy as np
 
 from configs.demo import get_config
@@ -8,6 +10,7 @@ from octomed_jax.inputs.render import COLUMNS, example_builder, read_index, rend
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.flops import work_of
 from octomed_jax.schema import Record
+from octomed_jax.traces.shards import ShardReader, write_shards
 from tests.traces.corpus import questions
 
 
@@ -35,3 +38,23 @@ def test_the_index_counts_the_images_of_each_example(tmp_path):
     ]
     for name in ("tokens", "patches", "window_pairs", "frame_pairs"):
         assert getattr(index, name).tolist() == [getattr(one, name) for one in work], name
+
+
+def test_a_response_stands_with_the_options_as_its_teacher_saw_them(tmp_path):
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    shown = {"task": "mcq", "options": ("axial", "coronal", "sagittal"), "answer": "axial"}
+    question = dataclasses.replace(questions(1)[0], **shown)
+    order = tuple(reversed(range(len(question.options))))
+    record = Record(question, ("one", "two"), ((), order))
+    student = tmp_path / "student"
+    write_student(student, config.student, ["some text"], config.shard)
+    builder = example_builder(student, "boxed")
+    text = [builder.tokenizer.decode(builder.build(record.shown(n), "x").token_ids) for n in (0, 1)]
+    for shown, options in zip(text, (question.options, question.options[::-1]), strict=True):
+        places = [shown.index(option) for option in options]
+        assert places == sorted(places)
+    assert record.first(1).option_orders == ((),)
+    write_shards([record], 1, tmp_path, 10)
+    [again] = ShardReader(tmp_path)
+    assert again == record
