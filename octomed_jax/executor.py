@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from octomed_jax.errors import TryAgain, UserError
@@ -51,6 +52,8 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise TryAgain("a process was lost; run the same command again") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -81,10 +82,9 @@ def whole_file(path: PathLike) -> Iterator[IO[bytes]]:
             with tempfile.TemporaryFile() as file:
                 yield file
                 file.seek(0)
-                with target.open("wb") as there:
-                    shutil.copyfileobj(file, there, 1 << 20)
+                _upload(file, target)
             return
-        partial = target.parent / f".{target.name}.partial"
+        partial = partial_of(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
@@ -96,6 +96,36 @@ def whole_file(path: PathLike) -> Iterator[IO[bytes]]:
             raise
     except OSError as error:
         raise explain_os_error(error, path) from error
+
+
+def _upload(file: IO[bytes], target: epath.Path) -> None:
+    there = target.open("wb")
+    try:
+        shutil.copyfileobj(file, there, 1 << 20)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            there.discard()  # closing would keep what has been sent
+            there.closed = True
+        raise
+    there.close()
+
+
+def partial_of(target: Any) -> Any:
+    """Return a name beside ``target`` for what is not whole yet, which no other process has."""
+    return target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
+
+
+def sync(path: PathLike) -> None:
+    """Wait until a file and its name are on the disk; in a bucket they are."""
+    if in_bucket(path):
+        return
+    for place in (Path(path), Path(path).parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # some mounts know no such thing of a folder
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def in_bucket(path: PathLike) -> bool:

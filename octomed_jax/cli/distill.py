@@ -13,6 +13,7 @@ from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.executor import ENGINES
 from octomed_jax.storage import Manifest
+from octomed_jax.teacher.client import chat_url
 from octomed_jax.teacher.distill import STAGE, distill
 from octomed_jax.teacher.settings import check_settings, defaults, one_teacher, teacher_name
 from octomed_jax.teacher.status import read_status, status_lines
@@ -45,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     worker, workers = _shard(options.shard)
     teachers = check_settings(config.distill)
     for teacher in teachers:
-        where = ", ".join(teacher.endpoints) or "started on loopback"
+        where = ", ".join(map(chat_url, teacher.endpoints)) or "started on loopback"
         name = teacher_name(config.distill) if teacher.programmatic else teacher.model
         progress.say(f"teacher: {name}, {where}; {config.distill.samples} samples a question")
     questions = options.questions or f"{config.run}/questions"
@@ -72,6 +73,10 @@ def _parser() -> Parser:
     parser.add_argument("--endpoint", metavar="URL", action="append", default=[], help="an endpoint; may be repeated")
     parser.add_argument("--model", metavar="NAME", help="the model's name there; for one teacher that takes all")
     parser.add_argument("--api-key-env", metavar="NAME", help="environment variable that holds the key")
+    parser.add_argument("--terms", metavar="TEXT", help="of the model or its provider; goes to the card")
+    parser.add_argument(
+        "--approve", metavar="ACCESS", action="append", default=[], help="access class, besides open, that may go there"
+    )
     for name, (kind, metavar, text) in FIELDS.items():
         field = name.replace("-", "_")
         parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=f"{text} (config.distill.{field})")
@@ -92,10 +97,17 @@ def _config(options: Namespace, overrides: Sequence[str]) -> ConfigDict:
         for override in overrides:
             configuration.apply_override(config, override)
     settings = config.distill
-    if options.endpoint or options.model or options.api_key_env:
-        if not options.config and not (options.endpoint and options.model):
-            raise UserError("--endpoint and --model go together: where it is, and the model's name there")
-        one_teacher(settings, options.model, options.endpoint, options.api_key_env)
+    given = {
+        "endpoints": tuple(options.endpoint),
+        "model": options.model,
+        "api_key_env": options.api_key_env,
+        "approved_access": ("open", *options.approve) if options.approve else (),
+        "terms": options.terms,
+    }
+    if options.config and given["endpoints"] and len(settings.teachers) == 1:
+        given["model"] = given["model"] or next(iter(settings.teachers.values())).model
+    if any(given.values()) or not options.config:
+        one_teacher(settings, **{name: value for name, value in given.items() if value})
     for name in FIELDS:
         field = name.replace("-", "_")
         if (value := getattr(options, field)) is not None:

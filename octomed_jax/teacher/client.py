@@ -29,8 +29,9 @@ def chat_url(endpoint: str) -> str:
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"endpoint {endpoint!r} is no URL; write it like http://localhost:8000")
-    if parts.username or parts.password:
-        raise UserError(f"the endpoint at {parts.hostname} holds a password; name its variable in api_key_env")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        what = "a password" if parts.username or parts.password else "a query"
+        raise UserError(f"the endpoint at {parts.hostname} holds {what}; name the key's variable in api_key_env")
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     base = base.removesuffix("/chat/completions")
     return f"{base if base.endswith('/v1') else base + '/v1'}/chat/completions"
@@ -133,12 +134,12 @@ class ChatClient:
             raise RequestFailed(self._hide(type(error).__name__), transient=True, connection=True) from None
         if status != 200:
             transient = status in RETRY_STATUS or status >= 500
-            seconds = min(60.0, float(wait)) if wait.isdigit() else 0.0
+            seconds = min(60.0, float(wait)) if wait.isdecimal() else 0.0
             reason = self._hide(f"HTTP {status}: {message_of(data)}".rstrip(": "))
             raise RequestFailed(reason, transient, status, wait=seconds)
         try:
             return json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RequestFailed("the reply is not JSON", transient=True) from None
 
     def _hide(self, text: str) -> str:

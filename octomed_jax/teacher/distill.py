@@ -7,6 +7,7 @@ depend on the config and the question only, and what came back is not asked agai
 import asyncio
 import contextlib
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,14 +23,14 @@ from octomed_jax.errors import TryAgain
 from octomed_jax.executor import run_pieces
 from octomed_jax.storage import Manifest, PathLike
 from octomed_jax.teacher.card import write_card
-from octomed_jax.teacher.ownership import owned
+from octomed_jax.teacher.ownership import DEAD_SECONDS, owned
 from octomed_jax.teacher.plan import check_access, most_requests
 from octomed_jax.teacher.prompts import PROMPTS
 from octomed_jax.teacher.run import Run
 from octomed_jax.teacher.script import Rates
 from octomed_jax.teacher.scripted import scripted_teacher
-from octomed_jax.teacher.settings import Teacher, check_settings, result_settings, teacher_name
-from octomed_jax.teacher.shards import Shards, begin, carry
+from octomed_jax.teacher.settings import Teacher, check_settings, groups_each, result_settings, teacher_name
+from octomed_jax.teacher.shards import QUESTIONS, Shards, begin, carry
 from octomed_jax.teacher.status import FOLDER as STATUS
 from octomed_jax.teacher.status import Status
 from octomed_jax.traces import lake
@@ -50,7 +51,6 @@ class Piece:
         work: the hash of what is asked for.
         numbers: the shards to be done.
         worker, workers: how it is called in the status.
-        most_requests: of the whole run.
     """
 
     config: dict[str, Any]
@@ -61,7 +61,6 @@ class Piece:
     numbers: tuple[int, ...]
     worker: int
     workers: int
-    most_requests: int
 
 
 def distill(
@@ -96,7 +95,7 @@ def distill(
     asked_for, inputs = result_settings(config), {"questions": before.identity}
     if done := storage.finished(output, STAGE, asked_for, inputs):
         return done
-    source = Path(questions) / "questions.parquet"
+    source = epath.Path(questions) / QUESTIONS
     counts = check_access(source, teachers)
     folder = epath.Path(output)
     if storage.in_bucket(output):
@@ -104,27 +103,42 @@ def distill(
     else:
         folder.mkdir(parents=True, exist_ok=True)
     shards = begin(folder, asked_for, inputs, counts.total(), workers, settings.shards)
-    carry(source, folder / "questions.parquet")
+    if not (folder / QUESTIONS).exists():
+        carry(source, folder / QUESTIONS)
     share = shards.share(worker, workers)
+    shards.reopen_failed(share)
     missing = [number for number in share if not shards.is_done(number)]
     if missing:
         shards.split(missing)
-        most = most_requests(settings, teachers, counts)
         plain = {"seed": int(config.seed), "distill": configuration.plain(settings)}
-        piece = Piece(
-            plain, str(questions), str(folder), shards.count, shards.work, tuple(missing), worker, workers, most
-        )
-        _ask(piece, share, engine)
+        where = (_absolute(questions), _absolute(folder))
+        _ask(Piece(plain, *where, shards.count, shards.work, tuple(missing), worker, workers), share, engine)
     if shards.missing():
         return None
-    with contextlib.ExitStack() as owner:
-        try:
-            owner.enter_context(owned(folder))
-        except TryAgain:  # another worker is about to finish it
-            return None
-        if done := storage.finished(output, STAGE, asked_for, inputs):
+    with _owned_in_time(folder):
+        if done := storage.finished(output, STAGE, asked_for, inputs):  # another worker was faster
             return done
         return _finish(config, shards, before, asked_for, inputs, counts, teachers)
+
+
+@contextlib.contextmanager
+def _owned_in_time(folder: epath.Path) -> Iterator[None]:
+    """Own a folder, which another worker may be about to finish, or may have died with: wait for it."""
+    limit = time.monotonic() + 1.5 * DEAD_SECONDS
+    with contextlib.ExitStack() as owner:
+        while True:
+            try:
+                owner.enter_context(owned(folder))
+                break
+            except TryAgain:
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(1.0)
+        yield
+
+
+def _absolute(path: PathLike) -> str:
+    return str(path) if storage.in_bucket(path) else str(Path(path).absolute())
 
 
 def _ask(piece: Piece, share: Sequence[int], engine: str) -> None:
@@ -141,6 +155,8 @@ def _ask(piece: Piece, share: Sequence[int], engine: str) -> None:
 
 def ask_piece(piece: Piece, share: Sequence[int] = ()) -> None:
     """Do one process's part of a run; ``share`` are the shards that it counts, done or not. Errors as ``distill``."""
+    if storage.in_bucket(piece.folder):
+        storage.see_what_others_write()
     config = ConfigDict(piece.config)
     settings = config.distill
     teachers = check_settings(settings)
@@ -152,7 +168,8 @@ def ask_piece(piece: Piece, share: Sequence[int] = ()) -> None:
         progress.bar("asking the teacher", total, "attempts", done) as line,
     ):
         status = Status(shards.folder, piece.worker, piece.workers, line)
-        asyncio.run(Run(config, ready, shards, missing, status, piece.most_requests).work())
+        most = total // settings.samples * groups_each(settings)
+        asyncio.run(Run(config, ready, shards, missing, status, most).work())
 
 
 def _attempts(
@@ -193,7 +210,7 @@ def _finish(
     folder, tally = shards.folder, Tally()
     parts = shards.merge(tally.add)
     most = most_requests(config.distill, teachers, questions)
-    dollars = round(sum(map(tally.dollars, teachers)), 4)
+    dollars = round(sum(map(tally.dollars, {teacher.model: teacher for teacher in teachers}.values())), 4)
     prompt = PROMPTS[config.distill.answer_format]
     manifest = Manifest(
         stage=STAGE,
@@ -205,8 +222,8 @@ def _finish(
             "saved_requests": most - tally.counts["requests"],
         },
         files={
-            path.relative_to(folder).as_posix(): storage.sha256_file(path)
-            for path in [*parts, folder / "questions.parquet"]
+            **{path.relative_to(folder).as_posix(): storage.sha256_file(path) for path in parts},
+            QUESTIONS: before.files.get(QUESTIONS) or storage.sha256_file(folder / QUESTIONS),
         },
         licences=before.licences,
         access=before.access,
@@ -214,7 +231,7 @@ def _finish(
             "teacher": teacher_name(config.distill),
             "teachers": [
                 {"name": one.name, "model": one.model, "takes": one.takes, "terms": one.terms, "prompt": prompt.name}
-                | {"programmatic": one.programmatic, "dollars": round(tally.dollars(one), 4)}
+                | {"programmatic": one.programmatic}
                 for one in teachers
             ],
             "verifier": VERIFIER_VERSION,
@@ -260,7 +277,7 @@ class Tally:
                 self._tokens[group["teacher"], kind] += group[column]
 
     def dollars(self, teacher: Teacher) -> float:
-        """Return what a teacher's tokens cost."""
+        """Return what the tokens of a teacher's model cost."""
         return teacher.dollars(self._tokens[teacher.model, "prompt"], self._tokens[teacher.model, "completion"])
 
     def told(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +27,7 @@ from octomed_jax.traces import lake
 
 SEAL_SECONDS = 30.0
 SEAL_ROWS = 4096
+TABLE_ROWS = 4096
 KEYS = ("question_id", "group", "request_hash", "verdict", "error")
 
 Row = dict[str, Any]
@@ -38,7 +39,6 @@ class Held:
 
     hash: str
     correct: int
-    failed: bool = False
 
 
 class Ledger:
@@ -104,9 +104,10 @@ class Ledger:
             self._owned.close()
 
     def _recover(self) -> None:
-        """Read what is sealed, and seal what a killed process left in its journals."""
-        for torn in (self.folder / "segments").glob(".*.partial"):
-            torn.unlink()
+        """Read what is sealed, and seal what killed processes left in their journals."""
+        for folder in (self.folder, self.folder / "segments"):
+            for torn in folder.glob(".*.partial"):
+                torn.unlink()
         sealed = set()
         for path in self.segments:
             sealed.add(_number(path))
@@ -116,22 +117,25 @@ class Ledger:
                 raise StopAndLook(
                     f"{path} is damaged; what it held is asked again once you have removed that file"
                 ) from error
-        journals = sorted(self._journal.glob("journal-*.jsonl"))
-        for path in journals:
+        for path in sorted(self._journal.glob("journal-*.jsonl")):
             if _number(path) not in sealed:  # else the kill came after sealing it
-                self._buffer += read_journal(path)
-        self._hold(self._buffer)
-        self._next = max([*sealed, *map(_number, journals)], default=-1) + 1
-        self.seal()
-        for path in journals:
-            path.unlink()
+                rows = read_journal(path)
+                self._hold(rows)
+                self._write(rows, _number(path))
+            path.unlink(missing_ok=True)
+            sealed.add(_number(path))
+        self._next = max(sealed, default=-1) + 1
 
-    def _hold(self, rows: Any) -> None:
+    def _hold(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note the groups of one segment; one that is held already came twice, and is not counted again."""
+        found: dict[tuple[str, int], Held] = {}
         for row in rows:
             if not row["error"]:
-                groups = self.held.setdefault(row["question_id"], {})
-                known = groups.get(row["group"], Held(row["request_hash"], 0))
-                groups[row["group"]] = Held(known.hash, known.correct + (row["verdict"] == "correct"))
+                key = row["question_id"], row["group"]
+                correct = found[key].correct if key in found else 0
+                found[key] = Held(row["request_hash"], correct + (row["verdict"] == "correct"))
+        for (question_id, group), one in found.items():
+            self.held.setdefault(question_id, {}).setdefault(group, one)
 
     def add(self, attempts: Sequence[Attempt]) -> None:
         """Add the attempts of one group; they are sealed together, and from now on nothing but the disk loses them."""
@@ -141,7 +145,7 @@ class Ledger:
         first = attempts[0]
         correct = sum(attempt.verdict == "correct" for attempt in attempts)
         groups = self.held.setdefault(first.question_id, {})
-        groups[first.group] = Held(first.request_hash, correct, bool(first.error))
+        groups[first.group] = Held(first.request_hash, correct)
 
     def _append(self, line: bytes) -> None:
         try:
@@ -170,24 +174,26 @@ class Ledger:
             return lambda: None
         self._close_journal()
         self._next += 1
+        return lambda: self._write(rows, number)
 
-        def write() -> None:
-            name = f"segment-{number:06d}{self._token}.parquet"
-            lake.write_rows(self.folder / "segments" / name, rows, ATTEMPT_SCHEMA, row_group=20_000)
-            (self._journal / f"journal-{number:06d}.jsonl").unlink(missing_ok=True)
-
-        return write
+    def _write(self, rows: Sequence[Row], number: int) -> None:
+        """Write a segment; only when it is on the disk does its journal go."""
+        path = self.folder / "segments" / f"segment-{number:06d}{self._token}.parquet"
+        if rows:
+            lake.write_rows(path, rows, ATTEMPT_SCHEMA, row_group=20_000)
+            storage.sync(path)
+        (self._journal / f"journal-{number:06d}.jsonl").unlink(missing_ok=True)
 
     def _close_journal(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
-    def table(self) -> pa.Table:
-        """Return all attempts, sorted by question and sample, each once.
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield all attempts, sorted by question and sample, each once.
 
-        An attempt that came back stands before one that failed, a later failure before an earlier one. The table does
-        not depend on the order in which attempts came, nor on how often the work was killed.
+        An attempt that came back stands before one that failed, a later failure before an earlier one. They do not
+        depend on the order in which attempts came, nor on how often the work was killed.
         """
         self.seal()
         table = pa.concat_tables([ATTEMPT_SCHEMA.empty_table(), *map(lake.read_table, self.segments)])
@@ -197,7 +203,9 @@ class Ledger:
         for row, key in enumerate(keys):
             if key not in best or errors[best[key]]:
                 best[key] = row
-        return table.take(pa.array([best[key] for key in sorted(best)], pa.int64()))
+        order = [best[key] for key in sorted(best)]
+        for first in range(0, len(order), TABLE_ROWS):  # in pieces: a column of one holds at most 2 GiB of text
+            yield table.take(pa.array(order[first : first + TABLE_ROWS], pa.int64()))
 
 
 def _number(path: epath.Path | Path) -> int:

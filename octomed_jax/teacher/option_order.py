@@ -7,8 +7,6 @@ options or text name letters ("A and B", "option C") is left as it is.
 import hashlib
 import re
 
-import numpy as np
-
 from octomed_jax.schema import Question
 
 _PLACE = r"(?:above|below|preceding|previous|foregoing|following|these|those|listed|mentioned)"
@@ -54,15 +52,17 @@ def option_order(question: Question, seed: int, group: int) -> tuple[int, ...]:
         return ()
     if _NAMED.search(question.question) or any(map(names_letters, options)):
         return ()
-    digest = hashlib.sha256(f"options|{seed}|{question.id}|{group}".encode()).digest()
-    random = np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
+
+    def drawn(place: int) -> bytes:  # by hashes: a random generator may draw otherwise in its next version
+        return hashlib.sha256(f"options|{seed}|{question.id}|{group}|{place}".encode()).digest()
+
     order: list[int] = []
     run: list[int] = []
     for place, option in enumerate(options):
         if is_anchored(option):
-            order += [*random.permutation(run).tolist(), place]
+            order += [*sorted(run, key=drawn), place]
             run = []
         else:
             run.append(place)
-    order += random.permutation(run).tolist()
-    return () if order == list(range(len(options))) else tuple(map(int, order))
+    order += sorted(run, key=drawn)
+    return () if order == list(range(len(options))) else tuple(order)

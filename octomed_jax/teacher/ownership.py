@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from etils import epath
 
-from octomed_jax.errors import TryAgain
+from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.storage import explain_os_error, in_bucket
 
 LOCK, OWNERS = ".lock", "owners"
@@ -65,6 +65,9 @@ def _take(path: Path) -> int:
             owner = os.read(lock, 200).decode("utf-8", "replace").strip()
             os.close(lock)
             raise _in_use(path.parent, owner or "another process") from None
+        except OSError as error:
+            os.close(lock)
+            raise UserError(f"{path.parent} knows no locks ({error.strerror}); choose a folder elsewhere") from error
         with contextlib.suppress(OSError):
             if path.stat().st_ino == os.fstat(lock).st_ino:  # else: its last owner removed it just now
                 os.ftruncate(lock, 0)

@@ -16,18 +16,19 @@ from typing import Any
 from octomed_jax.progress import say
 from octomed_jax.teacher.client import ChatClient, Messages
 from octomed_jax.teacher.reply import Completion, RequestFailed
-from octomed_jax.teacher.requests import Sampling
+from octomed_jax.teacher.requests import LIVENESS, Sampling, messages_with
 
 TRIES = 8  # of a request that fails for what it is
 MOST_TRIES = 40  # of any; while an endpoint is gone or overloaded, requests wait
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, doubled with every further try
 BREAK_AFTER = 5  # failures in a row
+LEAST_PATIENCE = 120.0  # seconds of refusals alone
 PROBE_SECONDS = 120.0  # for one token, also of a server under load
 FIRST_LIMIT = 16  # requests in flight, before anything is known of an endpoint
 GROWTH, CUT = 0.2, 0.7  # of the limit: by how much with a reply, after the first cut, and to which share
 REFUSED, LATELY = 0.4, 24  # share of the latest replies, about so many, that may be refusals before the limit is cut
 KNOWN_AFTER = 8  # replies after which it is known how long one takes
-STUCK_UNKNOWN, STUCK_LEAST, STUCK_TIMES = 600.0, 30.0, 3.0  # seconds, seconds, times the slowest of late
+STUCK_UNKNOWN, STUCK_LEAST, STUCK_TIMES = 900.0, 30.0, 3.0  # seconds, seconds, times the slowest of late
 
 
 class Endpoint:
@@ -132,22 +133,20 @@ class Pool:
         for endpoint in self.endpoints:
             await endpoint.client.__aexit__(kind, error, trace)
 
-    @property
-    def hedged(self) -> int:
-        """How many requests were sent a second time because the first took too long."""
-        return sum(endpoint.counts["hedged"] for endpoint in self.endpoints)
-
     async def check(self, messages: Messages) -> None:
         """Ask each endpoint for one real token, by a request of the kind that will follow.
 
-        One that does not answer is left out until it does, if another one answers.
+        Where that is refused, by a plain request of our own: one question that an endpoint does not accept is not to
+        stand in the way of all others. An endpoint that does not answer is left out until it does, if another answers.
 
         Raises:
             TryAgain: none of them answers.
-            UserError: one answers, and will never accept such a request.
+            UserError: one answers, and will accept neither.
         """
-        self._probe = messages
-        results = await asyncio.gather(*[self._probe_three_times(endpoint) for endpoint in self.endpoints])
+        for self._probe in (messages, messages_with(LIVENESS, [])):
+            results = await asyncio.gather(*[self._probe_three_times(endpoint) for endpoint in self.endpoints])
+            if not any(failure and failure.of_request for failure in results):
+                break
         down = [(endpoint, failure) for endpoint, failure in zip(self.endpoints, results, strict=True) if failure]
         for endpoint, failure in down:
             if not failure.transient or len(down) == len(self.endpoints):
@@ -183,9 +182,10 @@ class Pool:
         for attempt in range(MOST_TRIES):
             endpoint = await self._slot(avoid)
             try:
-                return await self._hedged(endpoint, body, sampling.n)
+                return await self._hedged(endpoint, body, sampling.n, self._stuck_after() * 2**own_fault)
             except RequestFailed as failure:
                 own_fault += not failure.of_endpoint
+                self._end_if_hopeless(endpoint, failure)
                 if not failure.transient or own_fault >= TRIES or attempt == MOST_TRIES - 1:
                     raise
                 avoid = endpoint
@@ -225,13 +225,13 @@ class Pool:
                 freed.set_result(None)
                 slots -= 1
 
-    async def _hedged(self, endpoint: Endpoint, body: bytes, n: int) -> Completion:
+    async def _hedged(self, endpoint: Endpoint, body: bytes, n: int, stuck_after: float) -> Completion:
         """Send a request by a slot that is held; a second time, elsewhere if it can be, where it seems stuck.
 
         Raises:
-            RequestFailed: both failed, or neither came to an end in another such time.
+            RequestFailed: both failed, or neither came to an end in another such time. The next try is given twice as
+                long: it may be that it takes so long.
         """
-        stuck_after = self._stuck_after()
         tasks = {asyncio.create_task(self._send(endpoint, body, n))}
         try:
             done, _ = await asyncio.wait(tasks, timeout=stuck_after)
@@ -242,7 +242,7 @@ class Pool:
             while True:
                 done, running = await asyncio.wait(tasks, timeout=stuck_after, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
-                    raise RequestFailed(f"no reply in {2 * stuck_after:.0f} s, sent twice", transient=True)
+                    raise RequestFailed(f"no reply in {2 * stuck_after:.0f} s", transient=True)
                 for task in done:
                     if not task.exception():
                         return task.result()
@@ -316,6 +316,18 @@ class Pool:
             say(f"{endpoint.client.url} gives tokens again")
             self._wake()
             return
+
+    def _end_if_hopeless(self, endpoint: Endpoint, failure: RequestFailed) -> None:
+        """End it all where the key or the model is refused, or nothing but refusals has come for long.
+
+        Raises:
+            UserError, TryAgain: what it means to the user.
+        """
+        silent = time.monotonic() - self._last_reply
+        if failure.status in (401, 403, 404) or (failure.of_endpoint and silent > max(self._patience, LEAST_PATIENCE)):
+            self._end(endpoint.client.explain(failure))
+            assert self._over
+            raise self._over
 
     def _give_up_after_patience(self, error: Exception) -> None:
         silent = time.monotonic() - self._last_reply

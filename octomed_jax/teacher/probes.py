@@ -10,13 +10,12 @@ from PIL import Image
 from octomed_jax.errors import TryAgain
 from octomed_jax.images.decode import encode_png
 from octomed_jax.teacher.blocking import CHAT, MODELS, Address, RequestRefused, ask, one_line, why_none
-from octomed_jax.teacher.reply import read_message
+from octomed_jax.teacher.reply import OVERLOAD_STATUS, read_message
 from octomed_jax.teacher.requests import Sampling, data_url
 from octomed_jax.verification.candidates import THINK_END
 
 SIDE = 224  # a usual size, and 64 tokens of Qwen2.5-VL
 COLOUR, RGB = "orange", (255, 140, 0)  # not the first that comes to a mind without a picture
-LATER = (408, 425, 429, 502, 503, 504)  # HTTP: busy, or not up yet
 ONE_TOKEN = {"messages": [{"role": "user", "content": "1+1="}], "max_tokens": 1, "temperature": 0}
 
 Messages = list[dict[str, Any]]
@@ -91,7 +90,7 @@ class Prober:
         try:
             return ask(self.address, path, body, self.timeout_s)
         except RequestRefused as error:
-            if error.status in LATER:
+            if error.status in OVERLOAD_STATUS:
                 raise self.later(error) from error
             raise
         except OSError as error:

@@ -27,6 +27,7 @@ class Completion:
     prompt_tokens: int
 
 
+MOST_TOKENS = 2**31 - 1
 MOST_MESSAGE = 4096  # bytes of an error reply that is no JSON
 OVERLOAD_STATUS = (408, 425, 429, 502, 503, 504)
 
@@ -49,6 +50,11 @@ class RequestFailed(Exception):
     def of_endpoint(self) -> bool:
         """Whether it tells of the endpoint (gone, restarting, overloaded) rather than of this request."""
         return self.connection or self.status in OVERLOAD_STATUS
+
+    @property
+    def of_request(self) -> bool:
+        """Whether such a request is refused, and another one may not be."""
+        return not self.transient and self.status not in (401, 403, 404)
 
     @property
     def kind(self) -> str:
@@ -81,12 +87,12 @@ def read_completion(reply: Any, n: int) -> Completion:
         raw = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
         places = [choice["index"] for choice in raw if "index" in choice]
         texts = [
-            (*read_message(choice["message"], finish := str(choice.get("finish_reason") or "")), finish)
+            (*read_message(choice["message"], finish := _clean(str(choice.get("finish_reason") or ""))), finish)
             for choice in raw
         ]
         usage = reply.get("usage") or {}
-        prompt, total = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        prompt, total = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise RequestFailed("the reply is no chat completion", transient=True) from None
     if len(texts) != n:
         raise RequestFailed(
@@ -97,6 +103,17 @@ def read_completion(reply: Any, n: int) -> Completion:
     shares = _shares(total, [len(response) for response, _, _ in texts])
     choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
     return Completion(choices, prompt)
+
+
+def _clean(text: str) -> str:
+    """Return text that can be written: JSON may spell half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _count(value: Any) -> int:
+    """Return a count of tokens, 0 where it is none."""
+    count = int(value or 0)
+    return count if 0 <= count <= MOST_TOKENS else 0
 
 
 def _shares(total: int, sizes: list[int]) -> list[int]:
@@ -120,6 +137,7 @@ def read_message(message: Mapping[str, Any], finish_reason: str) -> tuple[str, s
     thought = message.get("reasoning") or message.get("reasoning_content") or ""
     if not isinstance(content, str) or not isinstance(thought, str):
         raise TypeError("a message holds text")
+    content, thought = _clean(content), _clean(thought)
     if not content.strip() and THINK_END in thought:  # a reasoning parser that took all of it
         content, thought = thought, ""
     if THINK_END in content:

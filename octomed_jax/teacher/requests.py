@@ -16,6 +16,7 @@ from octomed_jax.schema import Question
 from octomed_jax.storage import fingerprint, sha256_bytes
 from octomed_jax.teacher.prompts import Prompt
 
+LIVENESS = "1+1="  # what an endpoint is asked to show that it gives tokens
 RESIZE_FACTOR = 28  # Qwen2.5-VL: patch 14, merged 2 x 2
 
 
@@ -38,7 +39,8 @@ def request_seed(seed: int, question_id: str, group: int) -> int:
 
 def request_hash(question: Question, model: str, prompt: Prompt, max_pixels: int, sampling: Sampling) -> str:
     """Return the name of a request: equal for equal model, text, images (and their size limit) and sampling."""
-    images = [sha256_bytes(data) for data in question.images]
+    known = len(question.image_hashes) == len(question.images)
+    images = list(question.image_hashes) if known else [sha256_bytes(data) for data in question.images]
     return fingerprint(
         {
             "model": model,
@@ -95,4 +97,7 @@ def prepare_image(data: bytes, max_pixels: int, name: str = "image") -> bytes:
     """
     if not is_too_large(data, max_pixels, name):
         return data
-    return encode_png(resize(decode_image(data, name=f"image of question {name}"), RESIZE_FACTOR, 1, max_pixels))
+    try:
+        return encode_png(resize(decode_image(data, name=f"image of question {name}"), RESIZE_FACTOR, 1, max_pixels))
+    except ValueError as error:
+        raise UserError(f"the image of question {name} cannot be made smaller ({error}); leave it out") from error

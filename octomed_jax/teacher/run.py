@@ -29,6 +29,7 @@ from octomed_jax.teacher.status import Status
 from octomed_jax.traces import lake
 
 TICK_SECONDS = 1.0
+MOST_OPEN = 32  # shards at a time
 AHEAD = 2  # requests begun for each that may be in flight: some are prepared, some wait for their next try
 
 
@@ -49,7 +50,7 @@ class Run:
         teachers: each with endpoints.
         shards, numbers: which of them are to be done here.
         status: what is told while it goes on.
-        most_requests: of the whole run, of which only a share may fail.
+        most_requests: of these shards, of which only a share may fail.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Run:
         self._most_requests = most_requests
         self._open: dict[int, OpenShard] = {}
         self._finishing: dict[int, OpenShard] = {}
+        self._places = asyncio.Semaphore(MOST_OPEN)
         self._failures: Counter[str] = Counter()
         self._disk = ThreadPoolExecutor(1, "disk")  # seals and sorts while requests go on
 
@@ -92,20 +94,23 @@ class Run:
             raise first_of(errors) from None
         finally:
             self._disk.shutdown()
-            for shard in [*self._open.values(), *self._finishing.values()]:
-                shard.ledger.close()
-            self._status.end()
+            with contextlib.ExitStack() as ending:  # each is closed, whatever becomes of the others
+                ending.callback(self._status.end)
+                for shard in [*self._open.values(), *self._finishing.values()]:
+                    ending.callback(shard.ledger.close)
 
     async def _tick(self) -> None:
         while True:
-            for shard in list(self._open.values()):
-                if shard.ledger.due():
-                    await self._on_disk(shard.ledger.begin_seal())
+            for number in list(self._open):
+                # Only while it is open: what is taken from one that is being finished would be missing there.
+                if number in self._open and self._open[number].ledger.due():
+                    await self._on_disk(self._open[number].ledger.begin_seal())
             self._status.show()
             await asyncio.sleep(TICK_SECONDS)
 
     async def _on_disk(self, write: Callable[..., None], *arguments: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._disk, write, *arguments)
+        """Write in the other thread; what is begun is written also where this task is cancelled."""
+        await asyncio.shield(asyncio.wrap_future(self._disk.submit(write, *arguments)))
 
     async def _ask_all(self, teacher: Teacher) -> None:
         """Ask one teacher everything that is missing."""
@@ -121,7 +126,7 @@ class Run:
                 asker = Asking(self, teacher, pool, preparer)
                 checked = False
                 for number in self._numbers:
-                    shard = self._shard(number)
+                    shard = await self._shard(number)
                     for question in lake.iterate_questions(self._shards.questions(number)):
                         if not teacher.takes_question(bool(question.images)):
                             continue
@@ -136,12 +141,19 @@ class Run:
                             task.add_done_callback(lambda _: room.release())
                     await self.close_end(shard)
 
-    def _shard(self, number: int) -> OpenShard:
-        """Return a shard, opened for all teachers by the first of them that comes to it."""
+    async def _shard(self, number: int) -> OpenShard:
+        """Return a shard, opened for all teachers by the first of them that comes to it.
+
+        A teacher that is far ahead of another one waits here.
+        """
         if number not in self._open:
-            ledger = self._shards.ledger(number)
-            ledger.open()
-            self._open[number] = OpenShard(number, ledger, len(self._teachers))
+            await self._places.acquire()
+            if number in self._open:  # by another teacher, meanwhile
+                self._places.release()
+            else:
+                ledger = self._shards.ledger(number)
+                ledger.open()
+                self._open[number] = OpenShard(number, ledger, len(self._teachers))
         return self._open[number]
 
     async def close_end(self, shard: OpenShard) -> None:
@@ -151,6 +163,7 @@ class Run:
             self._finishing[shard.number] = self._open.pop(shard.number)
             await self._on_disk(self._shards.finish, shard.number, shard.ledger)
             self._finishing.pop(shard.number).ledger.close()
+            self._places.release()
 
     def _missing(self, question: Question, teacher: Teacher, shard: OpenShard) -> Iterator[Work]:
         """Yield the requests to begin with, and count what is held already."""

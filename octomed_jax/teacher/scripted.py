@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from etils import epath
 
 from octomed_jax import progress, storage
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
@@ -49,7 +50,7 @@ Key = tuple[str, tuple[str, ...]]
 class Knowledge:
     """The questions the teacher can answer, by their text and images."""
 
-    def __init__(self, path: Path, max_pixels: int):
+    def __init__(self, path: storage.PathLike, max_pixels: int):
         self._path, self._max_pixels = path, max_pixels
         self._by_key: dict[Key, Question] = {}
         self._pixels: dict[str, str] | None = None  # hash of pixels -> hash of the file, made when first needed
@@ -266,7 +267,7 @@ def scripted_teacher(
             if about["rivals"]:
                 rivals = about["rivals"]
                 progress.say(f"{rivals} questions read like an earlier one with another answer, and get its answer")
-            _one_token(url, Path(questions), max_pixels)
+            _one_token(url, epath.Path(questions), max_pixels)
             timer.cancel()
             yield url
         finally:
@@ -282,7 +283,7 @@ def scripted_teacher(
                     pipe.close()
 
 
-def _one_token(url: str, questions: Path, max_pixels: int) -> None:
+def _one_token(url: str, questions: epath.Path, max_pixels: int) -> None:
     question = next(lake.iterate_questions(questions / "questions.parquet"), None)
     if question is None:
         return
@@ -319,7 +320,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         rates = Rates(options.wrong, options.malformed, options.truncated)
-        knowledge = Knowledge(Path(options.questions) / "questions.parquet", options.max_pixels)
+        knowledge = Knowledge(epath.Path(options.questions) / "questions.parquet", options.max_pixels)
     except (UserError, StopAndLook) as error:
         print(f"octomed: {error}", file=sys.stderr)
         return error.exit_code

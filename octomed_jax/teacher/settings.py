@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -16,10 +16,11 @@ from octomed_jax.teacher.prompts import PROMPTS
 from octomed_jax.teacher.script import NAME, Rates
 
 TAKES = ("any", "text", "images")
+SCRIPTED = "scripted"  # the model's name of the programmatic teacher
 
 TEACHER: dict[str, Any] = {
     "takes": "any",  # which questions: any, text (without images) or images (with)
-    "model": "scripted",
+    "model": SCRIPTED,
     "endpoints": (),  # none: the programmatic teacher is started on loopback and stopped again
     "api_key_env": "",  # NAME of the environment variable that holds the key
     "approved_access": ("open",),  # access classes of questions that may be sent to these endpoints
@@ -102,13 +103,18 @@ def defaults() -> ConfigDict:
     return ConfigDict(copy.deepcopy(DISTILL))
 
 
-def one_teacher(settings: ConfigDict, model: str, endpoints: Sequence[str], api_key_env: str) -> None:
-    """Let one teacher, which takes any question, stand for all; what is not given stays as the first one has it."""
-    first = configuration.plain(next(iter(settings.teachers.values())))
-    given = {"model": model, "endpoints": tuple(endpoints), "api_key_env": api_key_env}
-    chosen = {**first, "takes": "any", **{name: value for name, value in given.items() if value}}
+def one_teacher(settings: ConfigDict, **given: Any) -> None:
+    """Let one teacher, which takes any question, stand for all: nothing of theirs is carried over to it.
+
+    What they were approved for, their key and their terms are not those of another endpoint.
+
+    Raises:
+        UserError: its endpoint or the model's name is missing.
+    """
+    if not given.get("endpoints") or not given.get("model"):
+        raise UserError("--endpoint and --model go together: where it is, and the model's name there")
     with settings.unlocked():
-        settings.teachers = ConfigDict({"teacher": chosen})
+        settings.teachers = ConfigDict({"teacher": {**copy.deepcopy(TEACHER), **given}})
 
 
 def teachers_of(settings: ConfigDict) -> list[Teacher]:
@@ -172,6 +178,10 @@ def check_settings(settings: ConfigDict) -> list[Teacher]:
     teachers = teachers_of(settings)
     for teacher in teachers:
         _check_teacher(teacher)
+    prices = {teacher.model: teacher.dollars_per_million for teacher in teachers}
+    for teacher in teachers:
+        if dict(prices[teacher.model]) != dict(teacher.dollars_per_million):
+            raise UserError(f"{where}.teachers: two prices for {teacher.model!r}; a model has one")
     return teachers
 
 
@@ -184,6 +194,8 @@ def _check_teacher(teacher: Teacher) -> None:
     for access in teacher.approved_access:
         if access not in ACCESS_CLASSES:
             raise UserError(f"{where}.approved_access: {access!r} is none of {', '.join(ACCESS_CLASSES)}")
+    if not teacher.endpoints and teacher.model != SCRIPTED:
+        raise UserError(f"{where} has no endpoint for {teacher.model!r}; give --endpoint, or set {where}.endpoints")
     for endpoint in teacher.endpoints:
         chat_url(endpoint)
     api_key(teacher.api_key_env, where)

@@ -6,9 +6,10 @@ result does not depend on how many there are: at the end their attempts are merg
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,17 @@ from etils import epath
 from octomed_jax import storage
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA
-from octomed_jax.teacher.ledger import Ledger, Row
+from octomed_jax.teacher.ledger import TABLE_ROWS, Ledger, Row
 from octomed_jax.teacher.merge import merged, write_parts
 from octomed_jax.teacher.ownership import owned
 from octomed_jax.traces import lake
 from octomed_jax.verification.check import VERIFIER_VERSION, Checkers
 
 WORK = "work.json"
+QUESTIONS = "questions.parquet"
 QUESTIONS_EACH = 1000  # in a shard at most, by default: its attempts are sorted in memory
 SPLIT_SHARDS, SPLIT_ROWS = 256, 16  # files open at a time while questions are split, and questions held for each
-MERGE_ROWS = 256  # of a shard's attempts, read at a time from each when they are merged
+MERGE_FILES, MERGE_ROWS = 64, 256  # files that are merged at a time, and rows of each in memory
 
 
 class Shards:
@@ -62,13 +64,20 @@ class Shards:
         """Return the numbers of the shards that are not done."""
         return [number for number in range(self.count) if not self.is_done(number)]
 
+    def reopen_failed(self, numbers: Sequence[int]) -> None:
+        """Let shards that were done with requests that failed for good be asked for these again."""
+        for number in numbers:
+            path = self[number] / "attempts.parquet"
+            if path.exists() and any(row["error"] for row in lake.iterate_rows(path, ("error",))):
+                path.unlink()
+
     def ledger(self, number: int) -> Ledger:
         """Return the ledger of a shard."""
         return Ledger(self[number], self.work)
 
     def questions(self, number: int) -> epath.Path:
         """Return the file with the questions of a shard; see ``split``."""
-        return self.folder / "questions.parquet" if self.count == 1 else self[number] / "questions.parquet"
+        return (self.folder if self.count == 1 else self[number]) / QUESTIONS
 
     def split(self, numbers: Sequence[int]) -> None:
         """Write the questions of shards into files of their own, those of some hundred in one pass over all."""
@@ -84,7 +93,7 @@ class Shards:
                 )
                 for number in numbers
             }
-            for row in lake.iterate_rows(self.folder / "questions.parquet"):
+            for row in lake.iterate_rows(self.folder / QUESTIONS):
                 if writer := writers.get(self.of(row["id"])):
                     writer.write(row)
 
@@ -94,15 +103,21 @@ class Shards:
         Raises:
             StopAndLook: attempts are there that belong to no question of the shard.
         """
-        table = ledger.table()
-        if pc.any(pc.not_equal(table["verifier"], VERIFIER_VERSION)).as_py():
-            rows = list(self._judged_again(number, table.to_pylist()))
-            table = pa.Table.from_pylist(rows, schema=ATTEMPT_SCHEMA)
-        lake.write_table(self[number] / "attempts.parquet", table, row_group=MERGE_ROWS)
-        del table
+        with lake.open_table_writer(self[number] / "attempts.parquet", ATTEMPT_SCHEMA) as writer:
+            for table in self._judged(number, ledger.tables()):
+                writer.write_table(table, row_group_size=MERGE_ROWS)
         pa.default_memory_pool().release_unused()  # the next shard may take as much
         if self.count > 1:
-            self.questions(number).unlink()
+            self.questions(number).unlink(missing_ok=True)
+
+    def _judged(self, number: int, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        tables = list(tables)
+        if all(pc.all(pc.equal(table["verifier"], VERIFIER_VERSION)).as_py() for table in tables):
+            yield from tables
+            return
+        rows = self._judged_again(number, [row for table in tables for row in table.to_pylist()])
+        while some := list(itertools.islice(rows, TABLE_ROWS)):
+            yield pa.Table.from_pylist(some, schema=ATTEMPT_SCHEMA)
 
     def _judged_again(self, number: int, rows: Sequence[Row]) -> Iterator[Row]:
         remaining = iter(rows)
@@ -126,14 +141,31 @@ class Shards:
         for old in target.glob("*") if target.exists() else ():
             old.unlink()
         paths = [self[number] / "attempts.parquet" for number in range(self.count)]
-        ids = (row["id"] for row in lake.iterate_rows(self.folder / "questions.parquet", ("id",)))
+        between = self.folder / "merging"
+        for level in itertools.count():  # a few at a time: what is held of each and known of its file adds up
+            if len(paths) <= MERGE_FILES:
+                break
+            some = [paths[first : first + MERGE_FILES] for first in range(0, len(paths), MERGE_FILES)]
+            paths = [self._merge_some(group, between / f"{level}-{place:05d}") for place, group in enumerate(some)]
 
         def seen() -> Iterator[pa.Table]:
-            for table in merged(paths, ids):
+            for table in merged(paths, self._ids()):
                 see(table)
                 yield table
 
-        return write_parts(seen(), target)
+        parts = write_parts(seen(), target)
+        if between.exists():
+            between.rmtree()
+        return parts
+
+    def _merge_some(self, paths: Sequence[epath.Path], target: epath.Path) -> epath.Path:
+        with lake.open_table_writer(target, ATTEMPT_SCHEMA) as writer:
+            for table in merged(paths, self._ids()):
+                writer.write_table(table, row_group_size=MERGE_ROWS)
+        return target
+
+    def _ids(self) -> Iterator[str]:
+        return (row["id"] for row in lake.iterate_rows(self.folder / QUESTIONS, ("id",)))
 
     def clear(self) -> None:
         """Remove what the result holds too; segments stay, they are the record."""
@@ -172,22 +204,23 @@ def begin(
         for shard in (folder / "shards").glob("*"):
             with owned(shard):
                 shard.rmtree()
+        (folder / QUESTIONS).unlink(missing_ok=True)  # they may be others now
     count = shards or max(workers, -(-questions // QUESTIONS_EACH))
     storage.write_json(path, {**asked, "shards": count})
     return Shards(folder, count, storage.fingerprint(asked))
 
 
-def carry(source: Path, target: epath.Path) -> None:
+def carry(source: epath.Path, target: epath.Path) -> None:
     """Carry a file on into another folder: a hard link where possible, else a copy.
 
     Raises:
         TryAgain: the disk is full.
     """
-    if storage.in_bucket(target):
-        epath.Path(source).copy(target, overwrite=True)
+    if storage.in_bucket(target) or storage.in_bucket(source):
+        source.copy(target, overwrite=True)
         return
     final = Path(target)
-    partial = final.parent / f".{final.name}.{os.getpid()}.partial"
+    partial = storage.partial_of(final)
     try:
         partial.unlink(missing_ok=True)
         try:

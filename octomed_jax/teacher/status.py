@@ -32,6 +32,10 @@ class Status:
     def __init__(self, folder: epath.Path, worker: int, workers: int, line: Bar):
         self._path = folder / FOLDER / f"worker-{worker:05d}-of-{workers:05d}.json"
         self._worker, self._workers, self._line = worker, workers, line
+        self.ended = False
+        for other in self._path.parent.glob("worker-*.json") if self._path.parent.exists() else ():
+            if not other.name.endswith(f"-of-{workers:05d}.json"):  # of a run that was shared out otherwise
+                other.unlink(missing_ok=True)
         self.pools: dict[str, tuple[Teacher, Pool]] = {}
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
@@ -90,6 +94,7 @@ class Status:
             "host": socket.gethostname(),
             "started": round(self._started),
             "updated": round(time.time()),
+            "ended": self.ended,
             "done": self._line.done,
             "of": self._line.total,
             **{name: self.counts[name] for name in COUNTS},
@@ -107,6 +112,7 @@ class Status:
 
     def end(self) -> None:
         """Write the file a last time."""
+        self.ended = True
         self.show(force=True)
 
 
@@ -136,25 +142,32 @@ def read_status(folder: storage.PathLike) -> list[dict[str, Any]]:
     return [storage.read_json(path) for path in sorted(files.glob("worker-*.json"))] if files.exists() else []
 
 
+def is_working(told: Mapping[str, Any], now: float) -> bool:
+    """Return whether a worker has been heard of lately, and has not ended."""
+    return not told["ended"] and now - told["updated"] < 15 * WRITE_SECONDS
+
+
 def status_lines(told: Sequence[Mapping[str, Any]], now: float) -> list[str]:
     """Return a status of all workers for a person to read."""
     total = {name: sum(one[name] for one in told) for name in ("done", "of", "failed_requests", *COUNTS)}
-    rates = {name: sum(one[name] for one in told) for name in ("attempts_per_second", "tokens_per_second", "dollars")}
-    left = max((one["seconds_left"] or 0 for one in told), default=0)
+    working = [one for one in told if is_working(one, now)]
+    rates = {name: sum(one[name] for one in working) for name in ("attempts_per_second", "tokens_per_second")}
+    dollars = sum(one["dollars"] for one in told)
+    left = max((one["seconds_left"] or 0 for one in working), default=0)
     lines = [f"{total['done']:,} of {total['of']:,} attempts done, about {duration(left)} left" if left else
              f"{total['done']:,} of {total['of']:,} attempts done"]  # fmt: skip
     lines.append(
         f"since it was started: {total['requests']:,} requests, {total['attempts']:,} attempts, "
         f"{total['correct']:,} correct, {total['failed_requests']:,} requests failed, "
         f"{total['saved_requests']:,} saved; {total['completion_tokens']:,} tokens"
-        + (f", ${rates['dollars']:.2f}" if rates["dollars"] else "")
+        + (f", ${dollars:.2f}" if dollars else "")
     )
     lines.append(f"now: {rates['attempts_per_second']:.1f} attempts/s, {rates['tokens_per_second']:,.0f} tokens/s")
     if total["identical_groups"]:
         lines.append(f"ALARM: the samples of {total['identical_groups']:,} requests are all the same text")
     for one in told:
-        age = now - one["updated"]
-        state = "works" if age < 15 * WRITE_SECONDS else f"NOT HEARD OF for {duration(age)}"
+        lost = f"NOT HEARD OF for {duration(now - one['updated'])}"
+        state = "works" if is_working(one, now) else "has ended" if one["ended"] else lost
         lines.append(
             f"worker {one['worker']} of {one['workers']} (process {one['process']} on {one['host']}): {state}, "
             f"{one['done']:,} of {one['of']:,}"

@@ -137,7 +137,8 @@ def test_prices_give_a_cost(tmp_path, capsys):
     folder = write_folder(tmp_path / "questions", [make_question(2)])
     with serving(Faults(folder, rates=Rates())) as url:
         words = ["distill", "--config=configs/demo.py", f"--questions={folder}", f"--output={tmp_path / 'a'}"]
-        words += [f"--endpoint={url}", "--config.distill.teachers.teacher.dollars_per_million.completion=1000000"]
+        words += ["--config.distill.teachers.teacher.dollars_per_million.completion=1000000"]
+        words += [f"--config.distill.teachers.teacher.endpoints={url}"]
         assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())

@@ -108,7 +108,7 @@ def test_what_is_due():
     assert due(range(4), held, 4) == [2]
     assert list(due(range(4), held, 3)) == []
     assert due(range(4, 8), held, 3) == [4]  # what another teacher got right does not count
-    assert due(range(2), {0: Held("h", 0, failed=True)}, 1) == [1]
+    assert due(range(2), {0: Held("h", 0)}, 1) == [1]
 
 
 def test_adaptive_sampling_asks_no_more_than_is_needed(questions, tmp_path):

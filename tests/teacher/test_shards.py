@@ -123,6 +123,6 @@ def test_many_rows_in_random_order_come_out_sorted(tmp_path):
             ledger.add(group)
             if number % 37 == 0:
                 ledger.seal()
-        table = ledger.table()
+        table = pa.concat_tables(ledger.tables())
     keys = list(zip(table["question_id"].to_pylist(), table["sample_index"].to_pylist(), strict=True))
     assert keys == [(name, sample) for name in names for sample in range(16)]
