@@ -34,7 +34,7 @@ from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import Question, with_option_order
 from octomed_jax.storage import sha256_bytes
 from octomed_jax.teacher.prompts import PROMPTS
-from octomed_jax.teacher.requests import prepare_image, user_messages
+from octomed_jax.teacher.requests import LIVENESS, prepare_image, user_messages
 from octomed_jax.teacher.script import NAME, Rates, spoken, write_response
 from octomed_jax.traces import lake
 
@@ -141,6 +141,9 @@ def answer(knowledge: Knowledge, rates: Rates, request: Any) -> dict[str, Any]:
     temperature = _number(request, "temperature", 1.0, float, 0.0, 100.0)
     limit = _number(request, "max_tokens", 2**31, int, 1, 2**31)
     text, images = read_messages(request.get("messages"))
+    if text == LIVENESS and limit == 1:
+        choice = {"index": 0, "message": {"role": "assistant", "content": "2"}, "finish_reason": "length"}
+        return {"object": "chat.completion", "model": MODEL, "choices": [choice]}
     question = knowledge.find(text, images)
     if question is None:
         shown = " ".join(text.split())[:60]

@@ -16,6 +16,7 @@ from octomed_jax.schema import Attempt
 from octomed_jax.teacher import ledger as module
 from octomed_jax.teacher import ownership
 from octomed_jax.teacher.ledger import Held, Ledger, read_journal
+from octomed_jax.traces import lake
 
 
 def group(name, number, error="", verdicts=("correct", "wrong")):
@@ -172,3 +173,21 @@ def test_in_a_bucket_an_owner_is_known_by_a_file_that_it_keeps_writing(tmp_path,
         while mine.read_text() == "0 old":
             assert time.monotonic() < limit
             time.sleep(0.01)
+
+
+def test_a_kill_while_journals_are_taken_up_doubles_nothing(tmp_path):
+    """Several journals are left, and the process that seals them is killed before it removes the first."""
+    lines = {number: json.dumps([vars(one) for one in group("a", number)]) + "\n" for number in (0, 1)}
+    for number, line in lines.items():
+        (tmp_path / f"journal-{number:06d}.jsonl").write_text(line)
+    with Ledger(tmp_path) as ledger:
+        assert ledger.held == {"a": {0: Held("hash", 1), 1: Held("hash", 1)}}
+    (tmp_path / "journal-000000.jsonl").write_text(lines[0])
+    with Ledger(tmp_path) as ledger:
+        assert ledger.held == {"a": {0: Held("hash", 1), 1: Held("hash", 1)}}
+        assert sum(lake.count_rows(path) for path in ledger.segments) == 4
+    twice = (tmp_path / "segments" / "segment-000000.parquet").read_bytes()
+    (tmp_path / "segments" / "segment-000009.parquet").write_bytes(twice)  # as two owners of a bucket may leave it
+    with Ledger(tmp_path) as ledger:
+        assert ledger.held == {"a": {0: Held("hash", 1), 1: Held("hash", 1)}}
+        assert table_of(ledger).num_rows == 4
