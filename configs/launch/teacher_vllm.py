@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Return the server; ``arg`` is empty, ``text`` or ``cpu``. More on a field: octomed_jax/teacher/vllm.py."""
+    """Return the server; ``arg`` is empty, ``text`` or ``cpu``. More on a field: octomed_jax/teacher/server/vllm.py."""
     if arg not in (None, "", "text", "cpu"):
         raise ValueError(f"teacher_vllm.py knows no variant {arg!r}; use teacher_vllm.py, :text or :cpu")
     config = ConfigDict()

@@ -16,10 +16,10 @@ from octomed_jax.configuration import load, plain, set_field
 from octomed_jax.errors import UserError
 from octomed_jax.progress import say
 from octomed_jax.signals import signals_raised
-from octomed_jax.teacher.blocking import address_of, one_line
-from octomed_jax.teacher.check import MOST_IMAGES, Check, Finding
-from octomed_jax.teacher.vllm import KEY, VllmSettings, command_of, read_settings
-from octomed_jax.teacher.vllm_process import (
+from octomed_jax.teacher.server.blocking import address_of, one_line
+from octomed_jax.teacher.server.check import MOST_IMAGES, Check, Finding
+from octomed_jax.teacher.server.vllm import KEY, VllmSettings, command_of, read_settings
+from octomed_jax.teacher.server.vllm_process import (
     ENDING,
     Liveness,
     Server,

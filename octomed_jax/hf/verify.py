@@ -22,7 +22,7 @@ from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.settings import Settings
 from octomed_jax.hf.shards import DTYPES
 from octomed_jax.hf.weights import FLOATS, INDEX_NAME, HubWeights, tensor_files
-from octomed_jax.teacher.vllm import vllm_version
+from octomed_jax.teacher.server.vllm import vllm_version
 
 DTYPE_FIELDS = {"dtype", "torch_dtype"}
 READERS = 6  # tensors that are read at the same time

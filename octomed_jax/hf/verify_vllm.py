@@ -17,9 +17,9 @@ from octomed_jax.hf.chat import ChatModel
 from octomed_jax.images.resize import smart_resize
 from octomed_jax.inputs.conversation import Messages
 from octomed_jax.inputs.render import read_patch_spec
-from octomed_jax.teacher.blocking import CHAT, Address, RequestRefused, ask
-from octomed_jax.teacher.vllm import VllmSettings, vllm_version
-from octomed_jax.teacher.vllm_process import serve
+from octomed_jax.teacher.server.blocking import CHAT, Address, RequestRefused, ask
+from octomed_jax.teacher.server.vllm import VllmSettings, vllm_version
+from octomed_jax.teacher.server.vllm_process import serve
 
 NEW_TOKENS = 8
 TOP_LOGPROBS = 5

@@ -16,8 +16,8 @@ from octomed_jax.cli.shard import make_shards
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.questions.build import build_questions
 from octomed_jax.teacher.distill import distill
-from octomed_jax.teacher.vllm import VllmSettings
-from octomed_jax.teacher.vllm_process import serve
+from octomed_jax.teacher.server.vllm import VllmSettings
+from octomed_jax.teacher.server.vllm_process import serve
 from octomed_jax.traces import lake
 from octomed_jax.training.loop import train
 from octomed_jax.verification.verify import verify

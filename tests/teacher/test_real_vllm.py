@@ -12,7 +12,7 @@ import pytest
 
 from octomed_jax.cli.main import main
 from octomed_jax.configuration import load
-from octomed_jax.teacher.vllm import VllmSettings, command_of, read_settings
+from octomed_jax.teacher.server.vllm import VllmSettings, command_of, read_settings
 from tests.hf.smollm import SmolLM, write_smollm
 from tests.teacher.vllm_helpers import ENVIRONMENT, VLLM, needs_vllm, runs
 

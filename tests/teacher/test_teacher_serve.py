@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from octomed_jax.cli.main import main
-from octomed_jax.teacher import vllm_process
+from octomed_jax.teacher.server import vllm_process
 from tests.teacher.vllm_helpers import Fake
 
 CONFIG = "--config=configs/launch/teacher_vllm.py:cpu"

@@ -17,11 +17,18 @@ import pytest
 
 from octomed_jax import configuration
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.teacher import vllm_log
-from octomed_jax.teacher import vllm_process as module
-from octomed_jax.teacher.blocking import CHAT, ask
-from octomed_jax.teacher.vllm import ROUND_IT, VllmSettings, command_of, environment_of, read_settings, vllm_version
-from octomed_jax.teacher.vllm_process import Liveness, model_length, serve, started, wait_until_ready, watch
+from octomed_jax.teacher.server import vllm_log
+from octomed_jax.teacher.server import vllm_process as module
+from octomed_jax.teacher.server.blocking import CHAT, ask
+from octomed_jax.teacher.server.vllm import (
+    ROUND_IT,
+    VllmSettings,
+    command_of,
+    environment_of,
+    read_settings,
+    vllm_version,
+)
+from octomed_jax.teacher.server.vllm_process import Liveness, model_length, serve, started, wait_until_ready, watch
 from tests.teacher.vllm_helpers import Fake, runs
 
 ROOT_CAUSE = """\
@@ -294,8 +301,8 @@ def test_nothing_is_left_when_the_block_fails_and_a_worker_does_not_listen(fake,
 def process_that_serves(fake, tmp_path):
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from octomed_jax.teacher.vllm import VllmSettings\n"
-        "from octomed_jax.teacher.vllm_process import serve\n"
+        "from octomed_jax.teacher.server.vllm import VllmSettings\n"
+        "from octomed_jax.teacher.server.vllm_process import serve\n"
         "folder = Path(sys.argv[2])\n"
         "with serve(sys.argv[1], VllmSettings(str(folder)), folder / 'log'):\n"
         "    (folder / 'served').touch()\n"

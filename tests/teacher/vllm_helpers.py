@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from octomed_jax.teacher import vllm_process
+from octomed_jax.teacher.server import vllm_process
 
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-vllm"
 VLLM = str(ENVIRONMENT / "bin/vllm")

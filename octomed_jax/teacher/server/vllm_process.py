@@ -20,10 +20,10 @@ import psutil
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.progress import duration, say
 from octomed_jax.signals import signals_ignored, sigterm_raised
-from octomed_jax.teacher import vllm_log
-from octomed_jax.teacher.blocking import CHAT, MODELS, Address, RequestRefused, ask, read_page, why_none
-from octomed_jax.teacher.probes import ONE_TOKEN, image_messages
-from octomed_jax.teacher.vllm import KEY, VllmSettings, command_of, environment_of, executable
+from octomed_jax.teacher.server import vllm_log
+from octomed_jax.teacher.server.blocking import CHAT, MODELS, Address, RequestRefused, ask, read_page, why_none
+from octomed_jax.teacher.server.probes import ONE_TOKEN, image_messages
+from octomed_jax.teacher.server.vllm import KEY, VllmSettings, command_of, environment_of, executable
 
 POLL_SECONDS = 0.5
 TRY_SECONDS = 60.0  # for one token; the first compiles kernels

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 
 from octomed_jax.errors import did_you_mean
-from octomed_jax.teacher.blocking import Address, RequestRefused, one_line
-from octomed_jax.teacher.probes import COLOUR, Messages, Prober, Reply, image_messages, text_messages
 from octomed_jax.teacher.reply import reasoning_place
 from octomed_jax.teacher.requests import Sampling
+from octomed_jax.teacher.server.blocking import Address, RequestRefused, one_line
+from octomed_jax.teacher.server.probes import COLOUR, Messages, Prober, Reply, image_messages, text_messages
 
 SAMPLES = 4  # that distill asks for in one request
 MOST_IMAGES = 10  # tried where nobody says how many a question has

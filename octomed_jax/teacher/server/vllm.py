@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from octomed_jax.errors import UserError
 from octomed_jax.teacher.client import api_key
-from octomed_jax.teacher.vllm_log import failure_in
+from octomed_jax.teacher.server.vllm_log import failure_in
 
 KEY = "VLLM_API_KEY"  # the variable in which vLLM looks for the key that it shall ask for
 LOOPBACK = "127.0.0.1"

@@ -9,9 +9,9 @@ from PIL import Image
 
 from octomed_jax.errors import TryAgain
 from octomed_jax.images.decode import encode_png
-from octomed_jax.teacher.blocking import CHAT, MODELS, Address, RequestRefused, ask, one_line, why_none
 from octomed_jax.teacher.reply import OVERLOAD_STATUS, read_message
 from octomed_jax.teacher.requests import Sampling, data_url
+from octomed_jax.teacher.server.blocking import CHAT, MODELS, Address, RequestRefused, ask, one_line, why_none
 from octomed_jax.verification.candidates import THINK_END
 
 SIDE = 224  # a usual size, and 64 tokens of Qwen2.5-VL

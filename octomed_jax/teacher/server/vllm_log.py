@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from octomed_jax.teacher.blocking import one_line
+from octomed_jax.teacher.server.blocking import one_line
 
 MAX_READ = 4 * 2**20  # bytes of the log
 # Of a line in its log: the process, and for an error the level, time and place. What else is logged keeps its level.
