@@ -79,7 +79,7 @@ def test_a_full_disk_is_worth_another_try_and_leaves_nothing(tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = storage.epath.Path(tmp_path / "a.json")
-    monkeypatch.setattr(type(path), "write_bytes", full)
+    monkeypatch.setattr(type(path), "replace", full)
     with pytest.raises(TryAgain, match=r"no space left while writing .*a\.json; free some space"):
         storage.write_json(path, {})
     assert list(tmp_path.iterdir()) == []
