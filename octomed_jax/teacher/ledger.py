@@ -21,6 +21,7 @@ from etils import epath
 
 from octomed_jax import storage
 from octomed_jax.errors import StopAndLook
+from octomed_jax.progress import say
 from octomed_jax.schema import ATTEMPT_SCHEMA, Attempt
 from octomed_jax.teacher.ownership import owned
 from octomed_jax.traces import lake
@@ -219,6 +220,7 @@ def read_journal(path: Path) -> list[Row]:
         try:
             rows += json.loads(line)
         except ValueError:
+            say(f"{path} is damaged after {len(rows)} attempts; what followed is asked again")
             break
     return rows
 

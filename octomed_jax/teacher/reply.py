@@ -27,6 +27,7 @@ class Completion:
     prompt_tokens: int
 
 
+ONE_EACH = "if always: --config.distill.samples_per_request=1"
 MOST_TOKENS = 2**31 - 1
 MOST_MESSAGE = 4096  # bytes of an error reply that is no JSON
 OVERLOAD_STATUS = (408, 425, 429, 502, 503, 504)
@@ -95,11 +96,9 @@ def read_completion(reply: Any, n: int) -> Completion:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise RequestFailed("the reply is no chat completion", transient=True) from None
     if len(texts) != n:
-        raise RequestFailed(
-            f"{len(texts)} choices came back for n={n} (if always: set distill.samples_per_request=1)", transient=True
-        )
+        raise RequestFailed(f"{len(texts)} choices came back for n={n} ({ONE_EACH})", transient=True)
     if len(set(places)) != len(places):
-        raise RequestFailed("a choice came back twice (if always: set distill.samples_per_request=1)", transient=True)
+        raise RequestFailed(f"a choice came back twice ({ONE_EACH})", transient=True)
     shares = _shares(total, [len(response) for response, _, _ in texts])
     choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
     return Completion(choices, prompt)
