@@ -172,9 +172,9 @@ def explain_os_error(error: OSError, path: PathLike) -> Exception:
     """Turn an error of the operating system into one of ours that says what to do."""
     import errno
 
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TryAgain(f"no space left while writing {path}; free some space and run the same command again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
         return UserError(f"cannot write {path}: {error.strerror}; choose another folder")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return UserError(f"cannot write {path}: {error.strerror}; something else lies there")

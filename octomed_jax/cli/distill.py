@@ -1,6 +1,7 @@
 """``octomed distill``: ask teachers, many times a question; or tell how far that is."""
 
 import json
+import re
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -119,8 +120,8 @@ def _config(options: Namespace, overrides: Sequence[str]) -> ConfigDict:
 
 def _shard(text: str) -> tuple[int, int]:
     """Return (I, N) of ``I/N``."""
-    number, slash, total = text.partition("/")
-    if not slash or not number.isdigit() or not total.isdigit() or not int(number) < int(total):
+    number, _, total = text.partition("/")
+    if not re.fullmatch(r"[0-9]+/[0-9]+", text) or not int(number) < int(total):
         raise UserError(f"--shard={text} is no I/N with I from 0 to N-1, such as 0/4")
     return int(number), int(total)
 

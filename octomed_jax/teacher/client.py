@@ -26,8 +26,12 @@ def chat_url(endpoint: str) -> str:
     Raises:
         UserError: it is no http(s) URL, or holds a user name or password.
     """
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError as error:
+        raise UserError(f"endpoint {endpoint!r} is no URL ({error}); write it like http://localhost:8000") from error
+    if port == 0 or parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"endpoint {endpoint!r} is no URL; write it like http://localhost:8000")
     if parts.username or parts.password or parts.query or parts.fragment:
         what = "a password" if parts.username or parts.password else "a query"
@@ -45,9 +49,12 @@ def api_key(name: str, settings: str = "config.distill") -> str:
     """
     if not name:
         return ""
-    if not os.environ.get(name):
+    key = os.environ.get(name, "").strip()
+    if not key:
         raise UserError(f"{settings}.api_key_env names the variable {name}, which is not set; export it first")
-    return os.environ[name]
+    if not key.isprintable() or " " in key or not key.isascii():
+        raise UserError(f"the key in {name} holds characters that no key has; export it again")
+    return key
 
 
 class ChatClient:
@@ -132,6 +139,7 @@ class ChatClient:
                 status, wait = response.status, response.headers.get("Retry-After", "")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise RequestFailed(self._hide(type(error).__name__), transient=True, connection=True) from None
+        data = self._without_key(data)
         if status != 200:
             transient = status in RETRY_STATUS or status >= 500
             seconds = min(60.0, float(wait)) if wait.isdecimal() else 0.0
@@ -141,6 +149,12 @@ class ChatClient:
             return json.loads(data)
         except (ValueError, RecursionError):
             raise RequestFailed("the reply is not JSON", transient=True) from None
+
+    def _without_key(self, data: bytes) -> bytes:
+        """Return a reply without the key: what a server echoes is written into files."""
+        for spelling in {self._key, json.dumps(self._key)[1:-1], self._key.replace("/", "\\/")} if self._key else ():
+            data = data.replace(spelling.encode(), b"***")
+        return data
 
     def _hide(self, text: str) -> str:
         """Return ``text`` on one line without the key, whatever the server echoed."""

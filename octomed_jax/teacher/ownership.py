@@ -68,12 +68,19 @@ def _take(path: Path) -> int:
         except OSError as error:
             os.close(lock)
             raise UserError(f"{path.parent} knows no locks ({error.strerror}); choose a folder elsewhere") from error
-        with contextlib.suppress(OSError):
-            if path.stat().st_ino == os.fstat(lock).st_ino:  # else: its last owner removed it just now
+        try:
+            mine = path.stat().st_ino == os.fstat(lock).st_ino
+        except OSError:
+            mine = False
+        if mine:
+            try:
                 os.ftruncate(lock, 0)
                 os.write(lock, f"{_here()}\n".encode())
-                return lock
-        os.close(lock)
+            except OSError as error:
+                os.close(lock)
+                raise explain_os_error(error, path) from error
+            return lock
+        os.close(lock)  # its last owner removed it just now
 
 
 @contextlib.contextmanager

@@ -184,9 +184,10 @@ class Pool:
             try:
                 return await self._hedged(endpoint, body, sampling.n, self._stuck_after() * 2**own_fault)
             except RequestFailed as failure:
-                own_fault += not failure.of_endpoint
+                own_fault += not (failure.of_endpoint or failure.of_settings)
                 self._end_if_hopeless(endpoint, failure)
-                if not failure.transient or own_fault >= TRIES or attempt == MOST_TRIES - 1:
+                may_pass = failure.transient or failure.of_settings
+                if not may_pass or own_fault >= TRIES or attempt == MOST_TRIES - 1:
                     raise
                 avoid = endpoint
                 wait = max(failure.wait, min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0))
@@ -308,8 +309,6 @@ class Pool:
                 await endpoint.client.probe(self._probe, PROBE_SECONDS)
             except RequestFailed as failure:
                 wait = min(LONGEST_WAIT, 2 * wait)
-                if not failure.transient:
-                    self._end(endpoint.client.explain(failure))
                 self._give_up_after_patience(endpoint.client.explain(failure))
                 continue
             endpoint.trust()
@@ -318,13 +317,16 @@ class Pool:
             return
 
     def _end_if_hopeless(self, endpoint: Endpoint, failure: RequestFailed) -> None:
-        """End it all where the key or the model is refused, or nothing but refusals has come for long.
+        """End it all where no endpoint takes the key or the model, or nothing but refusals has come for long.
 
         Raises:
             UserError, TryAgain: what it means to the user.
         """
+        if failure.of_settings and endpoint.trusted:
+            self._distrust(endpoint, str(failure))
+        refused = failure.status in (401, 403) and not any(one.trusted for one in self.endpoints)
         silent = time.monotonic() - self._last_reply
-        if failure.status in (401, 403, 404) or (failure.of_endpoint and silent > max(self._patience, LEAST_PATIENCE)):
+        if refused or (failure.of_endpoint and silent > max(self._patience, LEAST_PATIENCE)):
             self._end(endpoint.client.explain(failure))
             assert self._over
             raise self._over

@@ -53,9 +53,14 @@ class RequestFailed(Exception):
         return self.connection or self.status in OVERLOAD_STATUS
 
     @property
+    def of_settings(self) -> bool:
+        """Whether the key or the model's name is refused: by an endpoint that restarts, or by a mistake."""
+        return self.status in (401, 403, 404)
+
+    @property
     def of_request(self) -> bool:
         """Whether such a request is refused, and another one may not be."""
-        return not self.transient and self.status not in (401, 403, 404)
+        return not self.transient and not self.of_settings
 
     @property
     def kind(self) -> str:
@@ -85,13 +90,14 @@ def read_completion(reply: Any, n: int) -> Completion:
         RequestFailed: it is no chat completion, or has not ``n`` choices.
     """
     try:
-        raw = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
-        places = [choice["index"] for choice in raw if "index" in choice]
+        raw = sorted(reply["choices"], key=lambda choice: choice.get("index") or 0)
+        places = [choice["index"] for choice in raw if isinstance(choice.get("index"), int)]
         texts = [
             (*read_message(choice["message"], finish := _clean(str(choice.get("finish_reason") or ""))), finish)
             for choice in raw
         ]
-        usage = reply.get("usage") or {}
+        usage = reply.get("usage")
+        usage = usage if isinstance(usage, Mapping) else {}
         prompt, total = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise RequestFailed("the reply is no chat completion", transient=True) from None

@@ -16,6 +16,7 @@ from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.teacher import pool
 from octomed_jax.teacher.distill import distill
+from octomed_jax.teacher.ledger import read_journal
 from octomed_jax.traces import lake
 
 
@@ -98,7 +99,11 @@ def test_killed_and_run_again_gives_the_same_bytes(questions, tmp_path, clean_by
             (output / "shards/00000/segments" / ".segment-000099.parquet.partial").write_bytes(b"torn")
         time.sleep(0.2)  # requests on their way when the child was killed
         faults.delay = 0.0
-        kept = sum(lake.count_rows(path) for path in output.glob("shards/00000/segments/segment-*"))
+        shard = output / "shards/00000"
+        kept = sum(lake.count_rows(path) for path in shard.glob("segments/segment-*"))
+        sealed = {path.stem.split("-")[1] for path in shard.glob("segments/segment-*")}
+        journals = [path for path in shard.glob("journal-*") if path.stem.split("-")[1] not in sealed]
+        kept += sum(len(read_journal(path)) for path in journals)
         assert 0 < kept < 160
         before = sum(faults.seen.values())
         child = start_child(url, questions, output)

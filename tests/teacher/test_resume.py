@@ -14,7 +14,7 @@ from fault_server import Faults, serving
 from teacher_helpers import folder_bytes, make_config, make_question, write_folder
 
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.teacher import ledger, pool, run, shards
+from octomed_jax.teacher import ledger, ownership, pool, run, shards
 from octomed_jax.teacher.distill import distill
 from octomed_jax.teacher.settings import defaults, one_teacher
 from octomed_jax.teacher.shards import begin
@@ -246,3 +246,52 @@ def test_cost_is_counted_once_for_teachers_of_one_model(questions, tmp_path):
         teachers["b"] = {**teachers["b"], "dollars_per_million": {"prompt": 0.0, "completion": 2.0}}
         with pytest.raises(UserError, match="two prices for 'vl'"):
             distill(make_config(teachers=teachers), questions, tmp_path / "b")
+
+
+def test_a_key_that_is_echoed_in_an_answer_is_in_no_file(questions, tmp_path, monkeypatch):
+    planted = "sk-planted/5f3a9c"
+    monkeypatch.setenv("TEACHER_KEY", f" {planted}\n")  # as it comes out of a file
+    server = Odd(questions)
+    server.text = choices(f"{planted} sk-planted\\\\/5f3a9c".replace("\\\\", "\\"))
+    with serving(server) as url:
+        distill(make_config(endpoint=url, api_key_env="TEACHER_KEY"), questions, tmp_path / "a")
+    rows = [row for row in lake.iterate_parts(tmp_path / "a" / "attempts") if row["question_id"] == "made:00006"]
+    assert rows[0]["response"] == "*** ***"
+    for path in (path for path in (tmp_path / "a").rglob("*") if path.is_file()):
+        assert planted.encode() not in path.read_bytes()
+        if path.suffix == ".parquet":
+            assert planted not in str(lake.read_table(path).to_pylist())
+
+
+def test_what_is_no_key_and_no_address_is_named(questions, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEACHER_KEY", "two words")
+    with pytest.raises(UserError, match="the key in TEACHER_KEY holds characters") as refused:
+        distill(make_config(endpoint="http://h", api_key_env="TEACHER_KEY"), questions, tmp_path / "a")
+    assert "two words" not in str(refused.value)
+    for url in ("http://[::1", "http://h:99999", "http://h:abc", "http://h?key=s3cret"):
+        with pytest.raises(UserError, match=r"is no URL|holds a query") as refused:
+            distill(make_config(endpoint=url), questions, tmp_path / "a")
+        assert "s3cret" not in str(refused.value)
+
+
+def test_an_endpoint_that_answers_404_while_it_restarts_is_waited_for(questions, tmp_path):
+    count = [0]
+
+    def plan(_body, _times):
+        count[0] += 1
+        return "404" if 30 < count[0] < 60 else None
+
+    with serving(Faults(questions, plan=plan)) as one, serving(Faults(questions, delay=0.01)) as other:
+        config = make_config(endpoint=(one, other), patience_seconds=30.0)
+        assert distill(config, questions, tmp_path / "a").counts["failed"] == 0
+
+
+def test_a_full_disk_where_the_lock_is_written_is_try_again(tmp_path, monkeypatch):
+    """The fault is injected: writing raises what a full disk raises."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(TryAgain, match="no space left"), ownership.owned(epath.Path(tmp_path)):
+        pass
