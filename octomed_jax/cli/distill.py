@@ -15,6 +15,7 @@ from octomed_jax.errors import UserError
 from octomed_jax.executor import ENGINES
 from octomed_jax.storage import Manifest
 from octomed_jax.teacher.client import chat_url
+from octomed_jax.teacher.copies import alarm, alarming
 from octomed_jax.teacher.distill import STAGE, distill
 from octomed_jax.teacher.settings import check_settings, defaults, one_teacher, teacher_name
 from octomed_jax.teacher.status import read_status, status_lines
@@ -54,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     output = options.output or f"{config.run}/attempts"
     manifest = distill(config, questions, output, worker, workers, options.engine)
     if manifest is None:
-        rest = f"the share of worker {worker} of {workers} is done; that of others is not, see --status {output}"
+        rest = f"worker {worker} of {workers} has nothing left to do; others have, see --status {output}"
         return finish(f"{rest}: {output}", {"output": str(output), "finished": False}, options.json)
     return _tell(manifest, str(output), options.json)
 
@@ -133,13 +134,10 @@ def _tell(manifest: Manifest, output: str, as_json: bool) -> int:
     report = epath.Path(output) / "report.html"
     if not report.exists():
         write_attempts_report(output)
-    if identical := counts["identical_groups"]:
+    if alarming(counts["long_samples"], counts["copies"]):
         programs = [teacher["programmatic"] for teacher in manifest.extra["teachers"]]
         if not all(programs) and manifest.config["temperature"] > 0:
-            progress.say(
-                f"ALARM: the samples of {identical} of {counts['requests']} requests are all the same text; "
-                "the endpoint seems to ignore seed or temperature"
-            )
+            progress.say(alarm(counts["long_samples"], counts["copies"]))
     if counts["saved_requests"]:
         progress.say(f"{counts['saved_requests']} requests were saved: enough attempts at their questions were correct")
     summary = (

@@ -17,8 +17,8 @@ from octomed_jax.schema import VERDICTS
 
 QUESTION_COLUMNS = ("id", "source", "task", "options", "answer", "licence", "access")  # no images
 ATTEMPT_COLUMNS = (
-    "question_id", "sample_index", "teacher", "response", "finish_reason", "completion_tokens", "verdict", "extracted",
-    "reason", "option_order", "group", "request_hash", "error",
+    "question_id", "sample_index", "teacher", "response", "reasoning", "finish_reason", "completion_tokens", "verdict",
+    "extracted", "reason", "option_order", "error",
 )  # fmt: skip
 BATCH = 500  # rows decoded at once; attempts of 32 KB are 16 MB
 IMAGE_BATCH = 16  # questions with their images

@@ -9,6 +9,7 @@ from octomed_jax.evaluation.attempts_data import Row
 from octomed_jax.evaluation.letters import Letters
 from octomed_jax.evaluation.statistics import bin_width, summary, wilson
 from octomed_jax.schema import VERDICTS
+from octomed_jax.teacher.copies import Copies
 
 STEPS = ("asked", "answered", "parsed", "correct")
 MOST_SINGLE = 16  # samples a question up to which every number of right ones has a column of its own
@@ -144,10 +145,14 @@ class Duplicates:
 
     def __init__(self) -> None:
         self.sources: dict[str, Counter[str]] = {}
-        self.groups: Counter[str] = Counter()
+        self.long = Copies()
 
     def add(self, source: str, attempts: Sequence[Row]) -> None:
         """Count one question; one with fewer than two texts can have no equal ones."""
+        for attempt in attempts:
+            if not attempt["error"]:
+                text = attempt["reasoning"] + attempt["response"]
+                self.long.add((attempt["question_id"], attempt["teacher"]), [text])
         texts = [attempt["response"] for attempt in attempts if attempt["response"] and not attempt["error"]]
         if len(texts) < 2:
             return
@@ -155,18 +160,9 @@ class Duplicates:
         kind = "all_different" if distinct == len(texts) else "all_identical" if distinct == 1 else "some_identical"
         counts = self.sources.setdefault(source, Counter())
         counts.update({"questions": 1, kind: 1, "samples": len(texts), "copies": len(texts) - distinct})
-        groups: dict[Any, list[str]] = {}
-        for attempt in attempts:
-            if attempt["response"] and not attempt["error"]:
-                key = (attempt["teacher"], attempt["group"], attempt["request_hash"])
-                groups.setdefault(key, []).append(attempt["response"])
-        for members in groups.values():
-            if len(members) > 1:
-                copies = len(members) - len(set(members))
-                self.groups.update(groups=1, groups_with_copies=copies > 0, copies=copies, samples=len(members))
 
     def table(self) -> dict[str, Any]:
-        """Return counts of questions and of request groups; empty where no question has two texts."""
+        """Return counts of questions and of long samples; empty where no question has two texts."""
         if not self.sources:
             return {}
         names = ("questions", "all_different", "some_identical", "all_identical", "samples", "copies")
@@ -174,7 +170,7 @@ class Duplicates:
         return {
             **{name: total[name] for name in names},
             "sources": {name: {key: counts[key] for key in names} for name, counts in sorted(self.sources.items())},
-            "in_request": {name: self.groups[name] for name in ("groups", "groups_with_copies", "samples", "copies")},
+            "long": {"samples": self.long.samples, "copies": self.long.copies},
         }
 
 

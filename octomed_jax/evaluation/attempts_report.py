@@ -15,6 +15,7 @@ from octomed_jax.evaluation.figures import rejected_reasons
 from octomed_jax.evaluation.page import render, setting_rows
 from octomed_jax.evaluation.report_data import is_program, row_count, teacher_note
 from octomed_jax.storage import Manifest
+from octomed_jax.teacher.copies import alarming
 
 MOST_FAILURES = 10  # kinds that are shown; report.json has all
 MOST_EXAMPLES = 10
@@ -62,9 +63,9 @@ def _table(manifest: Manifest, numbers: Mapping[str, Any]) -> dict[str, Any]:
         if name in where:
             table[name] = where[name]
     if table["duplicates"]:
-        copies = table["duplicates"]["in_request"]["copies"]
+        alarm = alarming(**table["duplicates"]["long"])
         expected = table["programmatic"] or _greedy(manifest)
-        table["duplicates"] = {**table["duplicates"], "expected": expected, "alarm": copies > 0 and not expected}
+        table["duplicates"] = {**table["duplicates"], "expected": expected, "alarm": alarm and not expected}
     return table
 
 

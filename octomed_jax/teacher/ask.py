@@ -40,12 +40,13 @@ class Asker:
 
     async def _ask_all(self, asked: Sequence[list[dict]]) -> list[str | None]:
         if asked and not self._probed:
-            await self._pool.check(asked[0])
+            await self._pool.check(asked[0], self._sampling)
             self._probed = True
         return await asyncio.gather(*[self._ask(messages) for messages in asked])
 
     async def _ask(self, messages: Messages) -> str | None:
         try:
-            return (await self._pool.complete(messages, self._sampling)).choices[0].response
+            async with self._pool.completing(messages, self._sampling) as completion:
+                return completion.choices[0].response
         except RequestFailed:
             return None

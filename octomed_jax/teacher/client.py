@@ -1,8 +1,10 @@
 """One chat endpoint of the OpenAI protocol: vLLM, a gateway, or the scripted teacher. Each request is sent once."""
 
 import asyncio
+import dataclasses
 import json
 import os
+import re
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,12 +12,13 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.teacher.reply import Completion, RequestFailed, message_of, read_completion
+from octomed_jax.teacher.reply import Completion, RequestFailed, WrongChoices, message_of, read_completion
 from octomed_jax.teacher.requests import Sampling
 
 READ_SECONDS = 1800.0  # that a reply may take
 MAX_BODY = 64 * 2**20  # bytes of one reply
 RETRY_STATUS = (408, 409, 425, 429)  # and every 5xx
+ONE = Sampling(n=1, seed=0, temperature=0.0, top_p=1.0, max_tokens=1)
 
 Messages = list[dict[str, Any]]
 
@@ -45,13 +48,16 @@ def api_key(name: str, settings: str = "config.distill") -> str:
     """Return the value of the environment variable that holds the key; empty for an empty name.
 
     Raises:
-        UserError: the variable is not set.
+        UserError: that is no name, or the variable is not set.
     """
     if not name:
         return ""
+    if not re.fullmatch("[A-Z_][A-Z0-9_]*", name, re.IGNORECASE):
+        raise UserError(f"{settings}.api_key_env is to be the NAME of a variable that holds the key, not the key")
     key = os.environ.get(name, "").strip()
     if not key:
-        raise UserError(f"{settings}.api_key_env names the variable {name}, which is not set; export it first")
+        shown = f" {name}" if name.isupper() else ""  # else it may be the key
+        raise UserError(f"the variable{shown} that {settings}.api_key_env names is not set; export it first")
     if not key.isprintable() or " " in key or not key.isascii():
         raise UserError(f"the key in {name} holds characters that no key has; export it again")
     return key
@@ -99,35 +105,38 @@ class ChatClient:
         """
         return read_completion(await self._post(body), n)
 
-    async def probe(self, messages: Messages, seconds: float) -> None:
+    async def probe(self, messages: Messages, seconds: float, sampling: Sampling = ONE) -> None:
         """Ask for one real token: a server that lists its models, or calls itself healthy, may still not generate.
+
+        ``sampling`` is how requests are made otherwise, to find out whether it accepts that.
 
         Raises:
             RequestFailed: none came back in time.
         """
-        sampling = Sampling(n=1, seed=0, temperature=0.0, top_p=1.0, max_tokens=1)
         try:
             async with asyncio.timeout(seconds):
-                await self.send(self.body(messages, sampling), 1)
+                await self.send(self.body(messages, dataclasses.replace(sampling, max_tokens=1)), sampling.n)
         except TimeoutError:
             raise RequestFailed(f"no token in {seconds:g} s", transient=True, connection=True) from None
 
     def explain(self, failure: RequestFailed) -> Exception:
         """Return what a failure of a probe means to the user: ``TryAgain`` or ``UserError``."""
+        if isinstance(failure, WrongChoices):
+            return UserError(f"{self.url} does not give several choices at once: {failure}")
         if failure.transient:
-            return TryAgain(
-                f"no answer from {self.url} ({failure}); start it, or set {self._settings}.{self._field}, and run again"
-            )
+            field = self._field("endpoints" if ".teachers." in self._settings else "endpoint")
+            return TryAgain(f"no answer from {self.url} ({failure}); start it, or set {field}, and run again")
         if failure.status in (401, 403):
-            cure = f"check the key in {self._key_name}" if self._key_name else f"set {self._settings}.api_key_env"
+            cure = f"check the key in {self._key_name}" if self._key_name else f"set {self._field('api_key_env')}"
             return UserError(f"the endpoint at {self.url} refuses the key ({failure}); {cure}")
         if failure.status == 404:
-            return UserError(f"{self.url} knows no model {self.model!r} ({failure}); set {self._settings}.model")
+            return UserError(f"{self.url} knows no model {self.model!r} ({failure}); set {self._field('model')}")
         return UserError(f"{self.url} refuses the request ({failure}); check {self._settings}")
 
-    @property
-    def _field(self) -> str:
-        return "endpoints" if ".teachers." in self._settings else "endpoint"
+    def _field(self, name: str) -> str:
+        """Return a field of the settings, and the option that sets it where there is one."""
+        option = f"--{name.removesuffix('s').replace('_', '-')} or " if ".teachers." in self._settings else ""
+        return f"{option}{self._settings}.{name}"
 
     async def _post(self, body: bytes) -> Any:
         """Send one request and return the parsed reply."""

@@ -19,10 +19,11 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration, progress, storage
-from octomed_jax.errors import TryAgain
+from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.executor import run_pieces
 from octomed_jax.storage import Manifest, PathLike
 from octomed_jax.teacher.card import write_card
+from octomed_jax.teacher.copies import LONG
 from octomed_jax.teacher.ownership import DEAD_SECONDS, owned
 from octomed_jax.teacher.plan import check_access, most_requests
 from octomed_jax.teacher.prompts import PROMPTS
@@ -98,6 +99,7 @@ def distill(
     source = epath.Path(questions) / QUESTIONS
     counts = check_access(source, teachers)
     folder = epath.Path(output)
+    new = not folder.exists() and workers == 1
     if storage.in_bucket(output):
         storage.see_what_others_write()
     else:
@@ -108,11 +110,18 @@ def distill(
     share = shards.share(worker, workers)
     shards.reopen_failed(share)
     missing = [number for number in share if not shards.is_done(number)]
+    if not share:
+        progress.say(f"{folder} was begun with {shards.count} shards, none of them for worker {worker} of {workers}")
     if missing:
         shards.split(missing)
         plain = {"seed": int(config.seed), "distill": configuration.plain(settings)}
         where = (_absolute(questions), _absolute(folder))
-        _ask(Piece(plain, *where, shards.count, shards.work, tuple(missing), worker, workers), share, engine)
+        try:
+            _ask(Piece(plain, *where, shards.count, shards.work, tuple(missing), worker, workers), share, engine)
+        except UserError:
+            if new and not shards.hold_attempts():
+                folder.rmtree()  # nothing in it is worth another command
+            raise
     if shards.missing():
         return None
     with _owned_in_time(folder):
@@ -167,7 +176,7 @@ def ask_piece(piece: Piece, share: Sequence[int] = ()) -> None:
         _with_endpoints(teachers, settings, piece.questions) as ready,
         progress.bar("asking the teacher", total, "attempts", done) as line,
     ):
-        status = Status(shards.folder, piece.worker, piece.workers, line)
+        status = Status(shards.folder, piece.worker, piece.workers, line, settings.temperature)
         most = total // settings.samples * groups_each(settings)
         asyncio.run(Run(config, ready, shards, missing, status, most).work())
 
@@ -241,6 +250,8 @@ def _finish(
     storage.write_text(folder / CARD, write_card(manifest, prompt))
     storage.write_manifest(folder, manifest)
     shards.clear()
+    for torn in folder.glob(".*.partial"):  # of a process that was killed at that moment
+        torn.unlink(missing_ok=True)
     if (folder / STATUS).exists():
         (folder / STATUS).rmtree()
     return manifest
@@ -260,21 +271,22 @@ class Tally:
         self.counts["failed"] += pc.sum(pc.not_equal(table["error"], "")).as_py() or 0
         for name, counter in self._by.items():
             counter.update({pair["values"]: pair["counts"] for pair in pc.value_counts(table[name]).to_pylist()})
+        self._count_copies(table)
         groups = table.group_by(["question_id", "group", "teacher"]).aggregate(
-            [
-                ("response", "count"),
-                ("response", "count_distinct"),
-                ("completion_tokens", "sum"),
-                ("prompt_tokens", "max"),
-                ("error", "max"),
-            ]
+            [("completion_tokens", "sum"), ("prompt_tokens", "max")]
         )
         for group in groups.select(groups.column_names[2:]).to_pylist():
             self.counts["requests"] += 1
-            whole = group["response_count"] > 1 and not group["error_max"]
-            self.counts["identical_groups"] += whole and group["response_count_distinct"] == 1
             for kind, column in (("prompt", "prompt_tokens_max"), ("completion", "completion_tokens_sum")):
                 self._tokens[group["teacher"], kind] += group[column]
+
+    def _count_copies(self, table: pa.Table) -> None:
+        texts = pc.binary_join_element_wise(table["reasoning"], table["response"], "")
+        samples = pa.table({"question": table["question_id"], "teacher": table["teacher"], "text": texts})
+        samples = samples.filter(pc.greater_equal(pc.utf8_length(texts), LONG))
+        questions = samples.group_by(["question", "teacher"]).aggregate([("text", "count_distinct")])
+        self.counts["long_samples"] += samples.num_rows
+        self.counts["copies"] += samples.num_rows - (pc.sum(questions["text_count_distinct"]).as_py() or 0)
 
     def dollars(self, teacher: Teacher) -> float:
         """Return what the tokens of a teacher's model cost."""
@@ -286,7 +298,7 @@ class Tally:
             sum(count for (_, of), count in self._tokens.items() if of == kind) for kind in ("prompt", "completion")
         )
         return {
-            **{name: self.counts[name] for name in ("attempts", "requests", "failed", "identical_groups")},
+            **{name: self.counts[name] for name in ("attempts", "requests", "failed", "long_samples", "copies")},
             "finish_reasons": dict(sorted(self._by["finish_reason"].items())),
             "verdicts": dict(sorted(self._by["verdict"].items())),
             "prompt_tokens": prompt,

@@ -58,8 +58,8 @@ def check_access(source: PathLike, teachers: Sequence[Teacher]) -> Counter[bool]
         for teacher in taking:
             if row["access"] not in teacher.approved_access:
                 raise UserError(
-                    f"question {row['id']} is {row['access']} and may not be sent to this endpoint; add "
-                    f"{row['access']!r} to {teacher.settings}.approved_access only if its terms allow that"
+                    f"question {row['id']} is {row['access']} and may not be sent to this endpoint; only if its terms "
+                    f"allow that give --approve={row['access']}, or name it in {teacher.settings}.approved_access"
                 )
         if row["split"] != "train":
             raise UserError(f"question {row['id']} is held out (split {row['split']}); it is never distilled")

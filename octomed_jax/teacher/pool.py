@@ -6,16 +6,17 @@ without holding a slot. A request that takes far longer than others did is sent 
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import TracebackType
 from typing import Any
 
 from octomed_jax.progress import say
 from octomed_jax.teacher.client import ChatClient, Messages
-from octomed_jax.teacher.reply import Completion, RequestFailed
+from octomed_jax.teacher.reply import Completion, RequestFailed, WrongChoices
 from octomed_jax.teacher.requests import LIVENESS, Sampling, messages_with
 
 TRIES = 8  # of a request that fails for what it is
@@ -133,7 +134,7 @@ class Pool:
         for endpoint in self.endpoints:
             await endpoint.client.__aexit__(kind, error, trace)
 
-    async def check(self, messages: Messages) -> None:
+    async def check(self, messages: Messages, sampling: Sampling) -> None:
         """Ask each endpoint for one real token, by a request of the kind that will follow.
 
         Where that is refused, by a plain request of our own: one question that an endpoint does not accept is not to
@@ -141,35 +142,41 @@ class Pool:
 
         Raises:
             TryAgain: none of them answers.
-            UserError: one answers, and will accept neither.
+            UserError: one answers, and will accept neither, or does not give as many choices as are asked for.
         """
         for self._probe in (messages, messages_with(LIVENESS, [])):
-            results = await asyncio.gather(*[self._probe_three_times(endpoint) for endpoint in self.endpoints])
+            tries = [self._probe_three_times(endpoint, sampling) for endpoint in self.endpoints]
+            results = await asyncio.gather(*tries)
             if not any(failure and failure.of_request for failure in results):
                 break
         down = [(endpoint, failure) for endpoint, failure in zip(self.endpoints, results, strict=True) if failure]
         for endpoint, failure in down:
-            if not failure.transient or len(down) == len(self.endpoints):
+            if not failure.transient or isinstance(failure, WrongChoices) or len(down) == len(self.endpoints):
                 raise endpoint.client.explain(failure)
         for endpoint, failure in down:
             self._distrust(endpoint, str(failure))
         self._last_reply = time.monotonic()
 
-    async def _probe_three_times(self, endpoint: Endpoint) -> RequestFailed | None:
+    async def _probe_three_times(self, endpoint: Endpoint, sampling: Sampling) -> RequestFailed | None:
+        """Return why it gave no token; other than the number of choices if it was that once."""
+        failures = []
         for attempt in range(3):
             if attempt:
                 await asyncio.sleep(min(1.0, FIRST_WAIT) * attempt)
             try:
-                await endpoint.client.probe(self._probe, PROBE_SECONDS)
+                await endpoint.client.probe(self._probe, PROBE_SECONDS, sampling)
                 return None
             except RequestFailed as error:
-                failure = error
+                failures.append(error)
                 if not error.transient:
                     break
-        return failure
+        return min(reversed(failures), key=lambda failure: isinstance(failure, WrongChoices))
 
-    async def complete(self, messages: Messages, sampling: Sampling) -> Completion:
-        """Ask for ``sampling.n`` responses.
+    @contextlib.asynccontextmanager
+    async def completing(self, messages: Messages, sampling: Sampling) -> AsyncIterator[Completion]:
+        """Ask for ``sampling.n`` responses; yield them.
+
+        The request counts as in flight until the block ends: what is kept within it is lost in no kill beyond those.
 
         Raises:
             RequestFailed: for good, or after all tries.
@@ -182,7 +189,10 @@ class Pool:
         for attempt in range(MOST_TRIES):
             endpoint = await self._slot(avoid)
             try:
-                return await self._hedged(endpoint, body, sampling.n, self._stuck_after() * 2**own_fault)
+                endpoint, completion = await self._hedged(
+                    endpoint, body, sampling.n, self._stuck_after() * 2**own_fault
+                )
+                break
             except RequestFailed as failure:
                 own_fault += not (failure.of_endpoint or failure.of_settings)
                 self._end_if_hopeless(endpoint, failure)
@@ -192,7 +202,10 @@ class Pool:
                 avoid = endpoint
                 wait = max(failure.wait, min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0))
             await asyncio.sleep(wait)
-        raise AssertionError("unreachable")
+        try:
+            yield completion
+        finally:
+            self._release(endpoint)
 
     async def _slot(self, avoid: Endpoint | None = None) -> Endpoint:
         """Take a slot of the least loaded endpoint, another one than ``avoid`` if there is one; wait for it."""
@@ -226,53 +239,65 @@ class Pool:
                 freed.set_result(None)
                 slots -= 1
 
-    async def _hedged(self, endpoint: Endpoint, body: bytes, n: int, stuck_after: float) -> Completion:
+    def _release(self, endpoint: Endpoint) -> None:
+        endpoint.in_flight -= 1
+        self._wake()
+
+    async def _hedged(self, endpoint: Endpoint, body: bytes, n: int, stuck_after: float) -> tuple[Endpoint, Completion]:
         """Send a request by a slot that is held; a second time, elsewhere if it can be, where it seems stuck.
+
+        Returns:
+            the endpoint that replied, whose slot is still held, and what it replied.
 
         Raises:
             RequestFailed: both failed, or neither came to an end in another such time. The next try is given twice as
                 long: it may be that it takes so long.
         """
         tasks = {asyncio.create_task(self._send(endpoint, body, n))}
+        everyone, chosen = set(tasks), None
         try:
             done, _ = await asyncio.wait(tasks, timeout=stuck_after)
             if not done:
                 endpoint.counts["hedged"] += 1
                 self._suspect(endpoint)
                 tasks.add(asyncio.create_task(self._send_elsewhere(endpoint, body, n)))
+                everyone |= tasks
             while True:
                 done, running = await asyncio.wait(tasks, timeout=stuck_after, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
                     raise RequestFailed(f"no reply in {2 * stuck_after:.0f} s", transient=True)
                 for task in done:
                     if not task.exception():
+                        chosen = task
                         return task.result()
                 if not running:
                     return done.pop().result()
                 tasks = running
         finally:
-            for task in tasks:
+            for task in everyone:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*everyone, return_exceptions=True)
+            for task in everyone:
+                if task is not chosen and not task.cancelled() and not task.exception():
+                    self._release(task.result()[0])  # it replied too, at the same moment
 
-    async def _send_elsewhere(self, avoid: Endpoint, body: bytes, n: int) -> Completion:
+    async def _send_elsewhere(self, avoid: Endpoint, body: bytes, n: int) -> tuple[Endpoint, Completion]:
         return await self._send(await self._slot(avoid), body, n)
 
-    async def _send(self, endpoint: Endpoint, body: bytes, n: int) -> Completion:
+    async def _send(self, endpoint: Endpoint, body: bytes, n: int) -> tuple[Endpoint, Completion]:
+        """Send a request by a slot that is held; with a reply it stays held."""
         started = time.monotonic()
         try:
             completion = await endpoint.client.send(body, n)
-            endpoint.succeeded(completion, wanted=bool(self._waiting))
-            self._last_reply = time.monotonic()
-            self._seconds.append(self._last_reply - started)
-            return completion
-        except RequestFailed as failure:
-            if endpoint.failed(failure, started):
-                self._distrust(endpoint, str(failure))
+        except BaseException as error:
+            if isinstance(error, RequestFailed) and endpoint.failed(error, started):
+                self._distrust(endpoint, str(error))
+            self._release(endpoint)
             raise
-        finally:
-            endpoint.in_flight -= 1
-            self._wake()
+        endpoint.succeeded(completion, wanted=bool(self._waiting))
+        self._last_reply = time.monotonic()
+        self._seconds.append(self._last_reply - started)
+        return endpoint, completion
 
     def _stuck_after(self) -> float:
         if len(self._seconds) < KNOWN_AFTER:

@@ -27,7 +27,6 @@ class Completion:
     prompt_tokens: int
 
 
-ONE_EACH = "if always: --config.distill.samples_per_request=1"
 MOST_TOKENS = 2**31 - 1
 MOST_MESSAGE = 4096  # bytes of an error reply that is no JSON
 OVERLOAD_STATUS = (408, 425, 429, 502, 503, 504)
@@ -68,6 +67,13 @@ class RequestFailed(Exception):
         return f"HTTP {self.status}" if self.status else str(self).partition(" (")[0][:60]
 
 
+class WrongChoices(RequestFailed):
+    """Not as many choices as were asked for."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason} (if always: --config.distill.samples_per_request=1)", transient=True)
+
+
 def message_of(data: bytes) -> str:
     """Return the message of an error reply, in any of the usual shapes."""
     text = data[:MOST_MESSAGE].decode("utf-8", "replace")
@@ -87,7 +93,8 @@ def read_completion(reply: Any, n: int) -> Completion:
     ``usage`` counts all choices together; each choice is given its share by length, so that the sum is kept.
 
     Raises:
-        RequestFailed: it is no chat completion, or has not ``n`` choices.
+        RequestFailed: it is no chat completion.
+        WrongChoices: it has not ``n`` choices.
     """
     try:
         raw = sorted(reply["choices"], key=lambda choice: choice.get("index") or 0)
@@ -102,9 +109,9 @@ def read_completion(reply: Any, n: int) -> Completion:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise RequestFailed("the reply is no chat completion", transient=True) from None
     if len(texts) != n:
-        raise RequestFailed(f"{len(texts)} choices came back for n={n} ({ONE_EACH})", transient=True)
+        raise WrongChoices(f"{len(texts)} choices came back for n={n}")
     if len(set(places)) != len(places):
-        raise RequestFailed(f"a choice came back twice ({ONE_EACH})", transient=True)
+        raise WrongChoices("a choice came back twice")
     shares = _shares(total, [len(response) for response, _, _ in texts])
     choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
     return Completion(choices, prompt)

@@ -132,7 +132,7 @@ class Run:
                             continue
                         for work in self._missing(question, teacher, shard):
                             if not checked:
-                                await pool.check(await preparer.messages(work.shown))
+                                await pool.check(await preparer.messages(work.shown), work.sampling)
                                 self._status.pools[teacher.name] = teacher, pool
                                 checked = True
                             await room.acquire()
@@ -153,6 +153,7 @@ class Run:
             else:
                 ledger = self._shards.ledger(number)
                 ledger.open()
+                self._status.owns = True
                 self._open[number] = OpenShard(number, ledger, len(self._teachers))
         return self._open[number]
 
@@ -225,12 +226,13 @@ class Asking:
         """Make a request, and those to the same question that follow from its result."""
         again: Work | None = work
         while again is not None:
-            result: Completion | RequestFailed
+            asked = again
+            messages = await self.preparer.messages(asked.shown)
             try:
-                result = await self.pool.complete(await self.preparer.messages(again.shown), again.sampling)
+                async with self.pool.completing(messages, asked.sampling) as completion:
+                    again = self.run.record(asked, completion, shard)
             except RequestFailed as failure:
-                result = failure
-            again = self.run.record(again, result, shard)
+                again = self.run.record(asked, failure, shard)
         await self.run.close_end(shard)
 
 

@@ -142,8 +142,9 @@ def answer(knowledge: Knowledge, rates: Rates, request: Any) -> dict[str, Any]:
     limit = _number(request, "max_tokens", 2**31, int, 1, 2**31)
     text, images = read_messages(request.get("messages"))
     if text == LIVENESS and limit == 1:
-        choice = {"index": 0, "message": {"role": "assistant", "content": "2"}, "finish_reason": "length"}
-        return {"object": "chat.completion", "model": MODEL, "choices": [choice]}
+        message = {"role": "assistant", "content": "2"}
+        choices = [{"index": index, "message": message, "finish_reason": "length"} for index in range(n)]
+        return {"object": "chat.completion", "model": MODEL, "choices": choices}
     question = knowledge.find(text, images)
     if question is None:
         shown = " ".join(text.split())[:60]

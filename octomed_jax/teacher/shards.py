@@ -64,6 +64,10 @@ class Shards:
         """Return the numbers of the shards that are not done."""
         return [number for number in range(self.count) if not self.is_done(number)]
 
+    def hold_attempts(self) -> bool:
+        """Return whether anything that came back is recorded."""
+        return any(self.folder.glob("shards/*/segments/*.parquet")) or any(self.folder.glob("shards/*/journal-*"))
+
     def reopen_failed(self, numbers: Sequence[int]) -> None:
         """Let shards that were done with requests that failed for good be asked for these again."""
         for number in numbers:
@@ -196,7 +200,7 @@ def begin(
         changed = storage.changes({key: held.get(key) for key in asked}, asked)
         if not changed:
             return Shards(folder, held["shards"], storage.fingerprint(asked))
-        if any(folder.glob("shards/*/segments/*.parquet")) or any(folder.glob("shards/*/journal-*")):
+        if Shards(folder, held["shards"], "").hold_attempts():
             raise UserError(
                 f"{folder} was begun with other settings ({', '.join(changed[:2])}); "
                 "remove it or choose another --output"

@@ -7,11 +7,13 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psutil
 from etils import epath
 
 from octomed_jax import storage
 from octomed_jax.progress import Bar, duration
 from octomed_jax.schema import Attempt
+from octomed_jax.teacher.copies import Copies, alarm, alarming
 from octomed_jax.teacher.pool import Pool
 from octomed_jax.teacher.settings import Teacher
 
@@ -27,12 +29,17 @@ class Status:
         folder: of the run.
         worker, workers: this one's number, and how many there are.
         line: its progress line, in attempts.
+        temperature: of sampling; at 0 copies are no wonder.
+
+    Attributes:
+        owns: whether it owns a shard; before that, another process's file may be there.
     """
 
-    def __init__(self, folder: epath.Path, worker: int, workers: int, line: Bar):
+    def __init__(self, folder: epath.Path, worker: int, workers: int, line: Bar, temperature: float):
         self._path = folder / FOLDER / f"worker-{worker:05d}-of-{workers:05d}.json"
         self._worker, self._workers, self._line = worker, workers, line
-        self.ended = False
+        self.ended, self.owns = False, False
+        self._temperature, self._copies = temperature, Copies()
         for other in self._path.parent.glob("worker-*.json") if self._path.parent.exists() else ():
             if not other.name.endswith(f"-of-{workers:05d}.json"):  # of a run that was shared out otherwise
                 other.unlink(missing_ok=True)
@@ -66,7 +73,10 @@ class Status:
         self.counts["correct"] += sum(attempt.verdict == "correct" for attempt in attempts)
         self.counts["prompt_tokens"] += first.prompt_tokens
         self.counts["completion_tokens"] += tokens
-        self.counts["identical_groups"] += is_identical(attempts)
+        if self._temperature and not teacher.programmatic:
+            self._copies.add(
+                (first.question_id, teacher.name), [attempt.reasoning + attempt.response for attempt in attempts]
+            )
         self._dollars += teacher.dollars(first.prompt_tokens, tokens)
 
     def show(self, force: bool = False) -> None:
@@ -77,7 +87,7 @@ class Status:
             self._recent.popleft()
         told = self.told()
         self._line.note(told_briefly(told))
-        if force or now - self._written >= WRITE_SECONDS:
+        if self.owns and (force or now - self._written >= WRITE_SECONDS):
             self._written = now
             storage.write_json(self._path, told)
 
@@ -98,6 +108,8 @@ class Status:
             "done": self._line.done,
             "of": self._line.total,
             **{name: self.counts[name] for name in COUNTS},
+            "long_samples": self._copies.samples,
+            "copies": self._copies.copies,
             "failed_requests": self.failures.total(),
             "failures": dict(self.failures.most_common(10)),
             "attempts_per_second": round(rate, 2),
@@ -116,14 +128,7 @@ class Status:
         self.show(force=True)
 
 
-COUNTS = (
-    "requests", "attempts", "correct", "saved_requests", "identical_groups", "prompt_tokens", "completion_tokens",
-)  # fmt: skip
-
-
-def is_identical(attempts: Sequence[Attempt]) -> bool:
-    """Return whether all samples of a request are the same text: at a temperature above 0 something is wrong then."""
-    return len(attempts) > 1 and len({attempt.response for attempt in attempts}) == 1
+COUNTS = ("requests", "attempts", "correct", "saved_requests", "prompt_tokens", "completion_tokens")
 
 
 def told_briefly(told: Mapping[str, Any]) -> str:
@@ -143,13 +148,17 @@ def read_status(folder: storage.PathLike) -> list[dict[str, Any]]:
 
 
 def is_working(told: Mapping[str, Any], now: float) -> bool:
-    """Return whether a worker has been heard of lately, and has not ended."""
-    return not told["ended"] and now - told["updated"] < 15 * WRITE_SECONDS
+    """Return whether a worker has been heard of lately, has not ended, and was not killed as far as it can be seen."""
+    killed = told["host"] == socket.gethostname() and not psutil.pid_exists(told["process"])
+    return not told["ended"] and not killed and now - told["updated"] < 15 * WRITE_SECONDS
 
 
 def status_lines(told: Sequence[Mapping[str, Any]], now: float) -> list[str]:
     """Return a status of all workers for a person to read."""
-    total = {name: sum(one[name] for one in told) for name in ("done", "of", "failed_requests", *COUNTS)}
+    total = {
+        name: sum(one[name] for one in told)
+        for name in ("done", "of", "failed_requests", "long_samples", "copies", *COUNTS)
+    }
     working = [one for one in told if is_working(one, now)]
     rates = {name: sum(one[name] for one in working) for name in ("attempts_per_second", "tokens_per_second")}
     dollars = sum(one["dollars"] for one in told)
@@ -163,10 +172,10 @@ def status_lines(told: Sequence[Mapping[str, Any]], now: float) -> list[str]:
         + (f", ${dollars:.2f}" if dollars else "")
     )
     lines.append(f"now: {rates['attempts_per_second']:.1f} attempts/s, {rates['tokens_per_second']:,.0f} tokens/s")
-    if total["identical_groups"]:
-        lines.append(f"ALARM: the samples of {total['identical_groups']:,} requests are all the same text")
+    if alarming(total["long_samples"], total["copies"]):
+        lines.append(alarm(total["long_samples"], total["copies"]))
     for one in told:
-        lost = f"NOT HEARD OF for {duration(now - one['updated'])}"
+        lost = f"GONE without a word {duration(now - one['updated'])} ago"
         state = "works" if is_working(one, now) else "has ended" if one["ended"] else lost
         lines.append(
             f"worker {one['worker']} of {one['workers']} (process {one['process']} on {one['host']}): {state}, "

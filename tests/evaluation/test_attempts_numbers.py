@@ -163,17 +163,13 @@ def test_duplicates(counted):
     assert found["questions"] == len(several)
     for name in ("all_different", "some_identical", "all_identical", "copies"):
         assert found[name] == kinds[name] == sum(row[name] for row in found["sources"].values())
-    groups: dict[Any, list[str]] = {}
-    for members in several.values():
-        for row in members:
-            groups.setdefault((row["question_id"], row["group"]), []).append(row["response"])
-    larger = [members for members in groups.values() if len(members) > 1]
-    assert found["in_request"] == {
-        "groups": len(larger),
-        "groups_with_copies": sum(len(set(members)) < len(members) for members in larger),
-        "samples": sum(map(len, larger)),
-        "copies": sum(len(members) - len(set(members)) for members in larger),
-    }
+    long = Counter(
+        (row["question_id"], row["teacher"], row["reasoning"] + row["response"])
+        for row in rows
+        if not row["error"] and len(row["reasoning"] + row["response"]) >= 200
+    )
+    assert found["long"] == {"samples": long.total(), "copies": long.total() - len(long)}
+    assert long.total() > len(long) > 0
 
 
 def test_letters_are_those_that_the_teacher_saw(counted):

@@ -187,13 +187,14 @@ def test_the_programmatic_teacher_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("groups", "texts", "temperature", "alarm"),
     [
-        ((0, 0), ("one", "one"), 0.7, True),
-        ((0, 0), ("one", "two"), 0.7, False),
-        ((0, 1), ("one", "one"), 0.7, False),  # equal, but each of its own request
-        ((0, 0), ("one", "one"), 0.0, False),
+        ((0, 0), ("one " * 50, "one " * 50), 0.7, True),
+        ((0, 1), ("one " * 50, "one " * 50), 0.7, True),  # by requests of their own
+        ((0, 0), ("one " * 50, "two " * 50), 0.7, False),
+        ((0, 0), ("one", "one"), 0.7, False),  # short texts are equal by chance
+        ((0, 0), ("one " * 50, "one " * 50), 0.0, False),
     ],
 )
-def test_equal_samples_in_one_request_are_an_alarm(tmp_path, groups, texts, temperature, alarm):
+def test_many_long_samples_that_are_copies_are_an_alarm(tmp_path, groups, texts, temperature, alarm):
     rows = [
         attempt_at(question(), index, f"<think>{text}</think>\n\n\\boxed{{A}}", group=group)
         for index, (group, text) in enumerate(zip(groups, texts, strict=True))
@@ -201,7 +202,7 @@ def test_equal_samples_in_one_request_are_an_alarm(tmp_path, groups, texts, temp
     folder = write_folder(tmp_path / "attempts", [question()], rows, config={"temperature": temperature})
     text = write_attempts_report(folder).read_text()
     assert read_report(folder)["duplicates"]["alarm"] is alarm
-    assert text.count("Alarm: equal samples in one request.") == (2 if alarm else 0)
+    assert text.count("Alarm: many samples are copies.") == (2 if alarm else 0)
     assert text.count('class="notice alarm"') == (2 if alarm else 0)
     assert ("the temperature is 0" in text) is (temperature == 0.0)
 

@@ -210,7 +210,7 @@ def test_an_unreachable_endpoint_is_one_line(questions, tmp_path, capfd):
     assert main([*words, "--endpoint=http://127.0.0.1:9"]) == 42
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert "http://127.0.0.1:9/v1/chat/completions" in error
-    assert "start it, or set config.distill.teachers.teacher.endpoints" in error
+    assert "start it, or set --endpoint or config.distill.teachers.teacher.endpoints" in error
     assert not (tmp_path / "attempts" / "manifest.json").exists()
 
 
@@ -239,7 +239,8 @@ def test_a_key_appears_nowhere(questions, tmp_path, monkeypatch, capfd):
 def test_mistakes_are_named(questions, tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     for fields, message in (
-        ({"api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY, which is not set"),
+        ({"api_key_env": "NO_SUCH_KEY"}, "the variable NO_SUCH_KEY that .* names is not set"),
+        ({"api_key_env": "sk-1234"}, "is to be the NAME of a variable"),
         ({"endpoint": "localhost:8000"}, "is no URL"),
         ({"endpoint": "http://user:secret@host/v1"}, "holds a password"),
         ({"samples": 0}, "config.distill.samples=0"),
@@ -272,3 +273,4 @@ def test_refusals_of_the_endpoint_are_the_users(questions, tmp_path):
             pytest.raises(UserError, match=message),
         ):
             distill(make_config(endpoint=url), questions, tmp_path / "attempts")
+        assert not (tmp_path / "attempts").exists()  # nothing came back, so another command may use the name

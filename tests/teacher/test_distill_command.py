@@ -1,16 +1,21 @@
 """``octomed distill`` from the command line, with the programmatic teacher it starts itself."""
 
 import json
+import re
 import subprocess
 import sys
 import time
 
 import pytest
+from etils import epath
 from fault_server import Faults, serving
 from teacher_helpers import folder_bytes, make_question, write_folder
 
+from octomed_jax import configuration, storage
 from octomed_jax.cli.main import main
 from octomed_jax.teacher.script import Rates
+from octomed_jax.teacher.settings import result_settings
+from octomed_jax.teacher.shards import begin
 from octomed_jax.traces import lake
 
 
@@ -58,7 +63,7 @@ def test_the_short_form_needs_no_config(tmp_path, capfd):
     bodies = [json.loads(key) for server in servers for key in server.seen]
     assert all(server.seen for server in servers)
     assert {(body["model"], body["n"], body["temperature"], body["max_tokens"]) for body in bodies} == {
-        ("teacher-x", 4, 0.8, 300), ("teacher-x", 1, 0.0, 1),
+        ("teacher-x", 4, 0.8, 300), ("teacher-x", 4, 0.8, 1),
     }  # fmt: skip
     columns = (
         "question_id", "sample_index", "teacher", "response", "reasoning", "finish_reason", "prompt_tokens",
@@ -122,15 +127,62 @@ def test_status_tells_of_a_run_from_another_shell(tmp_path, capsys):
     assert "160 attempts at 40 questions" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_an_alarm_for_samples_that_are_all_the_same(tmp_path, capsys):
-    folder = write_folder(tmp_path / "questions", [make_question(2)])
-    server = Faults(folder, rates=Rates())  # nothing is drawn: each sample is the same text
+@pytest.mark.parametrize("each", [1, 4])
+def test_an_alarm_for_samples_that_are_copies(tmp_path, capsys, each):
+    long = make_question(2, explanation="Counting on by two gives the sum. " * 8)
+    for name, question, more, alarm in (
+        ("same", long, [], "ALARM: 7 of 8 long samples are copies of another sample of their question"),
+        ("greedy", long, ["--temperature=0"], ""),
+        ("short", make_question(2), [], ""),  # short answers are equal by chance
+    ):
+        folder = write_folder(tmp_path / name, [question])
+        server = Faults(folder, rates=Rates())  # nothing is drawn: each sample is the same text, whatever the seed
+        with serving(server) as url:
+            words = ["distill", f"--questions={folder}", f"--endpoint={url}", "--model=m", "--samples=8", *more]
+            words += [f"--config.distill.samples_per_request={each}", f"--output={tmp_path / name / 'attempts'}"]
+            assert main(words) == 0
+        told = capsys.readouterr().err
+        assert (alarm in told) if alarm else ("ALARM" not in told)
+
+
+def test_a_server_that_gives_one_choice_is_found_out_before_anything_is_recorded(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make_question(index) for index in range(8)])
+    server = Faults(folder, plan=lambda body, _: "wrong n" if body["n"] > 1 else None)
     with serving(server) as url:
-        words = ["distill", f"--questions={folder}", f"--endpoint={url}", "--model=m", "--samples=8"]
-        assert main([*words, f"--output={tmp_path / 'a'}"]) == 0
-        assert "ALARM: the samples of 2 of 2 requests are all the same text" in capsys.readouterr().err
-        assert main([*words, f"--output={tmp_path / 'b'}", "--temperature=0"]) == 0
-        assert "ALARM" not in capsys.readouterr().err
+        words = ["distill", f"--questions={folder}", f"--endpoint={url}", "--model=m", "--samples=4"]
+        words += [f"--output={tmp_path / 'attempts'}"]
+        assert main(words) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert "does not give several choices at once: 1 choices came back for n=4" in error
+        assert not (tmp_path / "attempts").exists()
+        cure = re.search(r"--config\.[^)]+", error)[0]
+        assert main([*words, cure]) == 0
+
+
+def test_the_cures_of_the_short_form_are_its_options(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make_question(2)])
+    closed = write_folder(tmp_path / "closed", [make_question(2, access="credentialed")])
+    for fault, option in (("401", "--api-key-env"), ("404", "--model"), ("503", "--endpoint")):
+        with serving(Faults(folder, plan=lambda *_, fault=fault: fault)) as url:
+            words = [f"--endpoint={url}", "--model=m", f"--output={tmp_path / fault}"]
+            words += ["--config.distill.patience_seconds=0"]
+            assert main(["distill", f"--questions={folder}", *words]) in (2, 42)
+            assert f"set {option} or config.distill.teachers.teacher." in capsys.readouterr().err
+    assert main(["distill", f"--questions={closed}", *words]) == 2
+    assert "give --approve=credentialed, or name it in" in capsys.readouterr().err
+
+
+def test_a_worker_for_whom_no_shard_is_left_says_so(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make_question(index) for index in range(4)])
+    words = ["distill", "--config=configs/demo.py:tiny", f"--questions={folder}", f"--output={tmp_path / 'a'}"]
+    questions = storage.read_manifest(folder, "questions")
+    config = configuration.load("configs/demo.py:tiny", [])
+    (tmp_path / "a").mkdir()
+    begin(epath.Path(tmp_path / "a"), result_settings(config), {"questions": questions.identity}, 4, 1, 0)
+    assert main([*words, "--shard=1/2"]) == 0
+    told = capsys.readouterr()
+    assert "was begun with 1 shards, none of them for worker 1 of 2" in told.err
+    assert told.out.startswith("worker 1 of 2 has nothing left to do; others have")
 
 
 def test_prices_give_a_cost(tmp_path, capsys):

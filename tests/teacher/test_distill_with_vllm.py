@@ -82,7 +82,6 @@ def test_real_questions_are_distilled_verified_and_trained_on(config, place, cap
     assert all(4 <= count <= 4 * 24 for count in tokens.values())
     # One request gives samples that differ, and so do the requests of a question.
     assert len({row["response"] for row in rows if row["teacher"] == "smollm2"}) > by_teacher["smollm2"] // 4
-    assert attempts.counts["identical_groups"] < len(asked) // 2
     assert attempts.counts["verdicts"]["correct"] > 0
 
     traces = verify(run / "attempts", run / "traces")

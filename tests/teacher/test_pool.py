@@ -77,17 +77,23 @@ def short_waits(monkeypatch):
     monkeypatch.setattr(module, "LONGEST_WAIT", 0.05)
 
 
+async def complete(pool, seed):
+    async with pool.completing(MESSAGES, sampling(seed)) as completion:
+        return completion
+
+
 def ask(servers, seeds, in_flight=64, patience=5.0, check=True, after=None):
     """Ask for all seeds at once; return the texts or errors, and the pool."""
 
     async def work():
         async with serving(*servers) as urls, Pool(urls, "m", "", in_flight, patience) as pool:
             if check:
-                await pool.check(MESSAGES)
-            asked = [pool.complete(MESSAGES, sampling(seed)) for seed in seeds]
+                await pool.check(MESSAGES, sampling(0))
+            asked = [complete(pool, seed) for seed in seeds]
             results = await asyncio.gather(*asked, return_exceptions=True)
             if after:
                 await after(pool)
+            assert not any(endpoint.in_flight for endpoint in pool.endpoints)
         return [one if isinstance(one, BaseException) else one.choices[0].response for one in results], pool
 
     return asyncio.run(work())
@@ -147,7 +153,7 @@ def test_an_endpoint_that_is_gone_is_left_alone_and_comes_back():
         while not pool.endpoints[0].trusted:
             assert time.monotonic() < limit
             await asyncio.sleep(0.01)
-        assert (await pool.complete(MESSAGES, sampling(999))).choices[0].response
+        assert (await complete(pool, 999)).choices[0].response
 
     texts, pool = ask([broken, well], range(200), after=after)
     assert {text[0] for text in texts} == {"b"}
@@ -246,10 +252,10 @@ def test_a_try_that_waits_holds_no_slot(monkeypatch):
 
     async def work():
         async with serving(server) as urls, Pool(urls, "m", "", 1, 5.0) as pool:
-            await pool.check(MESSAGES)
+            await pool.check(MESSAGES, sampling(0))
 
             async def one(seed):
-                await pool.complete(MESSAGES, sampling(seed))
+                await complete(pool, seed)
                 order.append(seed)
 
             await asyncio.gather(*[one(seed) for seed in range(5)])
@@ -259,13 +265,33 @@ def test_a_try_that_waits_holds_no_slot(monkeypatch):
     assert sorted(order) == list(range(5))
 
 
+def test_a_request_is_in_flight_until_its_reply_is_kept():
+    server = Server("a")
+
+    async def work():
+        async with serving(server) as urls, Pool(urls, "m", "", 1, 5.0) as pool:
+            await pool.check(MESSAGES, sampling(0))
+            async with pool.completing(MESSAGES, sampling(0)):
+                other = asyncio.create_task(complete(pool, 1))
+                await asyncio.sleep(0.1)
+                assert not other.done()
+                assert server.seen == [0]
+            await other
+            with pytest.raises(KeyError):  # what is raised while it is kept frees the slot too
+                async with pool.completing(MESSAGES, sampling(2)):
+                    raise KeyError
+            assert pool.endpoints[0].in_flight == 0
+
+    asyncio.run(work())
+
+
 def test_a_cancelled_request_gives_its_slot_back():
     server = Server(delay=0.05)
 
     async def work():
         async with serving(server) as urls, Pool(urls, "m", "", 2, 5.0) as pool:
-            await pool.check(MESSAGES)
-            tasks = [asyncio.create_task(pool.complete(MESSAGES, sampling(seed))) for seed in range(6)]
+            await pool.check(MESSAGES, sampling(0))
+            tasks = [asyncio.create_task(complete(pool, seed)) for seed in range(6)]
             await asyncio.sleep(0.02)
             for task in tasks[:5]:
                 task.cancel()

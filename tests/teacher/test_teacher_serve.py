@@ -139,7 +139,7 @@ def test_how_it_fails(fake, tmp_path, monkeypatch, capsys, plan, code, message):
         (["--config.start_seconds=0"], "config.start_seconds=0.0: it must be above 0"),
         (["--", "--port", "9"], "config.extra holds --port; use config.port"),
         (["--vllm=absent-vllm"], "no command absent-vllm"),
-        (["--api-key-env=ABSENT_KEY"], "names the variable ABSENT_KEY, which is not set"),
+        (["--api-key-env=ABSENT_KEY"], "the variable ABSENT_KEY that config.api_key_env names is not set"),
     ],
 )
 def test_a_mistake_is_one_line_and_starts_nothing(fake, tmp_path, capsys, words, message):

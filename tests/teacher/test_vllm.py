@@ -175,7 +175,7 @@ def test_what_fetches_weights_has_a_way_to_them_and_no_token_unless_named(monkey
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(UserError, match="names the variable HF_TOKEN, which is not set"):
         environment_of(VllmSettings("a/b", environment=("HF_TOKEN",)))
-    with pytest.raises(UserError, match="api_key_env names the variable ABSENT_KEY, which is not set"):
+    with pytest.raises(UserError, match=r"the variable ABSENT_KEY that config\.api_key_env names is not set"):
         environment_of(VllmSettings("a/b", api_key_env="ABSENT_KEY"))
 
 
