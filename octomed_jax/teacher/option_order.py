@@ -14,13 +14,23 @@ _OTHERS = r"(?:options?|choices?|answers?|alternatives?|statements?|responses?|i
 # "all of the above", "none of these", "both of the above options", "neither of the other choices", "any of them"
 _ANCHOR = re.compile(
     rf"(?:all|none|any|both|neither|either|two|three|some|more than one|not any)\b(?:\W+\w+){{0,3}}?\W+"
-    rf"(?:{_PLACE}|{_OTHERS}|them)|all\s+are\b.*|none|all|both|neither|either",
+    rf"(?:{_PLACE}|{_OTHERS}|them)(?:\s+(?:is|are|apply|applies)\b.*)?"
+    rf"|(?:all|none|both|neither|either|two|three)\s+(?:is|are|apply|applies)\b.*"
+    rf"|.*\b(?:from|by|of|than|as|with)\s+the\s+(?:above|foregoing|preceding)(?:\s+{_OTHERS})?"
+    rf"|none|all|both|neither|either",
+    re.IGNORECASE,
+)
+# The same in other languages of exams, by the words that only such options have.
+_FOREIGN = re.compile(
+    r"\b(?:anteriores|antérieures|précédent(?:e?s)?|ci-dessus|genannten|obigen|vorstehenden|precedenti)\b"
+    r"|以上|上述|上記|위의|выше",
     re.IGNORECASE,
 )
 # "A and B", "both A & C", "either (b) or (c)", "A, B and D", "only A", "all except C"
 _LETTER = r"\(?[A-Ja-j]\)?"
 _LETTERS = re.compile(
-    rf"(?:both|either|neither|only|all(?:\s+of\s+the\s+above)?\s+(?:except|but)|options?|choices?|answers?)?\W*"
+    rf"(?:both|either|neither|only|all(?:\s+of\s+the\s+above)?\s+(?:except|but)|options?|choices?|answers?"
+    rf"|(?:the\s+)?same\s+as|opposite\s+of)?\W*"
     rf"{_LETTER}(?:\s*(?:,|and|or|nor|&|/|\+)\s*(?:(?:and|or|nor)\s+)?{_LETTER})*(?:\s+(?:only|alone|are\s+\w+))?",
     re.IGNORECASE,
 )
@@ -29,7 +39,7 @@ _NAMED = re.compile(r"\b(?:options?|choices?|answers?|alternatives?)\s+\(?[A-J]\
 
 def is_anchored(option: str) -> bool:
     """Return whether an option speaks of the others by their place."""
-    return bool(_ANCHOR.fullmatch(_bare(option)))
+    return bool(_ANCHOR.fullmatch(_bare(option)) or _FOREIGN.search(option))
 
 
 def names_letters(option: str) -> bool:

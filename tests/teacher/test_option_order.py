@@ -20,7 +20,9 @@ def mcq(*options, text="Which one?", task="mcq"):
         "All of the above", "None of the above.", "all of these", "None of these", "Both of the above", "All the above",
         "Any of the above", "None of the above options", "Neither of them", "All of the following", "None",
         "Two of the above", "None of the listed options", "All are correct", "Either of the above", "Both", "All",
-        "none of the other choices", "All of them",
+        "none of the other choices", "All of them", "All answers are correct", "None is correct", "Both are correct",
+        "All of the above are true", "Cannot be determined from the above", "Tous les précédents",
+        "Todas las anteriores", "Keine der genannten", "以上皆是",
     ],
 )  # fmt: skip
 def test_options_that_speak_of_others_stay(option):
@@ -33,6 +35,7 @@ def test_options_that_speak_of_others_stay(option):
         "Vitamin C deficiency", "Above the knee", "All patients with fever", "None of the patients had a rash",
         "Both kidneys", "Neither kidney", "No treatment", "Amputation above the knee", "All four limbs",
         "Hepatitis B", "Fracture of the above-elbow cast type",
+        "Decreased preload", "All-trans retinoic acid", "Answering machine", "Same as before",
     ],
 )  # fmt: skip
 def test_other_options_move(option):
@@ -40,7 +43,7 @@ def test_other_options_move(option):
     assert not names_letters(option)
 
 
-@pytest.mark.parametrize("option", ["A and B", "Both A and C", "b & d", "A, B and C", "either (a) or (b)", "A or B"])
+@pytest.mark.parametrize("option", ["A and B", "Both A and C", "b & d", "A, B and C", "(a) or (b)", "Same as A"])
 def test_a_question_whose_options_name_letters_is_left_alone(option):
     assert names_letters(option)
     assert all(option_order(mcq("one", "two", "three", option), 0, group) == () for group in range(20))
