@@ -82,7 +82,9 @@ def main(words):
         return
     worker = subprocess.Popen([sys.executable, "-c", WORKER, "SIG_IGN" if plan.get("stubborn") else "SIG_DFL"])
     noted = {"arguments": words, "environment": dict(os.environ), "pids": [os.getpid(), worker.pid]}
-    (Path(os.environ["VLLM_FAKE_NOTES"]) / f"{os.getpid()}.json").write_text(json.dumps(noted))
+    note = Path(os.environ["VLLM_FAKE_NOTES"]) / f"{os.getpid()}.json"
+    note.with_suffix(".partial").write_text(json.dumps(noted))
+    note.with_suffix(".partial").rename(note)  # the test that waits for it reads all of it
     if "die" in plan:
         print(plan["die"], flush=True)
         os._exit(9)  # and leaves its worker behind

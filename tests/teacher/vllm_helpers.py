@@ -40,7 +40,7 @@ class Fake:
 
     def notes(self):
         """What each of them was started with."""
-        return [json.loads(path.read_text()) for path in self._notes.iterdir()]
+        return [json.loads(path.read_text()) for path in self._notes.glob("*.json")]
 
     def running(self):
         """The processes of all fakes that still run, workers included."""

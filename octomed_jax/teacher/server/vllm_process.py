@@ -201,30 +201,33 @@ def free_port(settings: VllmSettings) -> int:
 
 
 def _wait_for_token(server: Server, body: dict[str, Any], start: float, timeout_s: float, what: str) -> None:
-    said, state = time.monotonic(), "it does not listen yet"
+    said, state, answered = time.monotonic(), "it does not listen yet", False
     while True:
         elapsed = time.monotonic() - start
+        left = timeout_s - elapsed
         if (code := server.process.poll()) is not None:
             why = vllm_log.failure(server.log)
             kind = TryAgain if _NETWORK.match(why) else UserError
             raise kind(f"vLLM {_ended(code)} before it answered: {why} (its log is {server.log})")
-        if elapsed >= timeout_s:
+        if left <= 0:
             raise TryAgain(f"no token from vLLM in {timeout_s:g} s ({state}); look at its log, {server.log}")
         if time.monotonic() - said >= SAY_SECONDS:
             said = time.monotonic()
             say(f"  vLLM has been starting for {duration(elapsed)}: {vllm_log.now(server.log)}")
         try:
-            _token(server, body, min(TRY_SECONDS, timeout_s - elapsed))
+            _token(server, body, min(TRY_SECONDS, left))
             return
         except RequestRefused as error:
-            state = str(error)
+            state, answered = str(error), True
             if error.status < 500:
                 raise UserError(f"vLLM refuses {what}: {error} (its log is {server.log})") from None
         except OSError as error:
-            refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
-            state = "it does not listen yet" if refused else "it listens but does not answer"
+            if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
+                state = "it does not listen yet"
+            elif not answered or left > TRY_SECONDS:  # else the last try may only have been cut short
+                state = "it listens but does not answer"
         except (ValueError, LookupError, TypeError):
-            state = "its reply is no chat completion"
+            state, answered = "its reply is no chat completion", True
         time.sleep(POLL_SECONDS)
 
 
