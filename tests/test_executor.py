@@ -45,7 +45,7 @@ def test_an_unknown_engine_is_named():
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="the ray extra is not installed; make test-integration installs it")
     # The tests' modules are not installed: the cluster's processes find them as this one does.
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}})
     yield ray

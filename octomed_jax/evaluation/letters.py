@@ -3,8 +3,8 @@
 The letter is the one that the teacher saw: where the options were shown in another order, that order counts.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy.stats import chi2
@@ -24,8 +24,8 @@ class Letters:
         self.pairs: Counter[tuple[int, int]] = Counter()  # (place of gold, place of the teacher's choice)
         self.reordered = 0
         self.wrong_questions = 0
-        self.observed: Counter[int] = Counter()
-        self.expected: Counter[int] = Counter()
+        self.observed: defaultdict[int, float] = defaultdict(float)  # place of a wrong choice -> questions
+        self.expected: defaultdict[int, float] = defaultdict(float)  # the same if no place were preferred
 
     def add(self, question: Row, attempts: Sequence[Row]) -> None:
         """Count the attempts at one question."""
@@ -49,10 +49,10 @@ class Letters:
         """Count each question once: its samples resemble each other, and are no independent draws."""
         self.wrong_questions += bool(wrong)
         for gold, chosen in wrong:
-            self.observed[chosen] += 1 / len(wrong)  # type: ignore[assignment]
+            self.observed[chosen] += 1 / len(wrong)
             for place in range(n_options):
                 if place != gold:
-                    self.expected[place] += 1 / len(wrong) / (n_options - 1)  # type: ignore[assignment]
+                    self.expected[place] += 1 / len(wrong) / (n_options - 1)
 
     def table(self) -> dict[str, Any]:
         """Return the counts by letter; empty where no letter was read."""
@@ -98,11 +98,11 @@ class Letters:
         }
 
 
-def _cells(observed: "Counter[int]", expected: "Counter[int]") -> list[tuple[str, float, float]]:
+def _cells(observed: Mapping[int, float], expected: Mapping[int, float]) -> list[tuple[str, float, float]]:
     """Return (letters, observed, expected); letters of which few are expected join the last that has enough."""
     cells: list[tuple[str, float, float]] = []
     for place in sorted(expected):
-        cell = (LETTERS[place], float(observed[place]), float(expected[place]))
+        cell = (LETTERS[place], observed.get(place, 0.0), expected[place])
         if cells and (cell[2] < LEAST_EXPECTED or cells[-1][2] < LEAST_EXPECTED):
             cell = (f"{cells[-1][0]}/{cell[0]}", cells[-1][1] + cell[1], cells[-1][2] + cell[2])
             cells.pop()

@@ -35,7 +35,7 @@ distill(make_config(endpoint=sys.argv[1], in_flight=4, shards=2), sys.argv[2], s
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
     """The URL of a folder in a bucket of an emulator that runs as a process of its own."""
-    pytest.importorskip("gcsfs")
+    pytest.importorskip("gcsfs", reason="the gcs extra is not installed; make test-integration installs it")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(autouse=True)
 def cluster():
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="the ray extra is not installed; make test-integration installs it")
     ray.init(num_cpus=2, include_dashboard=False)
     yield ray
     ray.shutdown()
