@@ -3,6 +3,7 @@
 1,000 questions with 16 samples each, over real HTTP with a server that misbehaves in a planned way.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ import pytest
 from fault_server import Faults, serving
 from teacher_helpers import folder_bytes, make_question, write_folder
 
+from octomed_jax.teacher.ledger import read_journal
 from octomed_jax.traces import lake
 
 pytestmark = pytest.mark.integration
@@ -61,6 +63,13 @@ def clean(questions, tmp_path_factory):
     return folder_bytes(output)
 
 
+def recorded(output):
+    """How many requests are in the segments and journals."""
+    rows = [row for path in output.rglob("segment-*") for row in lake.iterate_rows(path, ("question_id", "group"))]
+    rows += [row for path in output.rglob("journal-*") for row in read_journal(path)]
+    return len({(row["question_id"], row["group"]) for row in rows})
+
+
 @pytest.mark.parametrize("mix", MIXES)
 def test_under_faults_and_kills_every_attempt_is_there_once(questions, tmp_path, clean, mix):
     def plan(body, times):
@@ -74,6 +83,7 @@ def test_under_faults_and_kills_every_attempt_is_there_once(questions, tmp_path,
     output = tmp_path / "attempts"
     faults = Faults(questions, plan=plan, delay=0.01)
     moments = random.Random(mix)
+    lost = [0]  # replies that no kill so far has left in the ledger
     with serving(faults) as url:
         for _ in range(5):
             child = start(url, questions, output)
@@ -83,6 +93,8 @@ def test_under_faults_and_kills_every_attempt_is_there_once(questions, tmp_path,
                 time.sleep(0.005)
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
+            time.sleep(0.3)  # until the server has noticed
+            lost.append(sum(faults.answered.values()) - recorded(output))
         child = start(url, questions, output)
         assert child.wait(250) == 0, child.stderr.read()
     assert set(faults.faults) == set(MIXES[mix])
@@ -93,7 +105,8 @@ def test_under_faults_and_kills_every_attempt_is_there_once(questions, tmp_path,
     ]
     assert folder_bytes(output) == clean
     assert len(faults.answered) == 4000
+    assert max(after - before for before, after in itertools.pairwise(lost)) <= IN_FLIGHT
     paid_twice = sum(count - 1 for count in faults.answered.values())
-    assert paid_twice <= 5 * IN_FLIGHT  # what was in flight at each kill
+    assert paid_twice <= 5 * IN_FLIGHT
     kept = [row for path in output.rglob("segment-*") for row in lake.iterate_rows(path, ("question_id", "group"))]
     assert len(kept) == 16_000  # nothing was recorded twice either
