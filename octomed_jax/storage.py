@@ -1,4 +1,4 @@
-"""Where stages put their results: folders with a manifest, written whole or not at all.
+"""Where stages put their results: files and folders, written whole or not at all.
 
 This is the only module that knows that a folder may lie in a bucket. Paths are ``etils.epath.Path``, which reads
 ``gs://`` names and ordinary ones alike. A folder is staged beside its final place and renamed when it is complete,
@@ -6,28 +6,20 @@ so that a killed stage leaves nothing that looks finished.
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from etils import epath
 
-from octomed_jax import __version__
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-# The command of a stage, where it is not the stage's name.
-COMMANDS = {"questions": "questions build", "eval": "eval run"}
 
 PathLike = str | os.PathLike[str]
 
@@ -181,143 +173,6 @@ def explain_os_error(error: OSError, path: PathLike) -> Exception:
     return error
 
 
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """What a stage's folder says about itself. Holds no times and no paths, so equal work gives equal bytes.
-
-    Attributes:
-        stage: the verb that wrote the folder, such as ``questions``.
-        config: the part of the config that the result depends on.
-        inputs: stage name to the ``identity`` of the manifest that was read.
-        counts: how many of what; plain numbers, possibly nested by source.
-        files: file name (relative, ``/`` as separator) to SHA-256.
-        licences: the distinct licences of the sources that went in.
-        access: ``open`` or ``credentialed`` (the strictest of the sources).
-        extra: anything else a later stage needs.
-        code_version: the package version.
-        code_commit: the commit of the checkout, or ``unknown``. Not part of the identity.
-    """
-
-    stage: str
-    config: Mapping[str, Any]
-    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    counts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    licences: tuple[str, ...] = ()
-    access: str = "open"
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
-    code_version: str = __version__
-    code_commit: str = dataclasses.field(default_factory=lambda: code_commit())
-
-    @property
-    def identity(self) -> str:
-        """A hash of everything in the manifest but the commit: the name by which later stages know this folder."""
-        fields = dataclasses.asdict(self)
-        fields.pop("code_commit")
-        return fingerprint(fields)
-
-    @property
-    def request(self) -> str:
-        """A hash of what was asked for (stage, config, inputs, version), known before the work is done."""
-        return request_of(self.stage, self.config, self.inputs)
-
-
-def request_of(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """Return the hash that names a piece of work before it is done."""
-    return fingerprint([FORMAT_VERSION, __version__, stage, dict(config), dict(inputs)])
-
-
-def code_commit() -> str:
-    """Return the commit of the checkout this package runs from, or ``unknown``."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return "unknown"
-    result = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10
-    )
-    return result.stdout.strip() or "unknown"
-
-
-def write_manifest(folder: PathLike, manifest: Manifest) -> None:
-    """Write ``manifest.json`` into a folder; call it last."""
-    write_json(epath.Path(folder) / MANIFEST, dataclasses.asdict(manifest))
-
-
-def read_manifest(folder: PathLike, stage: str) -> Manifest:
-    """Read the manifest of a finished stage.
-
-    Raises:
-        UserError: the folder is missing, unfinished, or another stage's.
-    """
-    path = epath.Path(folder) / MANIFEST
-    if not path.exists():
-        state = "is not finished" if epath.Path(folder).exists() else "does not exist"
-        raise UserError(f"{folder} {state}; make it first with `octomed {COMMANDS.get(stage, stage)}`")
-    fields = read_json(path)
-    if fields.get("format_version") != FORMAT_VERSION:
-        raise UserError(
-            f"{path} has format version {fields.get('format_version')}, this program reads {FORMAT_VERSION}; "
-            "make the folder again"
-        )
-    if fields["stage"] != stage:
-        raise UserError(f"{folder} holds the result of `octomed {fields['stage']}`, not of `octomed {stage}`")
-    fields["licences"] = tuple(fields["licences"])
-    return Manifest(**fields)
-
-
-def is_finished(folder: PathLike) -> bool:
-    """Return whether a stage has finished in a folder."""
-    return (epath.Path(folder) / MANIFEST).exists()
-
-
-def finished(folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Manifest | None:
-    """Return the manifest if exactly this work is already done in ``folder``, None if it is not begun or unfinished.
-
-    Raises:
-        UserError: the folder holds finished work of another config or other inputs; it is never overwritten.
-    """
-    if not is_finished(folder):
-        return None
-    manifest = read_manifest(folder, stage)
-    if manifest.request == request_of(stage, config, inputs):
-        return manifest
-    raise UserError(
-        f"{folder} was made with other settings ({_difference(manifest, config, inputs)}); "
-        "remove that folder or choose another one"
-    )
-
-
-def _difference(manifest: Manifest, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    if manifest.code_version != __version__:
-        return f"version {manifest.code_version} -> {__version__}"
-    changed = changes(manifest.config, config)
-    changed += [f"the {name} it was made from" for name in inputs if manifest.inputs.get(name) != inputs[name]]
-    more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
-    return ", ".join(changed[:2]) + more
-
-
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two trees of settings, a text for each field."""
-    before, after = (flatten(json.loads(canonical_json(dict(tree)))) for tree in (old, new))
-    return [
-        f"{key}: {before.get(key, 'nothing')!r} -> {after.get(key, 'nothing')!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key, "nothing") != after.get(key, "nothing")
-    ]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one mapping with dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 @contextlib.contextmanager
 def staged_folder(folder: PathLike, request: str | None = None, replaces: bool = False) -> Iterator[epath.Path]:
     """Yield an empty folder beside ``folder`` that takes its place when the block ends without an error.
@@ -426,22 +281,6 @@ def _empty(folder: epath.Path) -> None:
 def _absolute(folder: PathLike) -> epath.Path:
     """Return a folder by a name that has a parent: ``.`` has none."""
     return epath.Path(folder) if in_bucket(folder) else epath.Path(Path(folder).absolute())
-
-
-def hash_files(folder: PathLike) -> dict[str, str]:
-    """Return relative name to SHA-256 for the files under ``folder``, in sorted order, the manifest left out."""
-    folder = epath.Path(folder)
-    files = sorted(path for path in _files_under(folder) if path.name != MANIFEST)
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-
-
-def _files_under(folder: epath.Path) -> Iterator[epath.Path]:
-    # etils refuses the pattern ``**``, which would hide how many requests it costs on a bucket.
-    for path in folder.iterdir():
-        if path.is_dir():
-            yield from _files_under(path)
-        else:
-            yield path
 
 
 def check_room(folder: PathLike, size: int) -> None:

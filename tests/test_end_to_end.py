@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from octomed_jax import storage
+from octomed_jax import manifests
 
 STAGES = ("questions", "distill", "verify", "shard", "eval_before", "train", "export", "eval_after")
 FOLDERS = {
@@ -114,4 +114,4 @@ def test_killed_at_every_stage_it_ends_the_same(finished, tmp_path):
     assert summary(folder) == summary(finished)
     for stage in ("questions", "verify", "shard", "eval_after"):
         paths = folder / FOLDERS[stage], finished / FOLDERS[stage]
-        assert storage.hash_files(paths[0]) == storage.hash_files(paths[1])
+        assert manifests.hash_files(paths[0]) == manifests.hash_files(paths[1])

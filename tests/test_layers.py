@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "octomed_jax"
 
 # Bottom first. A module may import from its own layer and from those before it.
 LAYERS = [
-    ("errors", "schema", "signals", "storage", "configuration", "executor", "progress", "prompts", "images"),
+    (
+        "errors",
+        "schema",
+        "signals",
+        "storage",
+        "manifests",
+        "configuration",
+        "executor",
+        "progress",
+        "prompts",
+        "images",
+    ),
     ("questions", "curation", "verification", "teacher", "traces"),
     ("inputs",),
     ("models",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from octomed_jax import __version__, storage
+from octomed_jax import __version__, manifests, storage
 from octomed_jax.cli.memory import MemoryWatch
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.configuration import plain
@@ -66,7 +66,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         from octomed_jax.teacher.distill import distill
         from octomed_jax.teacher.settings import teacher_name
 
-        if not (folder / "attempts" / storage.MANIFEST).exists():
+        if not (folder / "attempts" / manifests.MANIFEST).exists():
             say(f"teacher: {teacher_name(config.distill)}; {config.distill.samples} samples a question")
         manifest = distill(config, folder / "questions", folder / "attempts")
         write_attempts_report(folder / "attempts")
@@ -107,7 +107,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
             from octomed_jax.evaluation.run import evaluate
 
             before = name == "before"
-            fresh = not (folder / "eval" / name / storage.MANIFEST).exists()
+            fresh = not (folder / "eval" / name / manifests.MANIFEST).exists()
             result = evaluate(
                 config,
                 folder / "shards" / "student" if before else folder / "export",
@@ -141,7 +141,7 @@ def _request(config: ConfigDict) -> str:
 
 def _is_finished(config: ConfigDict, folder: Path) -> bool:
     """Return whether exactly this run is complete; looks at names and one small file, so it takes no time."""
-    if not all((output / storage.MANIFEST).exists() for _, _, output, _ in stages(config, folder)):
+    if not all((output / manifests.MANIFEST).exists() for _, _, output, _ in stages(config, folder)):
         return False
     marks = [folder / name for name in (FINISHED, "summary.json", "report.html")]
     return all(mark.exists() for mark in marks) and storage.read_json(marks[0])["request"] == _request(config)
@@ -154,7 +154,7 @@ def run_stages(config: ConfigDict, folder: Path) -> None:
     start_jax(job=True)  # as training wants it, before the first evaluation uses JAX
     plan = stages(config, folder)
     for number, (name, title, output, work) in enumerate(plan, 1):
-        left = not (output / storage.MANIFEST).exists()
+        left = not (output / manifests.MANIFEST).exists()
         if left:
             say(f"[{number}/{len(plan) + 1}] {title}")
         start = time.perf_counter()

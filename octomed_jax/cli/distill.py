@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration, progress, storage
+from octomed_jax import configuration, manifests, progress
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.executor import ENGINES
-from octomed_jax.storage import Manifest
+from octomed_jax.manifests import Manifest
 from octomed_jax.teacher.client import chat_url
 from octomed_jax.teacher.copies import alarm, alarming
 from octomed_jax.teacher.distill import STAGE, distill
@@ -149,8 +149,8 @@ def _tell(manifest: Manifest, output: str, as_json: bool) -> int:
 
 
 def _tell_status(folder: str, as_json: bool) -> int:
-    if storage.is_finished(folder):
-        return _tell(storage.read_manifest(folder, STAGE), folder, as_json)
+    if manifests.is_finished(folder):
+        return _tell(manifests.read_manifest(folder, STAGE), folder, as_json)
     told = read_status(folder)
     if not told:
         raise UserError(f"{folder} holds no run that has begun; start it with `octomed distill --output={folder}`")

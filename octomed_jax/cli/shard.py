@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from octomed_jax import prompts, schema, storage
+from octomed_jax import manifests, prompts, schema, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     return finish(summary, {"output": str(output), **counts}, options.json)
 
 
-def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.PathLike) -> storage.Manifest:
+def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.PathLike) -> manifests.Manifest:
     """Write shards, their index and the student folder that rendered it.
 
     Raises:
@@ -47,7 +47,7 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
     traces = Path(traces)
     if config.traces.per_question < 1:
         raise UserError(f"traces.per_question={config.traces.per_question}: at least one trace a question must be kept")
-    given = storage.read_manifest(traces, "verify")
+    given = manifests.read_manifest(traces, "verify")
     request = {
         "shard": plain(config.shard),
         "traces": plain(config.traces),
@@ -55,7 +55,7 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
         "answer_format": config.distill.answer_format,
     }
     inputs = {"verify": given.identity}
-    if done := storage.finished(output, "shard", request, inputs):
+    if done := manifests.finished(output, "shard", request, inputs):
         return done
     chosen = list(_chosen(traces / "traces.parquet", config.traces.per_question))
     if not chosen:
@@ -76,17 +76,17 @@ def make_shards(config: ConfigDict, traces: storage.PathLike, output: storage.Pa
             "images": sum(len(record.question.images) for record in chosen),
             "longest": int(index.tokens.max()),
         }
-        manifest = storage.Manifest(
+        manifest = manifests.Manifest(
             stage="shard",
             config=request,
             inputs=inputs,
             counts=counts,
-            files=storage.hash_files(folder),
+            files=manifests.hash_files(folder),
             licences=given.licences,
             access=given.access,
             extra={"sources": _sources(chosen), "teachers": given.extra.get("teachers", [])},
         )
-        storage.write_manifest(folder, manifest)
+        manifests.write_manifest(folder, manifest)
     say(f"shard: mean {counts['tokens'] / counts['examples']:.0f} tokens an example, longest {counts['longest']}")
     return manifest
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.configuration import plain
 from octomed_jax.evaluation import attempts_figures
 from octomed_jax.evaluation.attempts_data import Row, each_question, find_questions, options_shown
@@ -14,7 +14,7 @@ from octomed_jax.evaluation.examples import Example, example_of
 from octomed_jax.evaluation.figures import rejected_reasons
 from octomed_jax.evaluation.page import render, setting_rows
 from octomed_jax.evaluation.report_data import is_program, row_count, teacher_note
-from octomed_jax.storage import Manifest
+from octomed_jax.manifests import Manifest
 from octomed_jax.teacher.copies import alarming
 
 MOST_FAILURES = 10  # kinds that are shown; report.json has all
@@ -36,7 +36,7 @@ def write_attempts_report(folder: storage.PathLike) -> epath.Path:
         StopAndLook: a file of it is damaged.
     """
     place = epath.Path(folder)
-    manifest = storage.read_manifest(place, "distill")
+    manifest = manifests.read_manifest(place, "distill")
     numbers, chosen = Numbers(), Chosen()
     with progress.bar("counting attempts", row_count(place / "questions.parquet"), "questions") as line:
         for question, attempts in each_question(place):
@@ -71,7 +71,7 @@ def _table(manifest: Manifest, numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 def _greedy(manifest: Manifest) -> bool:
     """Say whether every temperature that the settings name is 0, so that equal samples are no wonder."""
-    settings = storage.flatten(plain(manifest.config))
+    settings = manifests.flatten(plain(manifest.config))
     named = [value for name, value in settings.items() if name.rpartition(".")[2] == "temperature"]
     return bool(named) and not any(named)
 
@@ -98,7 +98,7 @@ def _render(folder: epath.Path, manifest: Manifest, table: dict[str, Any], examp
 
 def _spent(table: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what the run saved and cost as rows of a table, as far as its manifest says."""
-    flat = storage.flatten({name: table[name] for name in ("saved_requests", "cost") if name in table})
+    flat = manifests.flatten({name: table[name] for name in ("saved_requests", "cost") if name in table})
     return [(name.replace(".", ": ").replace("_", " "), _amount(value)) for name, value in flat.items()]
 
 

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.held_out import hold_out
@@ -44,7 +44,7 @@ class HeldOut:
         """
         if not config.held_out.records:
             raise UserError("held_out.every asks for looks at held-out records; set held_out.records too")
-        storage.read_manifest(shards, "shard")
+        manifests.read_manifest(shards, "shard")
         self._skip_bad = config.train.bad_records == "skip"
         self._config, self._shards, self._workdir = config, shards, workdir
         student, answer_format = shards / "student", config.distill.answer_format

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.configuration import plain
 from octomed_jax.evaluation import charts
 from octomed_jax.verification.check import REASONS
@@ -44,7 +44,7 @@ def render(template: str, title: str, figures: dict[str, str], **values: Any) ->
 
 def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return settings as rows of (dotted name, value as JSON), sorted."""
-    return [(key, storage.canonical_json(value)) for key, value in sorted(storage.flatten(plain(settings)).items())]
+    return [(key, storage.canonical_json(value)) for key, value in sorted(manifests.flatten(plain(settings)).items())]
 
 
 def meaning(reason: str) -> str:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.storage import MANIFEST, Manifest, PathLike, read_json, read_manifest
+from octomed_jax.manifests import MANIFEST, Manifest, read_manifest
+from octomed_jax.storage import PathLike, read_json
 
 # folder of a run -> (stage name in its manifest, command that makes it), in the order they are made
 STAGES = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.jax_backend import Answer, JaxBackend
@@ -26,7 +26,7 @@ def evaluate(
     output: storage.PathLike,
     random_weights: bool = False,
     weights: storage.PathLike | None = None,
-) -> storage.Manifest:
+) -> manifests.Manifest:
     """Answer the held-out questions and judge the answers.
 
     Args:
@@ -44,7 +44,7 @@ def evaluate(
     weights = Path(weights or model)
     if config.eval.backend != "jax":
         raise UserError(f"eval.backend={config.eval.backend!r} is unknown; one of: jax")
-    given = storage.read_manifest(questions, "questions")
+    given = manifests.read_manifest(questions, "questions")
     request = {
         "eval": plain(config.eval),
         "seed": config.seed,
@@ -53,7 +53,7 @@ def evaluate(
         "verifier": VERIFIER_VERSION,
     }
     inputs = {"questions": given.identity, "model": _identity(model) + ("" if weights == model else _identity(weights))}
-    if done := storage.finished(output, "eval", request, inputs):
+    if done := manifests.finished(output, "eval", request, inputs):
         return done
     asked = list(iterate_questions(questions / "heldout.parquet"))
     train_counts = Counter(
@@ -67,14 +67,14 @@ def evaluate(
             storage.write_text(folder / "samples" / f"{benchmark}.jsonl", "\n".join(lines) + "\n")
         results = {"benchmarks": score_samples(samples, train_counts), "settings": request}
         storage.write_json(folder / "results.json", results)
-        manifest = storage.Manifest(
+        manifest = manifests.Manifest(
             stage="eval",
             config=request,
             inputs=inputs,
             counts={"questions": len(asked), "samples": len(samples)},
-            files=storage.hash_files(folder),
+            files=manifests.hash_files(folder),
         )
-        storage.write_manifest(folder, manifest)
+        manifests.write_manifest(folder, manifest)
     return manifest
 
 
@@ -83,11 +83,13 @@ def _identity(model: Path) -> str:
     if not model.is_dir():
         raise UserError(f"no such model folder: {model}; give a Hugging Face folder")
     for stage in ("export", "import"):
-        if (model / storage.MANIFEST).is_file() and storage.read_json(model / storage.MANIFEST).get("stage") == stage:
-            return storage.read_manifest(model, stage).identity
+        if (model / manifests.MANIFEST).is_file() and storage.read_json(model / manifests.MANIFEST).get(
+            "stage"
+        ) == stage:
+            return manifests.read_manifest(model, stage).identity
     names = sorted(path.name for path in model.iterdir() if path.suffix in (".safetensors", ".json"))
     return storage.fingerprint(
-        [[name, storage.sha256_file(model / name)] for name in names if name != storage.MANIFEST]
+        [[name, storage.sha256_file(model / name)] for name in names if name != manifests.MANIFEST]
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from ml_collections import ConfigDict
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.inputs.conversation import chat_template
@@ -96,7 +96,7 @@ def describe_base(folder: Path) -> dict[str, Any]:
         model, revision = repository.removeprefix("models--").replace("--", "/"), folder.resolve().name
     else:
         model, revision = folder.resolve().name, None
-    ours = storage.read_json(folder / storage.MANIFEST) if (folder / storage.MANIFEST).is_file() else {}
+    ours = storage.read_json(folder / manifests.MANIFEST) if (folder / manifests.MANIFEST).is_file() else {}
     return {
         "model": model,
         "revision": revision,
@@ -158,7 +158,7 @@ def weights_identity(base: Path) -> str:
     from another without reading tens of gigabytes.
     """
     if side_folder(base) != base:
-        return storage.read_manifest(base, "import").identity
+        return manifests.read_manifest(base, "import").identity
     files = sorted(path for path in base.iterdir() if path.suffix == ".safetensors")
     return storage.fingerprint([[path.name, path.stat().st_size, _sampled(path)] for path in files])
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from octomed_jax.hf.checkpoint import Checkpoint
-from octomed_jax.storage import Manifest
+from octomed_jax.manifests import Manifest
 
 LIMITS = """## Limits
 

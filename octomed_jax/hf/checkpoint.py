@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.checkpoints.parameters import SavedParameters
 from octomed_jax.errors import UserError
 from octomed_jax.hf.base import BASE, STUDENT
@@ -91,7 +91,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _imported(folder: Path) -> Checkpoint:
-    manifest = storage.read_manifest(folder, "import")
+    manifest = manifests.read_manifest(folder, "import")
     student = folder / STUDENT
     config, base = read_config(student), storage.read_json(student / BASE)
     saved = SavedParameters(folder / PARAMETERS, once=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.errors import UserError
 from octomed_jax.hf.adapter import write_adapter
 from octomed_jax.hf.base import both_template_forms, copy_side_files, side_names, state_dtype
@@ -53,13 +53,13 @@ def export(
     inputs = {"checkpoint": storage.fingerprint(dict(source.request))}
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU is left to vLLM
     start_jax()
-    if manifest := storage.finished(output, "export", request, inputs):
+    if manifest := manifests.finished(output, "export", request, inputs):
         return _again(Path(output), manifest, source, settings, measured)
     _check_room(Path(output), source, settings)
-    with storage.staged_folder(output, storage.request_of("export", request, inputs)) as staged:
+    with storage.staged_folder(output, manifests.request_of("export", request, inputs)) as staged:
         folder = Path(staged)
         files, counts = (write_adapter if settings.adapter else _write)(folder, source, settings)
-        manifest = storage.Manifest(
+        manifest = manifests.Manifest(
             stage="export",
             config=request,
             inputs=inputs,
@@ -70,7 +70,7 @@ def export(
         )
         figures = verify(settings.verify, folder, source, settings)
         _describe(folder, manifest, source, figures, measured)
-        storage.write_manifest(folder, manifest)
+        manifests.write_manifest(folder, manifest)
         forget_marks(folder)
     return {**counts, "figures": figures}
 
@@ -99,7 +99,7 @@ def _write(folder: Path, source: Checkpoint, settings: Settings) -> tuple[dict[s
 
 
 def _again(
-    folder: Path, manifest: storage.Manifest, source: Checkpoint, settings: Settings, metrics: Mapping | None
+    folder: Path, manifest: manifests.Manifest, source: Checkpoint, settings: Settings, metrics: Mapping | None
 ) -> dict[str, Any]:
     """Verify a finished folder at new levels, and write its card anew where there is something new to say."""
     provenance = storage.read_json(folder / PROVENANCE)
@@ -112,7 +112,7 @@ def _again(
 
 
 def _describe(
-    folder: Path, manifest: storage.Manifest, source: Checkpoint, figures: Mapping, metrics: Mapping | None
+    folder: Path, manifest: manifests.Manifest, source: Checkpoint, figures: Mapping, metrics: Mapping | None
 ) -> None:
     """Write the card and the provenance; neither is part of what names the folder, so that figures may follow."""
     provenance = {
@@ -141,11 +141,11 @@ def _measured(evaluation: Path, output: Path) -> dict[str, Any]:
     Raises:
         UserError: it is none, or one of another model than the export in ``output``.
     """
-    manifest = storage.read_manifest(evaluation, "eval")
+    manifest = manifests.read_manifest(evaluation, "eval")
     if manifest.config.get("random_weights"):
         raise UserError(f"{evaluation} measured random weights; give the evaluation of this model")
-    if (output / storage.MANIFEST).is_file():
-        exported = storage.read_manifest(output, "export").identity
+    if (output / manifests.MANIFEST).is_file():
+        exported = manifests.read_manifest(output, "export").identity
         if manifest.inputs["model"] != exported:
             raise UserError(f"{evaluation} measured another model than {output} holds; evaluate this one")
     return storage.read_json(evaluation / "results.json")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.checkpoints.parameters import Streamed, write_parameters
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import SIDE_FILES, STUDENT, check_side_files, copy_base, describe_base, hub_file, side_names
@@ -25,7 +25,7 @@ COMPARED = 8  # pieces in which a tensor is read again to be compared
 WANTED = (*SIDE_FILES, "README.md", "*.safetensors", "model.safetensors.index.json")  # no pickle, no code
 
 
-def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
+def import_model(model: str, output: storage.PathLike) -> manifests.Manifest:
     """Import a model in the hub's or the newer in-memory layout, in the dtypes of its files.
 
     Args:
@@ -47,11 +47,11 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
     check_side_files(folder)
     base = describe_base(folder)
     request = {"model": base["model"], "revision": base["revision"], "files": _identity(folder)}
-    if (epath.Path(output) / storage.MANIFEST).exists():
+    if (epath.Path(output) / manifests.MANIFEST).exists():
         # Finished; but of these weights? Two trainings of one model differ in nothing else.
         with progress.bar("import: comparing", len(weights.tensors), "tensors") as bar:
             digests = _digests(weights, bar)
-        if done := storage.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}):
+        if done := manifests.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}):
             return done
     total = sum(weights.dtypes[tensor.name].itemsize * int(np.prod(tensor.shape)) for tensor in weights.tensors)
     read: dict[tuple[str, int | None], Any] = {}
@@ -64,7 +64,7 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
         with progress.bar("import", len(weights.tensors), "tensors") as bar:
             write_parameters(target / PARAMETERS, _streamed(weights, bar, read))
         digests = {key: digest.hexdigest() for key, digest in read.items()}
-        manifest = storage.Manifest(
+        manifest = manifests.Manifest(
             stage="import",
             config=request | {"weights": _fingerprint(digests)},
             counts={
@@ -72,12 +72,12 @@ def import_model(model: str, output: storage.PathLike) -> storage.Manifest:
                 "parameters": sum(leaf.size for leaf in weights.shapes.values()),
                 "bytes": total,
             },
-            files=storage.hash_files(target / STUDENT),
+            files=manifests.hash_files(target / STUDENT),
             licences=tuple(base["data_licences"]),
             access=base["access"],
             extra={"dtype": dtypes[0]},
         )
-        storage.write_manifest(target, manifest)
+        manifests.write_manifest(target, manifest)
     return manifest
 
 

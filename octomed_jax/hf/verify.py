@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 from safetensors import safe_open
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.adapter import CONFIG, WEIGHTS, adapter_tensors
 from octomed_jax.hf.base import SIDE_FILES, check_side_files
@@ -193,7 +193,7 @@ def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
 def _same_config(ours: Mapping[str, Any], base: Mapping[str, Any], folder: Path) -> None:
     """Compare two configs but for what they say of the dtype."""
     one, other = [
-        {name: value for name, value in storage.flatten(fields).items() if name.split(".")[-1] not in DTYPE_FIELDS}
+        {name: value for name, value in manifests.flatten(fields).items() if name.split(".")[-1] not in DTYPE_FIELDS}
         for fields in (ours, base)
     ]
     changed = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))

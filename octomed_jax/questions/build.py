@@ -8,16 +8,17 @@ from typing import Any
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.configuration import plain
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.manifests import Manifest
 from octomed_jax.progress import say
 from octomed_jax.questions.card import count_by_benchmark, write_card
 from octomed_jax.questions.fetch import fetch
 from octomed_jax.questions.registry import find_source
 from octomed_jax.questions.source import Source, check_settings
 from octomed_jax.schema import Question
-from octomed_jax.storage import Manifest, PathLike
+from octomed_jax.storage import PathLike
 from octomed_jax.traces.lake import write_questions
 
 STAGE = "questions"
@@ -38,7 +39,7 @@ def build_questions(config: ConfigDict, output: PathLike, workers: int | None = 
         TryAgain: a package registry could not be reached, or the disk is full.
     """
     settings = {"questions": plain(config.questions), "seed": plain(config.seed)}
-    done = storage.finished(output, STAGE, settings, {})
+    done = manifests.finished(output, STAGE, settings, {})
     if done is not None:
         return done
     sources = [find_source(name) for name in settings["questions"]]
@@ -52,7 +53,7 @@ def build_questions(config: ConfigDict, output: PathLike, workers: int | None = 
         write_questions(folder / TEST_FILE, (question for question in questions if question.split == "test"))
         storage.write_text(folder / CARD_FILE, write_card(sources, questions, dropped, settings["seed"]))
         manifest = _manifest(folder, settings, questions, dropped)
-        storage.write_manifest(folder, manifest)
+        manifests.write_manifest(folder, manifest)
     return manifest
 
 
@@ -122,7 +123,7 @@ def _manifest(
             "benchmarks": count_by_benchmark(questions),
             "dropped": dropped,
         },
-        files=storage.hash_files(folder),
+        files=manifests.hash_files(folder),
         licences=tuple(sorted({question.licence for question in questions})),
         access="credentialed" if any(question.access == "credentialed" for question in questions) else "open",
     )

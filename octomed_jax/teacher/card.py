@@ -1,6 +1,6 @@
 """The card of an attempts folder: what was asked of whom, under which terms, and what came of it."""
 
-from octomed_jax.storage import Manifest
+from octomed_jax.manifests import Manifest
 from octomed_jax.teacher.prompts import Prompt
 
 

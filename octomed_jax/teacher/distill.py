@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration, progress, storage
+from octomed_jax import configuration, manifests, progress, storage
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.executor import run_pieces
-from octomed_jax.storage import Manifest, PathLike
+from octomed_jax.manifests import Manifest
+from octomed_jax.storage import PathLike
 from octomed_jax.teacher.card import write_card
 from octomed_jax.teacher.copies import LONG
 from octomed_jax.teacher.ownership import DEAD_SECONDS, owned
@@ -92,9 +93,9 @@ def distill(
     """
     settings = config.distill
     teachers = check_settings(settings)
-    before = storage.read_manifest(questions, "questions")
+    before = manifests.read_manifest(questions, "questions")
     asked_for, inputs = result_settings(config), {"questions": before.identity}
-    if done := storage.finished(output, STAGE, asked_for, inputs):
+    if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
     source = epath.Path(questions) / QUESTIONS
     counts = check_access(source, teachers)
@@ -125,7 +126,7 @@ def distill(
     if shards.missing():
         return None
     with _owned_in_time(folder):
-        if done := storage.finished(output, STAGE, asked_for, inputs):  # another worker was faster
+        if done := manifests.finished(output, STAGE, asked_for, inputs):  # another worker was faster
             return done
         return _finish(config, shards, before, asked_for, inputs, counts, teachers)
 
@@ -248,7 +249,7 @@ def _finish(
         },
     )
     storage.write_text(folder / CARD, write_card(manifest, prompt))
-    storage.write_manifest(folder, manifest)
+    manifests.write_manifest(folder, manifest)
     shards.clear()
     for torn in folder.glob(".*.partial"):  # of a process that was killed at that moment
         torn.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from etils import epath
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA
 from octomed_jax.teacher.ledger import TABLE_ROWS, Ledger, Row
@@ -197,7 +197,7 @@ def begin(
     asked = {"config": dict(config), "inputs": dict(inputs)}
     if path.exists():
         held = storage.read_json(path)
-        changed = storage.changes({key: held.get(key) for key in asked}, asked)
+        changed = manifests.changes({key: held.get(key) for key in asked}, asked)
         if not changed:
             return Shards(folder, held["shards"], storage.fingerprint(asked))
         if Shards(folder, held["shards"], "").hold_attempts():

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import STUDENT, base_folder
@@ -67,7 +67,7 @@ def train(
     look: Look | None = None,
     span: tuple[int, int] | None = None,
     choose_mesh: bool = False,
-) -> storage.Manifest:
+) -> manifests.Manifest:
     """Train a student on a folder of shards.
 
     Args:
@@ -85,10 +85,10 @@ def train(
     """
     check_training(config)
     shards, workdir = Path(shards), Path(workdir)
-    inputs = {"shard": storage.read_manifest(shards, "shard").identity}
+    inputs = {"shard": manifests.read_manifest(shards, "shard").identity}
     check_base(config, shards)
     request = training_request(config)
-    if done := storage.finished(workdir, "train", request, inputs):
+    if done := manifests.finished(workdir, "train", request, inputs):
         return done
     start_jax(job=True)
     _claim(workdir, shards, request, inputs)
@@ -170,14 +170,14 @@ def train(
         _finish(workdir, request, inputs, plan)
     # All processes leave together, with what the first one wrote.
     multihost_utils.sync_global_devices("train finished")
-    return storage.read_manifest(workdir, "train")
+    return manifests.read_manifest(workdir, "train")
 
 
 def _finish(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str], plan: RowPlan) -> None:
     """Write the manifest of a finished run, and say what its time went into."""
     entries = read_metrics(workdir / "metrics.jsonl")
     losses = [entry["loss"] for entry in entries if entry["loss"] is not None]
-    manifest = storage.Manifest(
+    manifest = manifests.Manifest(
         stage="train",
         config=request,
         inputs=inputs,
@@ -189,17 +189,17 @@ def _finish(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str]
         f"train: goodput {spent['goodput']:.1%} of {spent['seconds'] / 60:,.1f} minutes since the first of "
         f"{spent['starts']:.0f} start(s)"
     )
-    storage.write_manifest(workdir, manifest)
+    manifests.write_manifest(workdir, manifest)
 
 
 def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     """Write the student, its data's manifest and ``config.json`` into a new workdir; refuse one of another run."""
     path = workdir / "config.json"
-    claim = {"request": storage.request_of("train", request, inputs), "config": request, "inputs": dict(inputs)}
+    claim = {"request": manifests.request_of("train", request, inputs), "config": request, "inputs": dict(inputs)}
     if path.exists():
         begun = storage.read_json(path)
         if begun["request"] != claim["request"]:
-            old, new = storage.flatten(begun["config"]), storage.flatten(json.loads(json.dumps(request)))
+            old, new = manifests.flatten(begun["config"]), manifests.flatten(json.loads(json.dumps(request)))
             changed = [f"{name}: {old.get(name)!r} -> {new.get(name)!r}" for name in new if old.get(name) != new[name]]
             what = ", ".join(changed[:2]) or "other shards"
             raise UserError(f"{workdir} holds a run with other settings ({what}); choose another --workdir")
@@ -210,7 +210,7 @@ def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapp
         shutil.rmtree(workdir / STUDENT, ignore_errors=True)
         shutil.copytree(shards / STUDENT, partial)
         partial.rename(workdir / STUDENT)
-        storage.write_json(workdir / DATA, storage.read_json(shards / storage.MANIFEST))
+        storage.write_json(workdir / DATA, storage.read_json(shards / manifests.MANIFEST))
     if jax.process_index() == 0 and not path.exists():
         storage.write_json(path, claim)
 

@@ -8,10 +8,11 @@ from typing import Any
 from etils import epath
 from rich.table import Table
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.manifests import Manifest
 from octomed_jax.schema import VERDICT_SCHEMA, Question, Verdict, question_from_row, with_option_order
-from octomed_jax.storage import Manifest, PathLike
+from octomed_jax.storage import PathLike
 from octomed_jax.traces import lake
 from octomed_jax.verification.changes import Changes
 from octomed_jax.verification.check import Checkers, Rules
@@ -36,11 +37,11 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
         UserError: the attempts are not finished, or ``output`` holds other work.
         StopAndLook: a file is damaged, or attempts and questions do not fit together.
     """
-    before = storage.read_manifest(attempts, "distill")
+    before = manifests.read_manifest(attempts, "distill")
     asked_for = {"verifier": name_of(rules, judge)}
     inputs = {"distill": before.identity}
     earlier = _earlier(output, inputs, asked_for["verifier"])
-    if not earlier and (done := storage.finished(output, STAGE, asked_for, inputs)):
+    if not earlier and (done := manifests.finished(output, STAGE, asked_for, inputs)):
         return done
     source = epath.Path(attempts)
     total = lake.count_rows(source / "questions.parquet")
@@ -73,12 +74,12 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
             config=asked_for,
             inputs=inputs,
             counts=funnel.table()["total"],
-            files=storage.hash_files(folder),
+            files=manifests.hash_files(folder),
             licences=before.licences,
             access=before.access,
             extra=dict(before.extra),
         )
-        storage.write_manifest(folder, manifest)
+        manifests.write_manifest(folder, manifest)
     print_funnel(funnel.table())
     for text in changes.told(asked_for["verifier"]):
         progress.say(text)
@@ -88,9 +89,9 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
 def _earlier(output: PathLike, inputs: dict[str, str], verifier: str) -> str:
     """Return the version of the verdicts that ``output`` holds on the same attempts, if it is another one."""
     storage.put_back(output)
-    if not (epath.Path(output) / storage.MANIFEST).exists():
+    if not (epath.Path(output) / manifests.MANIFEST).exists():
         return ""
-    manifest = storage.read_manifest(output, STAGE)
+    manifest = manifests.read_manifest(output, STAGE)
     held = str(manifest.config.get("verifier", ""))
     return held if dict(manifest.inputs) == inputs and held != verifier else ""
 
@@ -168,7 +169,7 @@ def find_attempts(attempts: PathLike, name: str) -> list[tuple[Question, dict[st
     Raises:
         UserError: there is none.
     """
-    storage.read_manifest(attempts, "distill")
+    manifests.read_manifest(attempts, "distill")
     for row, judged in judge_questions(epath.Path(attempts)):
         found = [
             (with_option_order(question_from_row(row), attempt["option_order"] or ()), attempt)

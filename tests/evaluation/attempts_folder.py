@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from report_run import PLANTED, picture
 
+from octomed_jax.manifests import Manifest, write_manifest
 from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA, Question, question_to_row
-from octomed_jax.storage import Manifest, sha256_bytes, write_manifest
+from octomed_jax.storage import sha256_bytes
 from octomed_jax.verification.check import Checker
 
 # source: task, options, licence, access, share of right answers

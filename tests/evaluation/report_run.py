@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 
 from octomed_jax.evaluation.report_data import TIMED
 from octomed_jax.evaluation.scoring import score_samples
+from octomed_jax.manifests import Manifest, write_manifest
 from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA, VERDICT_SCHEMA, Question, question_to_row
-from octomed_jax.storage import Manifest, sha256_bytes, write_json, write_manifest, write_text
+from octomed_jax.storage import sha256_bytes, write_json, write_text
 
 PLANTED = "<script>document.title='broken in'</script><img src=x onerror=alert(1)>"
 

@@ -12,8 +12,9 @@ from report_run import PLANTED
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation.attempts_report import MOST_EXAMPLES, write_attempts_report
+from octomed_jax.manifests import Manifest, write_manifest
 from octomed_jax.schema import Question
-from octomed_jax.storage import Manifest, read_json, sha256_bytes, write_manifest
+from octomed_jax.storage import read_json, sha256_bytes
 
 SECTIONS = ["asked", "funnel", "acceptance", "reasons", "passes", "lengths", "letters", "duplicates", "failures"]
 FIGURES = [

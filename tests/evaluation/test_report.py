@@ -10,7 +10,8 @@ from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation.page import amount, duration
 from octomed_jax.evaluation.report import group_of, summarise, write_report
 from octomed_jax.evaluation.report_data import STAGES
-from octomed_jax.storage import Manifest, read_json, write_json, write_manifest
+from octomed_jax.manifests import Manifest, write_manifest
+from octomed_jax.storage import read_json, write_json
 
 FIGURES = ["funnel", "reasons", "sources", "loss", "accuracy", "difficulty", "thinking"]
 

@@ -13,8 +13,9 @@ from octomed_jax.configuration import plain
 from octomed_jax.hf.names import hub_tensors
 from octomed_jax.hf.shards import DTYPES, forget_marks, plan_shards, write_shards
 from octomed_jax.hf.student import write_student
+from octomed_jax.manifests import Manifest
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, to_fields
-from octomed_jax.storage import Manifest, write_json
+from octomed_jax.storage import write_json
 from tests.models.student import part_reader
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.checkpoint import open_checkpoint
@@ -52,10 +52,10 @@ def test_a_run_goes_out_in_both_dtypes(run, parameters, tmp_path):
         back = flatten_names(load_parameters(tmp_path / dtype, one_device(), np.dtype(jax.numpy.dtype(dtype)))[1])
         for name, leaf in flatten_names(parameters).items():
             assert np.array_equal(np.asarray(back[name]), np.asarray(leaf.astype(dtype))), name
-        manifest = storage.read_manifest(tmp_path / dtype, "export")
+        manifest = manifests.read_manifest(tmp_path / dtype, "export")
         assert manifest.files == {
             name: digest
-            for name, digest in storage.hash_files(tmp_path / dtype).items()
+            for name, digest in manifests.hash_files(tmp_path / dtype).items()
             if name not in ("README.md", "provenance.json")
         }
         assert not [path.name for path in (tmp_path / dtype).iterdir() if path.name.startswith(".")]
@@ -108,8 +108,8 @@ def test_import_then_export_gives_the_same_bytes(hub, tmp_path):
     # Once more through both: nothing drifts.
     import_model(str(tmp_path / "out"), tmp_path / "in2")
     export(tmp_path / "in2", tmp_path / "out2", Settings(verify=()))
-    assert storage.hash_files(tmp_path / "out2").keys() == storage.hash_files(tmp_path / "out").keys()
-    weights = [name for name in storage.hash_files(tmp_path / "out2") if name.endswith(("safetensors", "index.json"))]
+    assert manifests.hash_files(tmp_path / "out2").keys() == manifests.hash_files(tmp_path / "out").keys()
+    weights = [name for name in manifests.hash_files(tmp_path / "out2") if name.endswith(("safetensors", "index.json"))]
     for name in weights:
         assert (tmp_path / "out2" / name).read_bytes() == (hub / name).read_bytes()
 
@@ -223,7 +223,7 @@ def test_another_export_does_not_go_on_with_what_was_left(run, tmp_path):
 def test_a_finished_export_is_only_verified_further_and_gets_its_metrics(run, tmp_path):
     out = tmp_path / "out"
     export(run, out, Settings(verify=("structure",)))
-    before = storage.read_manifest(out, "export").identity
+    before = manifests.read_manifest(out, "export").identity
     times = {path.name: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
     assert "Nothing was measured" in (out / "README.md").read_text()
     results = {"plane": {"n": 20, "accuracy": 0.9, "wilson": [0.7, 0.97], "baseline": 0.3, "unparsed": 1}}
@@ -231,7 +231,7 @@ def test_a_finished_export_is_only_verified_further_and_gets_its_metrics(run, tm
     result = export(run, out, Settings(verify=BOTH), metrics=tmp_path / "eval")
     assert set(result["figures"]) == set(BOTH)
     assert times == {path.name: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
-    assert storage.read_manifest(out, "export").identity == before
+    assert manifests.read_manifest(out, "export").identity == before
     card = (out / "README.md").read_text()
     assert "| plane | 20 | 90.0% | 70.0% to 97.0% | 30.0% | 1 |" in card
     assert "Nothing was measured" not in card
@@ -248,7 +248,7 @@ def test_a_finished_export_is_only_verified_further_and_gets_its_metrics(run, tm
 def measured(folder, model, results, random_weights=False):
     storage.write_json(folder / "results.json", {"benchmarks": results})
     config = {"random_weights": random_weights}
-    storage.write_manifest(folder, storage.Manifest(stage="eval", config=config, inputs={"model": model}))
+    manifests.write_manifest(folder, manifests.Manifest(stage="eval", config=config, inputs={"model": model}))
 
 
 def test_the_card_says_what_must_be_said(student, parameters, tmp_path):
@@ -273,7 +273,7 @@ def test_the_card_says_what_must_be_said(student, parameters, tmp_path):
     provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert provenance["checkpoint"] == {"run": "a-run", "step": 3}
     assert provenance["data"]["licences"] == ["CC-BY-4.0"]
-    assert provenance["files"] == storage.read_manifest(tmp_path / "out", "export").files
+    assert provenance["files"] == manifests.read_manifest(tmp_path / "out", "export").files
 
 
 DAMAGE = {

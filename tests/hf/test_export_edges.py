@@ -12,7 +12,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.hf import verify as levels
@@ -60,7 +60,7 @@ def test_the_access_class_travels_through_import_and_export(student, parameters,
     export(tmp_path / "run", tmp_path / "out", BOTH)
     assert import_model(str(tmp_path / "out"), tmp_path / "in").access == "credentialed"
     export(tmp_path / "in", tmp_path / "again", BOTH)
-    manifest = storage.read_manifest(tmp_path / "again", "export")
+    manifest = manifests.read_manifest(tmp_path / "again", "export")
     assert (manifest.access, manifest.licences) == ("credentialed", ("CC-BY-4.0",))
     card = (tmp_path / "again" / "README.md").read_text()
     assert "trained on credentialed data" in card

@@ -10,7 +10,7 @@ from octomed_jax import configuration
 from octomed_jax.cli.main import VERBS, main
 from octomed_jax.errors import UserError
 from octomed_jax.launching.spec import JobSpec, Secret, read_spec
-from octomed_jax.storage import flatten
+from octomed_jax.manifests import flatten
 from octomed_jax.teacher.settings import check_settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
 from octomed_jax.questions.octomed import build as module
 from octomed_jax.schema import QUESTION_SCHEMA
@@ -79,8 +79,8 @@ def test_the_folder_is_a_finished_stage(tmp_path, capsys):
     assert printed.out == f"9 questions to learn from and 3 held out are in {place} (see card.md there)\n"
     assert "licence unknown" not in printed.err
     assert sorted(folder_bytes(place)) == ["card.md", "heldout.parquet", "manifest.json", "questions.parquet"]
-    manifest = storage.read_manifest(place, "questions")
-    assert manifest.files == storage.hash_files(place)
+    manifest = manifests.read_manifest(place, "questions")
+    assert manifest.files == manifests.hash_files(place)
     assert (manifest.licences, manifest.access) == (("CC0-1.0",), "open")
     assert manifest.counts["benchmarks"] == {f"b{n}": {"train": 3, "test": 1} for n in range(3)}
     found = {
@@ -158,7 +158,7 @@ def test_finished_work_is_kept_and_other_work_is_refused(tmp_path, capsys, monke
     assert folder_bytes(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("moment", ["Store.leave_out_rivals", "_write_left_out", "storage.write_manifest"])
+@pytest.mark.parametrize("moment", ["Store.leave_out_rivals", "_write_left_out", "manifests.write_manifest"])
 def test_killed_and_run_again_gives_the_same_bytes(tmp_path, moment):
     source = write_lines(tmp_path / "in" / "own.jsonl", rows())
     assert build(source, tmp_path / "whole" / "out") == 0
@@ -213,9 +213,9 @@ def test_one_row_in_a_thousand_may_be_left_out(tmp_path, capsys):
     assert json.loads(line) == {
         "file": "own.jsonl", "line": 8, "reason": "answer '{}' is no text; write the gold answer there"
     }  # fmt: skip
-    manifest = storage.read_manifest(tmp_path / "out", "questions")
+    manifest = manifests.read_manifest(tmp_path / "out", "questions")
     assert (manifest.counts["train"], manifest.counts["rows"]) == (1998, 1999)
-    assert manifest.files == storage.hash_files(tmp_path / "out")
+    assert manifest.files == manifests.hash_files(tmp_path / "out")
     assert "- Left out: 1 (answer)" in (tmp_path / "out" / "card.md").read_text()
     given[9]["answer"] = None
     source = write_lines(tmp_path / "own.jsonl", given)
@@ -233,7 +233,7 @@ def test_rows_that_stand_twice(tmp_path, capsys):
         "1 of the lines stood before just as they are and are kept once; line 3 is line 1 again"
         in capsys.readouterr().err
     )
-    manifest = storage.read_manifest(tmp_path / "out", "questions")
+    manifest = manifests.read_manifest(tmp_path / "out", "questions")
     assert (manifest.counts["train"], manifest.counts["twice"]) == (2, 1)
     # Two golds of one question: neither is believed.
     source = write_lines(tmp_path / "own.jsonl", [row, row | {"question": "R?"}, row | {"answer": "y"}])
@@ -289,7 +289,7 @@ def test_licence_and_access_are_said(tmp_path, capsys):
     assert build(source, tmp_path / "closed", "--access=credentialed", "--licence=MIMIC", "--json") == 0
     printed = capsys.readouterr()
     assert (json.loads(printed.out)["access"], printed.err) == ("credentialed", "")
-    manifest = storage.read_manifest(tmp_path / "closed", "questions")
+    manifest = manifests.read_manifest(tmp_path / "closed", "questions")
     assert (manifest.access, manifest.licences) == ("credentialed", ("MIMIC", "`MIT`\n# no"))
     assert (
         main(["distill", "--config=configs/demo.py", f"--questions={tmp_path / 'closed'}", f"--output={tmp_path}/a"])

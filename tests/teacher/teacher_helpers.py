@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.schema import Question
 from octomed_jax.teacher.settings import DISTILL, TEACHER
 from octomed_jax.traces import lake
@@ -73,14 +73,14 @@ def write_folder(folder, questions):
     """Write a finished questions folder."""
     folder = Path(folder)
     lake.write_questions(folder / "questions.parquet", questions)
-    manifest = storage.Manifest(
+    manifest = manifests.Manifest(
         stage="questions",
         config={},
         counts={"train": len(questions)},
-        files=storage.hash_files(folder),
+        files=manifests.hash_files(folder),
         licences=("CC0-1.0",),
     )
-    storage.write_manifest(folder, manifest)
+    manifests.write_manifest(folder, manifest)
     return folder
 
 

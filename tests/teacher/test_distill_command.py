@@ -11,7 +11,7 @@ from etils import epath
 from fault_server import Faults, serving
 from teacher_helpers import folder_bytes, make_question, write_folder
 
-from octomed_jax import configuration, storage
+from octomed_jax import configuration, manifests
 from octomed_jax.cli.main import main
 from octomed_jax.teacher.script import Rates
 from octomed_jax.teacher.settings import result_settings
@@ -175,7 +175,7 @@ def test_the_cures_of_the_short_form_are_its_options(tmp_path, capsys):
 def test_a_worker_for_whom_no_shard_is_left_says_so(tmp_path, capsys):
     folder = write_folder(tmp_path / "questions", [make_question(index) for index in range(4)])
     words = ["distill", "--config=configs/demo.py:tiny", f"--questions={folder}", f"--output={tmp_path / 'a'}"]
-    questions = storage.read_manifest(folder, "questions")
+    questions = manifests.read_manifest(folder, "questions")
     config = configuration.load("configs/demo.py:tiny", [])
     (tmp_path / "a").mkdir()
     begin(epath.Path(tmp_path / "a"), result_settings(config), {"questions": questions.identity}, 4, 1, 0)

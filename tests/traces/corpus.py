@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
 from octomed_jax.schema import Question, question_to_row
 from octomed_jax.traces import lake
 
@@ -50,6 +50,6 @@ def write_traces(folder: Path, count: int = 24) -> Path:
         for item in questions(count)
     ]
     lake.write_rows(folder / "traces.parquet", rows, lake.RECORD_SCHEMA)
-    manifest = storage.Manifest(stage="verify", config={}, files=storage.hash_files(folder), licences=("CC0-1.0",))
-    storage.write_manifest(folder, manifest)
+    manifest = manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(folder), licences=("CC0-1.0",))
+    manifests.write_manifest(folder, manifest)
     return folder

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from octomed_jax import storage
+from octomed_jax import manifests
 from octomed_jax.errors import UserError
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
@@ -56,7 +56,7 @@ def whole(tmp_path_factory, shards):
     """A run that nothing interrupted, as a process of its own."""
     folder = tmp_path_factory.mktemp("whole")
     subprocess.run(command(shards, folder), env=environment(), check=True, timeout=280)
-    return folder, storage.read_manifest(folder, "train")
+    return folder, manifests.read_manifest(folder, "train")
 
 
 def test_the_loss_falls_and_every_step_is_logged_once(whole):
@@ -113,11 +113,11 @@ def test_told_to_end_and_killed_it_goes_on_with_the_same_losses_and_weights(whol
     wait_for(killed, workdir / "checkpoints" / str(later))
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert not (workdir / storage.MANIFEST).exists()
+    assert not (workdir / manifests.MANIFEST).exists()
 
     subprocess.run(command(shards, workdir), env=environment(), check=True, timeout=280)
     assert curve(workdir) == curve(whole[0])
-    assert storage.read_manifest(workdir, "train").identity == whole[1].identity
+    assert manifests.read_manifest(workdir, "train").identity == whole[1].identity
 
 
 def being_saved(workdir) -> bool:
@@ -156,7 +156,7 @@ def test_killed_again_and_again_whatever_it_was_doing(whole, shards, tmp_path):
     assert seen[-1] >= 14  # it did get on in between
     subprocess.run(command(shards, tmp_path), env=environment(), check=True, timeout=280)
     assert curve(tmp_path) == curve(whole[0])
-    assert storage.read_manifest(tmp_path, "train").identity == whole[1].identity
+    assert manifests.read_manifest(tmp_path, "train").identity == whole[1].identity
 
 
 @pytest.mark.integration

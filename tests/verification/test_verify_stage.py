@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from verdict_table import question
 
-from octomed_jax import storage
+from octomed_jax import manifests
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, VERDICT_SCHEMA, Attempt
@@ -36,8 +36,8 @@ def make_attempts(folder, rows, order=lambda questions: questions):
         for name, sample, response, finish, error, *shown in rows
     ]
     lake.write_rows(folder / "attempts" / "part-00000.parquet", attempts, ATTEMPT_SCHEMA)
-    manifest = storage.Manifest(stage="distill", config={}, licences=("CC0-1.0",), extra={"teacher": "t"})
-    storage.write_manifest(folder, manifest)
+    manifest = manifests.Manifest(stage="distill", config={}, licences=("CC0-1.0",), extra={"teacher": "t"})
+    manifests.write_manifest(folder, manifest)
 
 
 RIGHT = "<think>why</think>\n\n\\boxed{axial}"
@@ -82,10 +82,10 @@ def test_it_runs_once_and_gives_the_same_bytes(tmp_path):
     first = verify(tmp_path / "attempts", tmp_path / "a")
     assert verify(tmp_path / "attempts", tmp_path / "a") == first
     verify(tmp_path / "attempts", tmp_path / "b")
-    assert storage.hash_files(tmp_path / "a") == storage.hash_files(tmp_path / "b")
+    assert manifests.hash_files(tmp_path / "a") == manifests.hash_files(tmp_path / "b")
     assert (tmp_path / "a" / "manifest.json").read_bytes() == (tmp_path / "b" / "manifest.json").read_bytes()
-    manifest = storage.Manifest(stage="distill", config={"samples": 9})
-    storage.write_manifest(tmp_path / "attempts", manifest)
+    manifest = manifests.Manifest(stage="distill", config={"samples": 9})
+    manifests.write_manifest(tmp_path / "attempts", manifest)
     with pytest.raises(UserError, match="the distill it was made from"):
         verify(tmp_path / "attempts", tmp_path / "a")
 
@@ -187,7 +187,7 @@ def test_an_attempt_is_judged_by_the_options_as_its_teacher_saw_them(tmp_path):
         for sample, order in shown.items()
     ]
     lake.write_rows(tmp_path / "attempts" / "attempts" / "part-00000.parquet", attempts, ATTEMPT_SCHEMA)
-    storage.write_manifest(tmp_path / "attempts", storage.Manifest(stage="distill", config={}))
+    manifests.write_manifest(tmp_path / "attempts", manifests.Manifest(stage="distill", config={}))
     verify(tmp_path / "attempts", tmp_path / "traces")
     rows = list(lake.iterate_rows(tmp_path / "traces" / "verdicts.parquet"))
     assert [row["verdict"] for row in rows] == ["correct", "correct", "wrong", "correct"]

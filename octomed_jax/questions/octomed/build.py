@@ -8,8 +8,9 @@ from typing import Any
 
 from etils import epath
 
-from octomed_jax import progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import UserError
+from octomed_jax.manifests import Manifest
 from octomed_jax.progress import say
 from octomed_jax.questions.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
 from octomed_jax.questions.octomed.card import Contents, write_card
@@ -17,7 +18,7 @@ from octomed_jax.questions.octomed.images import hash_files
 from octomed_jax.questions.octomed.rows import COLUMNS, NAME, UNUSED, Defaults, Given, read_question
 from octomed_jax.questions.octomed.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
-from octomed_jax.storage import Manifest, PathLike
+from octomed_jax.storage import PathLike
 from octomed_jax.traces.lake import open_writer
 from octomed_jax.traces.row_files import Entry, RowFile
 from octomed_jax.verification.rows import RowError
@@ -52,7 +53,7 @@ def build_octomed(
     """
     rows = RowFile(source)
     settings = _settings(rows, licence, access, limit)
-    done = storage.finished(output, STAGE, settings, {})
+    done = manifests.finished(output, STAGE, settings, {})
     if done is not None:
         return done
     with storage.staged_folder(output) as folder:
@@ -70,11 +71,11 @@ def build_octomed(
             stage=STAGE,
             config=settings,
             counts={**contents.table(), **found, "dropped": {NAME: left_out} if left_out else {}},
-            files=storage.hash_files(folder),
+            files=manifests.hash_files(folder),
             licences=tuple(sorted(contents.licences)),
             access="credentialed" if contents.access["credentialed"] else "open",
         )
-        storage.write_manifest(folder, manifest)
+        manifests.write_manifest(folder, manifest)
     return manifest
 
 

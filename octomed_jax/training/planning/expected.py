@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from octomed_jax import storage
+from octomed_jax import manifests
 from octomed_jax.errors import UserError
 from octomed_jax.hf.base import base_folder, side_folder
 from octomed_jax.hf.student import planned_config
@@ -32,7 +32,7 @@ def expected_model(config: ConfigDict, shards: Path, missing: dict[str, str]) ->
 
 def has_shards(shards: Path, missing: dict[str, str]) -> bool:
     """Return whether there are shards; ``missing`` gets them if not."""
-    if (shards / storage.MANIFEST).is_file():
+    if (shards / manifests.MANIFEST).is_file():
         return True
     missing[str(shards)] = "rows cannot be planned yet; make it with `octomed shard`"
     return False
