@@ -7,8 +7,9 @@ import threading
 
 from aiohttp import web
 
+from octomed_jax.teacher.knowledge import Knowledge
 from octomed_jax.teacher.script import Rates
-from octomed_jax.teacher.scripted import BadRequest, Knowledge, answer
+from octomed_jax.teacher.scripted import BadRequest, answer
 
 
 class Faults:

@@ -12,10 +12,11 @@ from octomed_jax.images.decode import decode_image
 from octomed_jax.schema import with_option_order
 from octomed_jax.teacher import pool
 from octomed_jax.teacher.distill import distill
+from octomed_jax.teacher.knowledge import Knowledge
 from octomed_jax.teacher.ledger import Held
 from octomed_jax.teacher.plan import due
 from octomed_jax.teacher.script import Rates
-from octomed_jax.teacher.scripted import Knowledge, read_messages
+from octomed_jax.teacher.scripted import read_messages
 from octomed_jax.traces import lake
 from octomed_jax.verification.check import Checkers, check_response
 from octomed_jax.verification.verify import verify
