@@ -57,7 +57,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
     """Return (name, title, folder, work) of every stage, in order; what a stage needs is imported when it runs."""
 
     def questions() -> object:
-        from octomed_jax.questions.build import build_questions
+        from octomed_jax.questions.packages.build import build_questions
 
         return build_questions(config, folder / "questions")
 

@@ -10,10 +10,10 @@ from octomed_jax import configuration
 from octomed_jax.cli.options import Parser, finish, subverb
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.progress import say
-from octomed_jax.questions.build import build_questions
-from octomed_jax.questions.octomed.build import ONE_IN, build_octomed
-from octomed_jax.questions.octomed.rows import NAME
-from octomed_jax.questions.registry import SOURCES
+from octomed_jax.questions.packages.build import build_questions
+from octomed_jax.questions.packages.registry import SOURCES
+from octomed_jax.questions.reading.build import ONE_IN, build_octomed
+from octomed_jax.questions.reading.rows import NAME
 from octomed_jax.schema import ACCESS_CLASSES
 
 BUILD = f"""Makes a folder of questions that `octomed distill` reads.

@@ -21,9 +21,9 @@ from octomed_jax.hf.student import processor_fields
 from octomed_jax.inputs.tokenizer import SPECIAL_TOKENS
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, TextConfig, VisionConfig, to_fields
 from octomed_jax.models.qwen2_5_vl.model import split_model
-from octomed_jax.questions.archives import wheel_members
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.packages import Package
+from octomed_jax.questions.packages.archives import wheel_members
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.pinned import Package
 from tests.models.golden import weights
 
 PACKAGE = Package(

@@ -1,8 +1,8 @@
 import pytest
 
 from octomed_jax.errors import TryAgain
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.registry import SOURCES
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.registry import SOURCES
 
 
 @pytest.fixture(scope="session")

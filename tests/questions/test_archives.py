@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.archives import ar_members, deb_members, wheel_members
+from octomed_jax.questions.packages.archives import ar_members, deb_members, wheel_members
 
 NAMES = st.text("abcdefghijklmnop.-_", min_size=1, max_size=16)
 
@@ -87,7 +87,7 @@ def test_deb_limits_and_damage():
 
 
 def test_deb_that_unpacks_to_too_much(monkeypatch):
-    monkeypatch.setattr("octomed_jax.questions.archives.TAR_LIMIT", 50_000)
+    monkeypatch.setattr("octomed_jax.questions.packages.archives.TAR_LIMIT", 50_000)
     with pytest.raises(UserError, match="unpacks to over 50000"):
         deb_members(ar({"data.tar.xz": tar_xz({"usr/a": b"\0" * 200_000})}), ["usr/a"], "x.deb")
 

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.source import generator
-from octomed_jax.questions.sources import brain
-from octomed_jax.questions.sources import brain_slices as slices
+from octomed_jax.questions.packages import brain
+from octomed_jax.questions.packages import brain_slices as slices
+from octomed_jax.questions.packages.source import generator
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 from octomed_jax import configuration, storage
 from octomed_jax.cli import questions as command
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.questions import build as module
-from octomed_jax.questions.build import build_questions, check_questions
-from octomed_jax.questions.sources import brain
+from octomed_jax.questions.packages import brain
+from octomed_jax.questions.packages import build as module
+from octomed_jax.questions.packages.build import build_questions, check_questions
 from octomed_jax.schema import Question
 from octomed_jax.traces.lake import iterate_questions
 

@@ -3,9 +3,9 @@ import subprocess
 import pytest
 
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.questions import fetch as module
-from octomed_jax.questions.fetch import cache_folder, fetch
-from octomed_jax.questions.packages import Package
+from octomed_jax.questions.packages import fetch as module
+from octomed_jax.questions.packages.fetch import cache_folder, fetch
+from octomed_jax.questions.packages.pinned import Package
 from octomed_jax.storage import sha256_bytes
 
 DATA = b"the package file"

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.source import generator
-from octomed_jax.questions.sources import medcalc
-from octomed_jax.questions.sources.medcalc_calculators import CALCULATORS
-from octomed_jax.questions.sources.medcalc_package import WheelFinder, calculators
+from octomed_jax.questions.packages import medcalc
+from octomed_jax.questions.packages.medcalc_calculators import CALCULATORS
+from octomed_jax.questions.packages.medcalc_package import WheelFinder, calculators
+from octomed_jax.questions.packages.source import generator
 
 COUNTS = {"train_each": 20, "score_train_each": 60, "test_each": 15}
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
-from octomed_jax.questions.octomed import build as module
+from octomed_jax.questions.reading import build as module
 from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.traces.lake import iterate_questions
 
@@ -163,7 +163,7 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path, moment):
     source = write_lines(tmp_path / "in" / "own.jsonl", rows())
     assert build(source, tmp_path / "whole" / "out") == 0
     code = (
-        "import os, signal, sys\nfrom octomed_jax.questions.octomed import build as module\n"
+        "import os, signal, sys\nfrom octomed_jax.questions.reading import build as module\n"
         "from octomed_jax.cli.main import main\n"
         f"module.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "main(sys.argv[1:])"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from octomed_jax.questions.octomed.images import hash_files, read_images
-from octomed_jax.questions.octomed.rows import Defaults, read_question
+from octomed_jax.questions.reading.row_images import hash_files, read_images
+from octomed_jax.questions.reading.rows import Defaults, read_question
 from octomed_jax.storage import sha256_bytes
 from octomed_jax.verification.rows import RowError
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from octomed_jax.prompts import BOXED_SUFFIX, LETTERS
-from octomed_jax.questions.octomed.rows import COLUMNS, Defaults, clean_id, read_question
+from octomed_jax.questions.reading.rows import COLUMNS, Defaults, clean_id, read_question
 from octomed_jax.schema import QUESTION_SCHEMA, question_from_row, question_to_row
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.rows import RowError, without_letters

@@ -6,10 +6,10 @@ from PIL import Image
 
 from octomed_jax.errors import UserError
 from octomed_jax.images.dicom import DicomFrames
-from octomed_jax.questions.packages import Package
-from octomed_jax.questions.registry import SOURCES, find_source
-from octomed_jax.questions.source import check_settings, generator
-from octomed_jax.questions.sources import dicom, icd10, medmcqa
+from octomed_jax.questions.packages import dicom, icd10, medmcqa
+from octomed_jax.questions.packages.pinned import Package
+from octomed_jax.questions.packages.registry import SOURCES, find_source
+from octomed_jax.questions.packages.source import check_settings, generator
 from octomed_jax.schema import ACCESS_CLASSES
 
 

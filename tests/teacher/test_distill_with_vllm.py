@@ -14,7 +14,7 @@ import pytest
 from octomed_jax import configuration
 from octomed_jax.cli.shard import make_shards
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
-from octomed_jax.questions.build import build_questions
+from octomed_jax.questions.packages.build import build_questions
 from octomed_jax.teacher.distill import distill
 from octomed_jax.teacher.server.vllm import VllmSettings
 from octomed_jax.teacher.server.vllm_process import serve

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from octomed_jax.questions.octomed.rows import UNKNOWN
+from octomed_jax.questions.reading.rows import UNKNOWN
 from octomed_jax.schema import Question
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from octomed_jax.questions.source import Source
+from octomed_jax.questions.packages.source import Source
 from octomed_jax.schema import Question
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from octomed_jax import storage
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.progress import bar, say
-from octomed_jax.questions.packages import Package
+from octomed_jax.questions.packages.pinned import Package
 from octomed_jax.storage import explain_os_error, sha256_bytes
 
 CACHE_VARIABLE = "OCTOMED_CACHE"

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.archives import wheel_members
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.packages import SIMPLE_ICD_10_CM
-from octomed_jax.questions.source import Made, Source, generator
+from octomed_jax.questions.packages.archives import wheel_members
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.pinned import SIMPLE_ICD_10_CM
+from octomed_jax.questions.packages.source import Made, Source, generator
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 

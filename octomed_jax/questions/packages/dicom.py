@@ -9,10 +9,10 @@ from PIL import Image
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import encode_png
 from octomed_jax.images.dicom import DicomFrames, read_dicom
-from octomed_jax.questions.archives import wheel_members
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.packages import PYDICOM, PYDICOM_DATA, Package
-from octomed_jax.questions.source import Made, Source, generator
+from octomed_jax.questions.packages.archives import wheel_members
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.pinned import PYDICOM, PYDICOM_DATA, Package
+from octomed_jax.questions.packages.source import Made, Source, generator
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 

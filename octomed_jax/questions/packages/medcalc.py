@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.packages import MEDCALC_BENCH
-from octomed_jax.questions.source import Made, Source, generator
-from octomed_jax.questions.sources.medcalc_calculators import CALCULATORS, Calculator, Inputs, spelled
-from octomed_jax.questions.sources.medcalc_package import calculators
+from octomed_jax.questions.packages.medcalc_calculators import CALCULATORS, Calculator, Inputs, spelled
+from octomed_jax.questions.packages.medcalc_package import calculators
+from octomed_jax.questions.packages.pinned import MEDCALC_BENCH
+from octomed_jax.questions.packages.source import Made, Source, generator
 from octomed_jax.schema import Question
 from octomed_jax.storage import canonical_json, fingerprint
 

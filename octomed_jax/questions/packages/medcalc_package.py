@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.archives import wheel_members, wheel_names
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.packages import MEDCALC_BENCH
+from octomed_jax.questions.packages.archives import wheel_members, wheel_names
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.pinned import MEDCALC_BENCH
 
 PACKAGE = "medcalc"
 # calculator -> (module, function) of medcalc-bench

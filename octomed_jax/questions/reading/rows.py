@@ -12,8 +12,8 @@ from typing import Any
 from octomed_jax import storage
 from octomed_jax.errors import did_you_mean
 from octomed_jax.prompts import LETTERS
-from octomed_jax.questions.octomed.conversations import from_conversations
-from octomed_jax.questions.octomed.images import images_of, read_images
+from octomed_jax.questions.reading.conversations import from_conversations
+from octomed_jax.questions.reading.row_images import images_of, read_images
 from octomed_jax.schema import Question
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.rows import RowError, question_of

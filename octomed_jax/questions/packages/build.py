@@ -13,10 +13,10 @@ from octomed_jax.configuration import plain
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.manifests import Manifest
 from octomed_jax.progress import say
-from octomed_jax.questions.card import count_by_benchmark, write_card
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.registry import find_source
-from octomed_jax.questions.source import Source, check_settings
+from octomed_jax.questions.packages.card import count_by_benchmark, write_card
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.registry import find_source
+from octomed_jax.questions.packages.source import Source, check_settings
 from octomed_jax.schema import Question
 from octomed_jax.storage import PathLike
 from octomed_jax.traces.lake import write_questions

@@ -17,11 +17,11 @@ from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.images.decode import encode_png
 from octomed_jax.images.volumes import Volume, read_volume
 from octomed_jax.progress import track
-from octomed_jax.questions.archives import deb_members, wheel_members
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.packages import MRICRON_DATA, NILEARN
-from octomed_jax.questions.source import Made, Source, generator
-from octomed_jax.questions.sources import brain_slices as slices
+from octomed_jax.questions.packages import brain_slices as slices
+from octomed_jax.questions.packages.archives import deb_members, wheel_members
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.pinned import MRICRON_DATA, NILEARN
+from octomed_jax.questions.packages.source import Made, Source, generator
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.questions.packages import Package
+from octomed_jax.questions.packages.pinned import Package
 from octomed_jax.schema import Question
 
 

@@ -12,11 +12,11 @@ from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import Manifest
 from octomed_jax.progress import say
-from octomed_jax.questions.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
-from octomed_jax.questions.octomed.card import Contents, write_card
-from octomed_jax.questions.octomed.images import hash_files
-from octomed_jax.questions.octomed.rows import COLUMNS, NAME, UNUSED, Defaults, Given, read_question
-from octomed_jax.questions.octomed.store import Store
+from octomed_jax.questions.packages.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
+from octomed_jax.questions.reading.card import Contents, write_card
+from octomed_jax.questions.reading.row_images import hash_files
+from octomed_jax.questions.reading.rows import COLUMNS, NAME, UNUSED, Defaults, Given, read_question
+from octomed_jax.questions.reading.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
 from octomed_jax.storage import PathLike
 from octomed_jax.traces.lake import open_writer

@@ -1,8 +1,8 @@
 """All sources of questions by name. A new source is one file in ``sources/`` and one line here."""
 
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.questions.source import Source
-from octomed_jax.questions.sources import brain, dicom, icd10, medcalc, medmcqa
+from octomed_jax.questions.packages import brain, dicom, icd10, medcalc, medmcqa
+from octomed_jax.questions.packages.source import Source
 
 SOURCES: dict[str, Source] = {module.SOURCE.name: module.SOURCE for module in (brain, medcalc, icd10, dicom, medmcqa)}
 

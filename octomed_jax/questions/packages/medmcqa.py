@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.archives import wheel_members
-from octomed_jax.questions.fetch import fetch
-from octomed_jax.questions.packages import EVALS
-from octomed_jax.questions.source import Made, Source
+from octomed_jax.questions.packages.archives import wheel_members
+from octomed_jax.questions.packages.fetch import fetch
+from octomed_jax.questions.packages.pinned import EVALS
+from octomed_jax.questions.packages.source import Made, Source
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from octomed_jax import storage
 from octomed_jax.errors import UserError
-from octomed_jax.questions.octomed.rows import Given
+from octomed_jax.questions.reading.rows import Given
 from octomed_jax.schema import Question, question_from_row, question_to_row
 
 _TABLES = """
@@ -155,7 +155,7 @@ class Store:
 
 
 def _kept_apart(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return what must not stand in both splits, as ``questions.build.check_questions`` has it."""
+    """Return what must not stand in both splits, as ``questions.packages.build.check_questions`` has it."""
     images = [("image", digest) for digest in row["image_hash"]]
     text = [] if images else [("text", [row["question"], row["options"]])]
     return [*images, *text, ("cluster", [row["source"], row["cluster"]])]
