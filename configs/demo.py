@@ -24,7 +24,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "medcalc": {"train_each": 100, "score_train_each": 1400, "test_each": 100},
             "icd10": {"train": 150, "test": 100},
             "dicom": {"views_each": 6, "side_pixels": 112},
-            "medmcqa": {"test": 300},
+            "medmcqa_sample": {"test": 300},
         }
     )
     config.distill = ConfigDict(
@@ -168,7 +168,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config.questions.medcalc.update({"train_each": 6, "score_train_each": 6, "test_each": 3})
         config.questions.icd10.update({"train": 12, "test": 6})
         config.questions.dicom.views_each = 1
-        config.questions.medmcqa.test = 6
+        config.questions.medmcqa_sample.test = 6
         config.train.update({"steps": 8, "warmup_ratio": 0.25})
         config.checkpoint.every = 3
         config.eval.update({"max_new_tokens": 12, "batch": 16})

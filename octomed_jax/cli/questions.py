@@ -1,29 +1,42 @@
-"""``octomed questions build`` and ``octomed questions list``."""
+"""``octomed questions``: build questions out of a data set or a config's packages; list what there is."""
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from octomed_jax import configuration
 from octomed_jax.cli.options import Parser, finish, subverb
-from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.errors import UserError
 from octomed_jax.progress import say
+from octomed_jax.questions.adapter import KINDS, Adapter
 from octomed_jax.questions.packages.build import build_questions
 from octomed_jax.questions.packages.registry import SOURCES
-from octomed_jax.questions.reading.build import ONE_IN, build_octomed
-from octomed_jax.questions.reading.rows import NAME
+from octomed_jax.questions.reading.build import MOST_LEFT_OUT, Request, build_from, splits_of
+from octomed_jax.questions.registry import ADAPTERS, find_adapter
 from octomed_jax.schema import ACCESS_CLASSES
 
-BUILD = f"""Makes a folder of questions that `octomed distill` reads.
+WIDTH = 150  # of the list where nobody looks at it
+BUILD = """Makes a folder of questions that `octomed distill` reads.
+
+With --source=NAME: reads a published data set in its own format from --input, the folder or file that was downloaded
+(`octomed questions list` has the names, and where each is published). What is held out there stays held out here.
+
+With --source=octomed: reads questions of your own from --input, a file of .jsonl, .json, .parquet, .csv or .tsv in the
+schema that OctoMed publishes. A row holds question and answer (an option's text, its letter, or both), and where there
+are any, options (a list), image (a file's name, base64, or a list of them), id, task, aliases, lower_limit,
+upper_limit, split, source, benchmark, cluster, modality, body_region, licence, access, explanation. docs/stages.md has
+the rules.
 
 With --config: fetches the pinned packages once (into $OCTOMED_CACHE, or ~/.cache/octomed_jax) and makes questions of
-them. With --source=octomed: reads questions of your own from --input, a file of .jsonl, .json, .parquet, .csv or .tsv
-in the schema that OctoMed publishes; it needs no config. A row holds question and answer (an option's text, its letter,
-or both), and where there are any, options (a list), image (a file's name, base64, or a list of them), id, task,
-aliases, lower_limit, upper_limit, split, source, benchmark, cluster, modality, body_region, licence, access,
-explanation. docs/stages.md has the rules. A row that cannot be read is named; one in {ONE_IN:,} may be left out."""
+them.
+
+A row that cannot be read is named; one in 1,000 may be left out."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -32,52 +45,67 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def build(arguments: Sequence[str]) -> int:
-    """build the questions that a config asks for"""
+    """build the questions of a data set, or those that a config asks for"""
     parser = Parser(
         "questions build",
         BUILD,
-        "octomed questions build --config=configs/demo.py --output=runs/demo/questions\n"
-        "  octomed questions build --source=octomed --input=own.jsonl --licence=CC-BY-4.0 --output=runs/own/questions",
+        "octomed questions build --source=medqa --input=downloads/medqa --output=runs/my/questions\n"
+        "  octomed questions build --source=octomed --input=own.jsonl --licence=CC-BY-4.0 --output=runs/own/questions\n"
+        "  octomed questions build --config=configs/demo.py --output=runs/demo/questions",
     )
     parser.add_config(required=False)
-    parser.add_argument("--source", metavar="octomed", help="questions of your own, in OctoMed's published schema")
-    parser.add_argument("--input", metavar="FILE", type=Path, help="the file with them; images lie beside it")
+    parser.add_argument("--source", metavar="NAME", help="a published data set, or octomed: questions of your own")
+    parser.add_argument("--input", metavar="PATH", type=Path, help="folder or file with it")
+    parser.add_argument("--split", metavar="NAME[,NAME]", help="published splits to read (default: the usual ones)")
+    parser.add_argument("--limit", metavar="N", type=int, help="read the first N rows of each split only")
     parser.add_argument("--licence", metavar="TEXT", help="licence of the rows that do not name one")
     parser.add_argument("--access", choices=ACCESS_CLASSES, help="credentialed: all rows are, whatever they say")
-    parser.add_argument("--limit", metavar="N", type=int, help="read the first N rows only")
+    parser.add_argument(
+        "--most-left-out", metavar="SHARE", type=float, help=f"of rows that cannot be read (default {MOST_LEFT_OUT:g})"
+    )
     parser.add_argument(
         "--output", metavar="DIR", help="folder to write (default with --config: config.run + /questions)"
     )
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on stdout")
     options, overrides = parser.read(arguments)
     if options.source or options.input:
-        return _build_own(parser, options, overrides)
+        return _build_from(parser, options, overrides)
     if not options.config:
-        parser.error("give --config, or --source=octomed with --input and --output")
-    for name in ("licence", "access", "limit"):
+        parser.error("give --source with --input and --output, or --config")
+    for name in ("split", "licence", "access", "limit", "most_left_out"):
         if getattr(options, name) is not None:
-            parser.error(f"--{name} is for --source=octomed; a config's sources have their own")
+            parser.error(f"--{name.replace('_', '-')} is for --source; a config's packages have their own")
     config = configuration.load(options.config, overrides)
     output = options.output or f"{config.run}/questions"
     manifest = build_questions(config, output)
     return finish(_summary(manifest.counts, output), {"output": str(output), **manifest.counts}, options.json)
 
 
-def _build_own(parser: Parser, options: Namespace, overrides: Sequence[str]) -> int:
-    """Build the questions of a file."""
+def _build_from(parser: Parser, options: Namespace, overrides: Sequence[str]) -> int:
+    """Build the questions of a data set."""
     if options.config or overrides:
         parser.error("--config and --source exclude each other; give one of them")
-    if options.source != NAME:
-        hint = did_you_mean(options.source, [NAME]) if options.source else ""
-        parser.error(f"--source={options.source or ''} is unknown{hint}; --input takes --source={NAME}")
+    if not options.source:
+        parser.error("--input takes --source; --source=octomed reads questions of your own")
+    adapter = find_adapter(options.source)
     for name in ("input", "output"):
         if not getattr(options, name):
-            parser.error(f"--source={NAME} needs --{name}")
+            parser.error(f"--source={adapter.name} needs --{name}")
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit={options.limit} reads no row; give 1 or more")
-    manifest = build_octomed(
-        options.input, options.output, (options.licence or "").strip(), options.access or "open", options.limit
+    most_left_out = MOST_LEFT_OUT if options.most_left_out is None else options.most_left_out
+    if not 0 <= most_left_out <= 1:
+        raise UserError(f"--most-left-out={most_left_out:g} is no share; give a number from 0 to 1")
+    request = Request(
+        adapter,
+        options.input,
+        splits_of(options.split),
+        options.limit,
+        (options.licence or "").strip(),
+        options.access or "open",
+        most_left_out,
     )
+    manifest = build_from(request, options.output)
     counts = manifest.counts
     if unknown := counts["licence_unknown"]:
         say(f"licence unknown for {unknown} questions; --licence=TEXT or a column licence says it")
@@ -92,15 +120,18 @@ def _summary(counts: Mapping[str, Any], output: str) -> str:
 
 
 def list_sources(arguments: Sequence[str]) -> int:
-    """list the sources there are"""
+    """list the data sets and packages that can be read"""
     parser = Parser(
-        "questions list", "List the sources, their licence and what they give.", "octomed questions list --json"
+        "questions list",
+        "Lists the published data sets that --source reads, and the packages that a config makes questions of.",
+        "octomed questions list --json",
     )
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--json", action="store_true", help="print the tables as JSON")
     options, _ = parser.read(arguments)
-    rows = [
+    sets = [_row(adapter) for adapter in ADAPTERS.values()]
+    packages: list[dict[str, Any]] = [
         {
-            "source": source.name,
+            "package_source": source.name,
             "licence": source.licence,
             "access": source.access,
             "gives": dict(source.gives),
@@ -110,11 +141,54 @@ def list_sources(arguments: Sequence[str]) -> int:
         for source in SOURCES.values()
     ]
     if options.json:
-        print(json.dumps(rows))
+        print(json.dumps({"sources": sets, "packages": packages}))
         return 0
-    for source, row in zip(SOURCES.values(), rows, strict=True):
-        print(f"{source.name:<9} {source.access:<6} {source.licence}  (fetches {row['megabytes']} MB)")
-        print(f"          {source.title}")
-        for name, where in source.gives.items():
-            print(f"          {name:<24} {where}")
+    for kind in KINDS:
+        _show(f"{kind} (--source=NAME)", [_line(row) for row in sets if row["kind"] == kind])
+    lines = [(one["package_source"], "", "", one["licence"], one["access"], one["title"]) for one in packages]
+    _show("packages (--config=FILE)", lines)
+    print("rows: as published; +: with validation where that is asked for; *: format as described, no true file seen")
     return 0
+
+
+def _row(adapter: Adapter) -> dict[str, Any]:
+    return {
+        "source": adapter.name,
+        "kind": adapter.kind,
+        "title": adapter.title,
+        "licence": adapter.licence,
+        "access": adapter.access,
+        "citation": adapter.citation,
+        "home": adapter.home,
+        "splits": {
+            name: {"rows": split.rows, "goes_to": split.goes_to, "chosen": split.chosen, "gold": split.gold}
+            for name, split in adapter.splits.items()
+        },
+        "modality": adapter.modality,
+        "body_region": adapter.body_region,
+        "true_files_seen": adapter.seen,
+        "hub": adapter.hub,
+        "tfds": adapter.tfds,
+    }
+
+
+def _show(title: str, lines: Sequence[tuple[str, ...]]) -> None:
+    names = ("name", "learn from", "held out", "licence", "access", "what it is")
+    table = Table(*names, title=title, title_justify="left", title_style="bold", box=None)
+    for line in lines:
+        table.add_row(*line)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+
+
+def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    name = row["source"] + ("" if row["true_files_seen"] else "*")
+    return name, _rows(row, "train"), _rows(row, "test"), row["licence"], row["access"], row["title"]
+
+
+def _rows(row: Mapping[str, Any], goes_to: str) -> str:
+    splits = [split for split in row["splits"].values() if split["goes_to"] == goes_to and split["gold"]]
+    chosen = [split["rows"] for split in splits if split["chosen"]]
+    more = "+" if len(chosen) < len(splits) else ""
+    if not splits:
+        return "-"
+    return f"{sum(chosen):,}{more}" if chosen and all(chosen) else f"?{more}"

@@ -29,7 +29,7 @@ def group_of(source: str, n_train: int) -> str:
     """
     if source == "brain":
         return "Another brain"
-    if source == "medmcqa":
+    if source in ("medmcqa", "medmcqa_sample"):
         return "MedMCQA"
     if source == "medcalc" and n_train == 0:
         return "Whole calculators held out"

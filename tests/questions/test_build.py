@@ -9,6 +9,7 @@ from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.questions.packages import brain
 from octomed_jax.questions.packages import build as module
 from octomed_jax.questions.packages.build import build_questions, check_questions
+from octomed_jax.questions.registry import ADAPTERS
 from octomed_jax.schema import Question
 from octomed_jax.traces.lake import iterate_questions
 
@@ -141,9 +142,12 @@ def test_the_command_says_where_the_result_is(built, capsys):
 def test_the_list_names_every_source(capsys):
     assert command.run(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["source"] for row in rows] == ["brain", "medcalc", "icd10", "dicom", "medmcqa"]
+    packages = ["brain", "medcalc", "icd10", "dicom", "medmcqa_sample"]
+    assert [row["package_source"] for row in rows["packages"]] == packages
+    assert [row["source"] for row in rows["sources"]] == list(ADAPTERS)
     assert command.run(["list"]) == 0
-    assert "test only" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in [*ADAPTERS, *packages])
 
 
 def test_wrong_options_are_the_users(tmp_path):

@@ -154,7 +154,7 @@ def test_finished_work_is_kept_and_other_work_is_refused(tmp_path, capsys, monke
     (tmp_path / "a.png").write_bytes(picture(1))
     assert "was made with other settings (images:" in mistake(capsys, source, tmp_path / "out")
     source.write_text(source.read_text() + " ")
-    assert "input:" in mistake(capsys, source, tmp_path / "out")
+    assert "input.own.jsonl:" in mistake(capsys, source, tmp_path / "out")
     assert folder_bytes(tmp_path / "out") == before
 
 
@@ -184,11 +184,11 @@ def test_a_bad_row_of_a_small_file_is_named_and_nothing_is_written(tmp_path, cap
     source = write_lines(tmp_path / "own.jsonl", given)
     assert mistake(capsys, source, tmp_path / "out") == (
         f"{source} line 5: answer 'high' is no number; write it as 4.5, or say another task "
-        "(nothing is written; none of fewer than 1,000 may be left out)"
+        "(nothing is written; 0.1% may be left out, more with --most-left-out)"
     )
     given[9]["answer"] = "C"
     source = write_lines(tmp_path / "own.jsonl", given)
-    assert "(nothing is written; so it is with 1 more of 12 lines; none" in mistake(capsys, source, tmp_path / "out")
+    assert "(nothing is written; so it is with 1 more of 12 lines; 0.1%" in mistake(capsys, source, tmp_path / "out")
     source.write_text('{"question": "Q?", "answer": "x"\n')
     assert "line 1: is no JSON (" in mistake(capsys, source, tmp_path / "out")
     source.write_text(json.dumps({"question": "Q?", "answer": "x", "options": json.loads("[" * 900 + "]" * 900)}))
@@ -220,7 +220,8 @@ def test_one_row_in_a_thousand_may_be_left_out(tmp_path, capsys):
     given[9]["answer"] = None
     source = write_lines(tmp_path / "own.jsonl", given)
     line = mistake(capsys, source, tmp_path / "again")
-    assert line.endswith("(nothing is written; so it is with 1 more of 1999 lines; one in 1,000 may be left out)")
+    assert "(nothing is written; so it is with 1 more of 1999 lines; 0.1% may be left out, more with --most-" in line
+    assert build(source, tmp_path / "again", "--most-left-out=0.01") == 0
 
 
 def test_rows_that_stand_twice(tmp_path, capsys):
@@ -229,10 +230,7 @@ def test_rows_that_stand_twice(tmp_path, capsys):
         tmp_path / "own.jsonl", [row, row | {"question": "R?"}, row | {"responses": ["z"], "answer": "A"}]
     )
     assert build(source, tmp_path / "out") == 0
-    assert (
-        "1 of the lines stood before just as they are and are kept once; line 3 is line 1 again"
-        in capsys.readouterr().err
-    )
+    assert "1 rows stood before just as they are and are kept once; line 3 is line 1 again" in capsys.readouterr().err
     manifest = manifests.read_manifest(tmp_path / "out", "questions")
     assert (manifest.counts["train"], manifest.counts["twice"]) == (2, 1)
     # Two golds of one question: neither is believed.
@@ -367,15 +365,15 @@ def test_a_full_disk_is_worth_another_try(tmp_path, capsys, monkeypatch):
         (["--config=configs/demo.py", "--source=octomed"], "--config and --source exclude each other"),
         (["--config=configs/demo.py", "--input=x.jsonl"], "--config and --source exclude each other"),
         (["--source=octomed", "--config.seed=1"], "--config and --source exclude each other"),
-        (["--config=configs/demo.py", "--licence=MIT"], "--licence is for --source=octomed"),
-        (["--config=configs/demo.py", "--limit=3"], "--limit is for --source=octomed"),
-        ([], "give --config, or --source=octomed with --input and --output"),
-        (["--source=octomd", "--input=x.jsonl"], "--source=octomd is unknown (did you mean 'octomed'?)"),
-        (["--input=x.jsonl", "--output=y"], "--input takes --source=octomed"),
+        (["--config=configs/demo.py", "--licence=MIT"], "--licence is for --source"),
+        (["--config=configs/demo.py", "--limit=3"], "--limit is for --source"),
+        ([], "give --source with --input and --output, or --config"),
+        (["--source=octomd", "--input=x.jsonl"], "unknown source 'octomd' (did you mean 'octomed'?)"),
+        (["--input=x.jsonl", "--output=y"], "--input takes --source"),
         (["--source=octomed", "--output=y"], "--source=octomed needs --input"),
         (["--source=octomed", "--input=x.jsonl"], "--source=octomed needs --output"),
-        (["--source=octomed", "--input=x.jsonl", "--output=y"], "no such file: x.jsonl"),
-        (["--source=octomed", "--input=x.txt", "--output=y"], "x.txt is none of .jsonl, .json, .parquet"),
+        (["--source=octomed", "--input=x.jsonl", "--output=y"], "no such file or folder: x.jsonl"),
+        (["--source=octomed", "--input=Makefile", "--output=y"], "Makefile is none of .jsonl, .json, .parquet"),
         (["--source=octomed", "--input=x.jsonl", "--output=y", "--limit=0"], "--limit=0 reads no row"),
         (["--source=octomed", "--input=x.jsonl", "--output=y", "--access=closed"], "invalid choice: 'closed'"),
         (["--source=octomed", "--inptu=x.jsonl"], "(did you mean '--input'?)"),

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from octomed_jax.questions.reading.folder import Folder
 from octomed_jax.questions.reading.row_images import hash_files, read_images
 from octomed_jax.questions.reading.rows import Defaults, read_question
+from octomed_jax.questions.sources.octomed import OWN
 from octomed_jax.storage import sha256_bytes
 from octomed_jax.verification.rows import RowError
 
@@ -41,8 +43,13 @@ def folder(tmp_path):
     return inner
 
 
+def files(folder):
+    """The files beside the rows, as the adapter of one's own questions sees them."""
+    return Folder(OWN, folder)
+
+
 def read(value, folder):
-    return [data for _, data in read_images(value, folder, "f line 3", lambda _: False)]
+    return [data for _, data in read_images(value, files(folder).read_image, "f line 3", lambda _: False)]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def test_every_form_gives_the_same_bytes(value, images, folder):
         (["pictures/a.png", "out.png"], "image 2: 'out.png' leads out of"),
         ("loop.png", "loop.png"),
         ("pictures", "no file 'pictures' beside the rows"),
-        ("no.png", "no file 'no.png' beside the rows; names are relative to their file"),
+        ("no.png", "no file 'no.png' beside the rows; names are relative to their folder"),
         ("x" * 5000, "cannot be read (OSError)"),
         ("a\x00.png", "cannot be read (ValueError)"),
         ("https://host/a.png", "is the address 'https://host/a.png'; download it"),
@@ -130,7 +137,7 @@ def test_a_pipe_is_not_waited_for(folder):
 
 def test_an_image_that_was_decoded_before_is_not_decoded_again(folder):
     broken = PNG[:-60]
-    assert read_images(broken, folder, "", lambda digest: digest == sha256_bytes(broken)) == [
+    assert read_images(broken, files(folder).read_image, "", lambda digest: digest == sha256_bytes(broken)) == [
         (sha256_bytes(broken), broken)
     ]
 
@@ -139,7 +146,7 @@ def test_images_give_hashes_of_ours_cluster_and_id(folder):
     row = {"question": "What?", "answer": "x", "image": ["pictures/a.png", "ä 漢"], "image_hash": ["a", "b"]}
 
     def question(**fields):
-        return read_question(row | fields, "", folder, lambda _: False, Defaults()).question
+        return read_question(row | fields, "", files(folder).read_image, lambda _: False, Defaults()).question
 
     assert question().image_hashes == (sha256_bytes(PNG), sha256_bytes(JPEG))
     assert question().cluster == sha256_bytes(PNG)
@@ -150,7 +157,7 @@ def test_images_give_hashes_of_ours_cluster_and_id(folder):
 def test_marks_of_images_in_a_conversation_must_fit_the_images(folder):
     def question(text, image):
         row = {"conversations": [{"from": "human", "value": text}], "answer": "x", "image": image}
-        return read_question(row, "f line 3", folder, lambda _: False, Defaults()).question.question
+        return read_question(row, "f line 3", files(folder).read_image, lambda _: False, Defaults()).question.question
 
     assert question("<image>\nWhat?", TEXT) == "What?"
     assert question("<image><image> What? <image>", ["pictures/a.png", TEXT, "ä 漢"]) == "What?"
@@ -165,9 +172,11 @@ def test_marks_of_images_in_a_conversation_must_fit_the_images(folder):
 
 def test_the_hash_of_named_files_follows_their_content(folder):
     named = ["pictures/a.png", None, [TEXT, "ä 漢"], {"bytes": PNG, "path": "no.png"}]
-    before = hash_files(named, folder)
-    assert hash_files(named, folder) == before
-    assert hash_files([TEXT, None, {"bytes": PNG, "path": "no.png"}], folder) == ""
+    before = hash_files(named, files(folder).image_print)
+    assert hash_files(named, files(folder).image_print) == before
+    assert hash_files([TEXT, None, {"bytes": PNG, "path": "no.png"}], files(folder).image_print) == ""
     (folder / "pictures" / "a.png").write_bytes(JPEG)
-    assert hash_files(named, folder) != before
-    assert hash_files(["../secret.png"], folder) == hash_files(["../secret.png"], folder / "pictures")
+    assert hash_files(named, files(folder).image_print) != before
+    assert hash_files(["../secret.png"], files(folder).image_print) == hash_files(
+        ["../secret.png"], files(folder / "pictures").image_print
+    )

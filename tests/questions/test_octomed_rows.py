@@ -1,12 +1,11 @@
 """One row in OctoMed's schema as a question: what is read, what is refused, and in which words."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from octomed_jax.errors import UserError
 from octomed_jax.prompts import BOXED_SUFFIX, LETTERS
 from octomed_jax.questions.reading.rows import COLUMNS, Defaults, clean_id, read_question
 from octomed_jax.schema import QUESTION_SCHEMA, question_from_row, question_to_row
@@ -17,8 +16,12 @@ from octomed_jax.verification.text import plain_name
 MCQ = {"question": "What is seen?", "options": ["A. Asthma", "B. Pneumonia"], "answer": "B"}
 
 
+def no_file(name):
+    raise UserError(f"no file {name!r}")
+
+
 def read(row, defaults=Defaults()):  # noqa: B008
-    return read_question(row, "f.jsonl line 3", Path("nowhere"), lambda _: False, defaults).question
+    return read_question(row, "f.jsonl line 3", no_file, lambda _: False, defaults).question
 
 
 def refused(row):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from octomed_jax.errors import UserError
 from octomed_jax.images.dicom import DicomFrames
-from octomed_jax.questions.packages import dicom, icd10, medmcqa
+from octomed_jax.questions.packages import dicom, icd10, medmcqa_sample
 from octomed_jax.questions.packages.pinned import Package
 from octomed_jax.questions.packages.registry import SOURCES, find_source
 from octomed_jax.questions.packages.source import check_settings, generator
@@ -55,22 +55,27 @@ ITEM = {
 
 
 def test_medmcqa_item():
-    assert medmcqa.parse_item(json.dumps(ITEM)) == ("Skin", "Which layer?", ("one", "two", "three", "four"), "three")
+    assert medmcqa_sample.parse_item(json.dumps(ITEM)) == (
+        "Skin",
+        "Which layer?",
+        ("one", "two", "three", "four"),
+        "three",
+    )
     twice = json.loads(json.dumps(ITEM).replace("four", "three"))
-    assert medmcqa.parse_item(json.dumps(twice)) is None
+    assert medmcqa_sample.parse_item(json.dumps(twice)) is None
     for broken in ("{", "[]", json.dumps({**ITEM, "ideal": "e) five"}), json.dumps({**ITEM, "ideal": "c) four"})):
         with pytest.raises(UserError, match="cannot be read"):
-            medmcqa.parse_item(broken)
+            medmcqa_sample.parse_item(broken)
 
 
 @pytest.mark.usefixtures("packages")
 def test_medmcqa_is_test_only_and_complete():
-    made = medmcqa.make({"test": 300}, 0, 1)
+    made = medmcqa_sample.make({"test": 300}, 0, 1)
     assert len(made.questions) + sum(made.dropped.values()) == 300
     assert {question.split for question in made.questions} == {"test"}
     assert all(question.answer in question.options for question in made.questions)
     with pytest.raises(UserError, match="300 items"):
-        medmcqa.make({"test": 301}, 0, 1)
+        medmcqa_sample.make({"test": 301}, 0, 1)
 
 
 @pytest.mark.usefixtures("packages")

@@ -27,7 +27,7 @@ from tests.teacher.vllm_helpers import VLLM, needs_vllm
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), needs_vllm]
 OVERRIDES = (
-    "questions.icd10.train=24", "questions.medmcqa.test=1", "questions.brain.plane=6", "questions.brain.side=0",
+    "questions.icd10.train=24", "questions.medmcqa_sample.test=1", "questions.brain.plane=6", "questions.brain.side=0",
     "questions.brain.lobe=6", "questions.medcalc.train_each=0", "questions.medcalc.score_train_each=1",
     "distill.answer_format=direct", "distill.max_tokens=24", "distill.temperature=0.8", "distill.in_flight=8",
     "train.steps=1", "checkpoint.every=1",

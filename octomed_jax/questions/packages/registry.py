@@ -1,10 +1,12 @@
-"""All sources of questions by name. A new source is one file in ``sources/`` and one line here."""
+"""All package sources by name: what a config makes questions of. A new one is one file here and one word below."""
 
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.questions.packages import brain, dicom, icd10, medcalc, medmcqa
+from octomed_jax.questions.packages import brain, dicom, icd10, medcalc, medmcqa_sample
 from octomed_jax.questions.packages.source import Source
 
-SOURCES: dict[str, Source] = {module.SOURCE.name: module.SOURCE for module in (brain, medcalc, icd10, dicom, medmcqa)}
+SOURCES: dict[str, Source] = {
+    module.SOURCE.name: module.SOURCE for module in (brain, medcalc, icd10, dicom, medmcqa_sample)
+}
 
 
 def find_source(name: str) -> Source:

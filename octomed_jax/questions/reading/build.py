@@ -1,7 +1,9 @@
-"""The first stage for questions of one's own: a file in OctoMed's published schema becomes a questions folder."""
+"""The first stage for a published data set, or a file of one's own: its rows become a questions folder."""
 
+import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,151 +14,276 @@ from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import Manifest
 from octomed_jax.progress import say
+from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.packages.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
 from octomed_jax.questions.reading.card import Contents, write_card
+from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.reading.row_images import hash_files
-from octomed_jax.questions.reading.rows import COLUMNS, NAME, UNUSED, Defaults, Given, read_question
+from octomed_jax.questions.reading.rows import Defaults, Given, read_question
 from octomed_jax.questions.reading.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
 from octomed_jax.storage import PathLike
 from octomed_jax.traces.lake import open_writer
-from octomed_jax.traces.row_files import Entry, RowFile
 from octomed_jax.verification.rows import RowError
 
 LEFT_OUT_FILE = "left_out.jsonl"
-ONE_IN = 1000  # rows may be one left out; a file with fewer rows is read whole or not at all
+MOST_LEFT_OUT = 0.001  # share of the rows; of fewer than a thousand, none
 GROUP_BYTES = 64 * 2**20  # of images in a row group, which is what writer and readers hold in memory
 REASON_CHARACTERS = 400
 MOST_NAMES = 20  # of columns that are not used
 
 
-def build_octomed(
-    source: Path, output: PathLike, licence: str = "", access: str = "open", limit: int | None = None
-) -> Manifest:
-    """Bring the rows of a file into a finished questions folder, or return at once where that is done.
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked of a data set.
 
-    The same rows give the same questions, in whatever order and form they stand. Memory holds a few rows at a time.
+    Attributes:
+        adapter: reads it.
+        source: the folder or file with it.
+        splits: names of published splits; empty: the usual ones.
+        limit: how many rows of each split are read, from the first on; None for all.
+        licence: of rows that do not name one; empty: the adapter's.
+        access: ``credentialed`` makes all rows so.
+        most_left_out: share of the rows that may be left out because they cannot be read.
+    """
+
+    adapter: Adapter
+    source: Path
+    splits: tuple[str, ...] = ()
+    limit: int | None = None
+    licence: str = ""
+    access: str = "open"
+    most_left_out: float = MOST_LEFT_OUT
+
+    def defaults(self, split: Split) -> Defaults:
+        """Return what holds for rows of a split that do not say it themselves."""
+        adapter = self.adapter
+        strict = "credentialed" in (adapter.access, self.access)
+        return Defaults(
+            licence=self.licence or adapter.licence,
+            access="credentialed" if strict else "open",
+            source=adapter.name,
+            split=split.goes_to,
+            modality=adapter.modality,
+            body_region=adapter.body_region,
+        )
+
+
+def build_from(request: Request, output: PathLike) -> Manifest:
+    """Bring the rows of a data set into a finished questions folder, or return at once where that is done.
+
+    The same rows give the same questions. Memory holds a few rows at a time.
 
     Args:
-        source: .jsonl, .json, .parquet, .csv or .tsv. Names of image files in it begin at its folder.
+        request: what is read.
         output: folder for ``questions.parquet``, ``heldout.parquet``, ``card.md``, the manifest, and
             ``left_out.jsonl`` where rows were left out.
-        licence: of rows that do not name one.
-        access: ``credentialed`` makes all rows so, ``open`` leaves it to them.
-        limit: how many rows are read, from the first on; None for all.
 
     Raises:
-        UserError: the file cannot be read, too many of its rows cannot, rows contradict each other, or ``output``
+        UserError: the input cannot be read, too many of its rows cannot, rows contradict each other, or ``output``
             holds other work.
         TryAgain: the disk is full, or another process is at work there.
-        StopAndLook: the file is damaged.
+        StopAndLook: a file is damaged.
     """
-    rows = RowFile(source)
-    settings = _settings(rows, licence, access, limit)
-    done = manifests.finished(output, STAGE, settings, {})
-    if done is not None:
-        return done
-    with storage.staged_folder(output) as folder:
-        with storage.scratch_folder(folder) as scratch, Store(scratch, rows.counts) as store:
-            read = _read(rows, store, Defaults(licence, access), limit)
-            store.leave_out_rivals()
-            left_out = store.count_left_out()
-            _check_left_out(rows, store, read, sum(left_out.values()))
-            store.check_splits()
-            contents = _write(folder, store)
-            _write_left_out(folder, rows, store, left_out)
-            found = {"rows": read, "twice": store.twice, "ids_respelt": store.respelt}
-        storage.write_text(folder / CARD_FILE, write_card(contents, left_out, found["twice"]))
-        manifest = Manifest(
-            stage=STAGE,
-            config=settings,
-            counts={**contents.table(), **found, "dropped": {NAME: left_out} if left_out else {}},
-            files=manifests.hash_files(folder),
-            licences=tuple(sorted(contents.licences)),
-            access="credentialed" if contents.access["credentialed"] else "open",
-        )
-        manifests.write_manifest(folder, manifest)
+    adapter = request.adapter
+    splits = adapter.chosen(request.splits)
+    with Folder(adapter, request.source) as folder:
+        settings = _settings(request, folder, splits)
+        if done := manifests.finished(output, STAGE, settings, {}):
+            return done
+        with storage.staged_folder(output) as staged:
+            with storage.scratch_folder(staged) as scratch, Store(scratch) as store:
+                counted = Counted()
+                for name, split in splits.items():
+                    _read(request, folder, name, split, store, counted)
+                if adapter.content_ids:
+                    store.leave_out_rivals()
+                left_out = store.count_left_out()
+                _check_left_out(request, store, counted.rows, sum(left_out.values()))
+                _note_shared(adapter, store, counted)
+                contents = _write(staged, store)
+                _write_left_out(staged, store, left_out)
+                found = {"rows": counted.rows, "twice": store.twice, "ids_respelt": store.respelt}
+            card = write_card(adapter, contents, left_out, found["twice"], counted.table())
+            storage.write_text(staged / CARD_FILE, card)
+            manifest = Manifest(
+                stage=STAGE,
+                config=settings,
+                counts={
+                    **contents.table(),
+                    **found,
+                    "dropped": {adapter.name: left_out} if left_out else {},
+                    **counted.table(),
+                },
+                files=manifests.hash_files(staged),
+                licences=tuple(sorted(contents.licences)),
+                access="credentialed" if contents.access["credentialed"] else "open",
+            )
+            manifests.write_manifest(staged, manifest)
     return manifest
 
 
-def _settings(rows: RowFile, licence: str, access: str, limit: int | None) -> dict[str, Any]:
-    """Return what the result depends on; the image files that rows name belong to it as the file itself does."""
-    cells = (entry.row.get("image") for entry in islice(rows.entries(("image",)), limit) if entry.row)
+@dataclasses.dataclass
+class Counted:
+    """What was met while a data set was read.
+
+    Attributes:
+        rows: that stand in it, by published split.
+        passed_over: why rows were not asked that are sound, to their number.
+        shared: cluster, image or text to how many of them stand in both splits.
+    """
+
+    by_split: "Counter[str]" = dataclasses.field(default_factory=Counter)
+    passed_over: "Counter[str]" = dataclasses.field(default_factory=Counter)
+    shared: "Counter[str]" = dataclasses.field(default_factory=Counter)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were read."""
+        return self.by_split.total()
+
+    def table(self) -> dict[str, Any]:
+        """Return the counts as plain data, without those that are empty."""
+        counts = {"published_splits": self.by_split, "passed_over": self.passed_over, "in_both_splits": self.shared}
+        return {name: dict(sorted(count.items())) for name, count in counts.items() if count}
+
+
+def _settings(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """Return what the result depends on; the image files that rows name belong to it as the rows themselves do."""
+    adapter = request.adapter
+    files = {} if adapter.places else {name: folder.tables(name, split) for name, split in splits.items()}
     settings = {
-        "source": NAME,
-        "input": storage.sha256_file(rows.path),
-        "images": hash_files(cells, rows.path.parent),
-        "licence": licence,
-        "access": access,
-        "limit": limit,
+        "source": adapter.name,
+        "splits": sorted(splits) if len(adapter.splits) > 1 else [],
+        "input": {folder.shown(path): storage.sha256_file(path) for paths in files.values() for path in paths},
+        "images": hash_files(_named_images(request, folder, splits), folder.image_print),
+        "licence": request.licence,
+        "access": request.access,
+        "limit": request.limit,
+        "most_left_out": 0 if request.most_left_out == MOST_LEFT_OUT else request.most_left_out,
     }
     return {name: value for name, value in settings.items() if value}
 
 
-def _read(rows: RowFile, store: Store, defaults: Defaults, limit: int | None) -> int:
-    """Put the questions of a file into the store; return how many rows were read.
+def _named_images(request: Request, folder: Folder, splits: Mapping[str, Split]) -> Iterator[Any]:
+    for name, split in splits.items() if request.adapter.image_folders else ():
+        for place in islice(folder.places(name, split), request.limit):
+            try:
+                yield from (cells.get("image") for cells in _cells(request.adapter, place, name, ""))
+            except (RowError, PassedOver):
+                continue
+
+
+def _cells(adapter: Adapter, place: Place, split: str, where: str) -> list[dict[str, Any]]:
+    """Return the cells of what stands at a place, which errors call ``where``.
+
+    Raises:
+        RowError: it cannot be used.
+        PassedOver: it is not to be.
+    """
+    if place.row is None:
+        raise RowError(f"{where} {place.problem}; mend it or remove it", "row")
+    try:
+        return list(adapter.cells(place.row, split))
+    except RowError as error:
+        raise RowError(f"{where}: {error}", error.column) from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        problem = f"no column {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise RowError(f"{where} is not as {adapter.name} is published ({problem})", "row") from error
+
+
+def _read(request: Request, folder: Folder, name: str, split: Split, store: Store, counted: Counted) -> None:
+    """Put the questions of a split into the store.
 
     Raises:
         UserError: there is no row.
     """
-    read, position, ignored = 0, 0, _ignored(rows.names)
-    with progress.bar("reading", rows.total, rows.unit) as line:
-        for entry in islice(rows.entries((*COLUMNS, "images")), limit):
-            read += 1
-            if entry.row and len(ignored) < MOST_NAMES:
-                ignored |= _ignored(entry.row)
+    adapter, before = request.adapter, counted.rows
+    defaults = request.defaults(split)
+    with progress.bar(f"reading {adapter.name}, {name}", *folder.length(name, split)) as line:
+        for number, place in enumerate(islice(folder.places(name, split), request.limit)):
+            counted.by_split[name] += 1
+            line.advance(place.size)
+            where = f"{folder.root / place.file} {place.counts} {place.number}"
             try:
-                store.add(_question(entry, rows, store, defaults), entry.number)
+                for given in _questions(adapter, folder, place, where, name, number, defaults, store):
+                    store.add(given, place)
+            except PassedOver as reason:
+                counted.passed_over[str(reason)] += 1
             except RowError as error:
-                store.leave_out(entry.number, error.column, _reason(error, _place(rows, entry.number)))
-            line.advance(entry.position - position)
-            position = entry.position
+                store.leave_out(place, error.column, _reason(error, where))
+    read = counted.rows - before
     if not read:
-        raise UserError(f"{rows.path} holds no row; give a file with questions")
-    if ignored:
-        say(f"columns that are not used: {', '.join(map(repr, list(ignored)[:MOST_NAMES]))}")
-    return read
+        which = f" of the split {name}" if len(adapter.splits) > 1 else ""
+        raise UserError(f"{request.source} holds no row{which}; give a file with questions")
+    if adapter.content_ids and (unread := [column for column in folder.met if column not in adapter.columns]):
+        say(f"columns that are not used: {', '.join(map(repr, unread[:MOST_NAMES]))}")
+    if split.rows and not request.limit and read != split.rows:
+        say(f"{read:,} rows of the split {name} were read; {split.rows:,} are published")
 
 
-def _ignored(names: Iterable[str]) -> dict[str, None]:
-    return dict.fromkeys(name for name in names if name not in COLUMNS and name not in UNUSED)
-
-
-def _question(entry: Entry, rows: RowFile, store: Store, defaults: Defaults) -> Given:
-    """Return the question of what stands at one place.
+def _questions(
+    adapter: Adapter,
+    folder: Folder,
+    place: Place,
+    where: str,
+    split: str,
+    number: int,
+    defaults: Defaults,
+    store: Store,
+) -> list[Given]:
+    """Return the questions of one place, all of them or none.
 
     Raises:
-        RowError: there is none.
+        RowError: one of them cannot be used.
+        PassedOver: they are not to be.
     """
-    where = _place(rows, entry.number)
-    if entry.row is None:
-        raise RowError(f"{where} {entry.problem}; mend it or remove it", "row")
-    try:
-        return read_question(entry.row, where, rows.path.parent, store.has_image, defaults)
-    except RecursionError as error:
-        raise RowError(f"{where} holds lists within lists without end; remove it", "row") from error
-
-
-def _place(rows: RowFile, number: int) -> str:
-    return f"{rows.path} {rows.counts} {number}"
+    found = []
+    for part, cells in enumerate(_cells(adapter, place, split, where)):
+        if not adapter.content_ids:
+            spelt = f"{adapter.name}:{split}:{number:07d}" + (f"-{part}" if part else "")
+            defaults = dataclasses.replace(defaults, place=spelt)
+        try:
+            found.append(read_question(cells, where, folder.read_image, store.has_image, defaults))
+        except RecursionError as error:
+            raise RowError(f"{where} holds lists within lists without end; remove it", "row") from error
+    return found
 
 
 def _reason(error: RowError, where: str) -> str:
     return str(error).removeprefix(where).lstrip(": ")[:REASON_CHARACTERS]
 
 
-def _check_left_out(rows: RowFile, store: Store, read: int, left_out: int) -> None:
-    """Allow one row in ONE_IN to be left out.
+def _check_left_out(request: Request, store: Store, rows: int, left_out: int) -> None:
+    """Allow only so many rows to be left out.
 
     Raises:
         UserError: there are more; the first of them is named.
     """
-    if left_out * ONE_IN <= read:
+    if left_out <= request.most_left_out * rows:
         return
-    number, reason = next(store.left_out())
-    others = f"; so it is with {left_out - 1} more of {read} {rows.counts}s" if left_out > 1 else ""
-    rule = f"one in {ONE_IN:,}" if read >= ONE_IN else f"none of fewer than {ONE_IN:,}"
-    raise UserError(f"{_place(rows, number)}: {reason} (nothing is written{others}; {rule} may be left out)")
+    file, counts, number, reason = next(store.left_out())
+    others = f"; so it is with {left_out - 1} more of {rows} {counts}s" if left_out > 1 else ""
+    rule = f"{request.most_left_out:.1%} may be left out, more with --most-left-out"
+    place = request.source / file if request.source.is_dir() else request.source
+    raise UserError(f"{place} {counts} {number}: {reason} (nothing is written{others}; {rule})")
+
+
+def _note_shared(adapter: Adapter, store: Store, counted: Counted) -> None:
+    """Count what stands in both splits, which are as published; in a file of one's own they are to be mended.
+
+    Raises:
+        UserError: something does, in a file of one's own.
+    """
+    first = ""
+    for what, where in store.shared():
+        if adapter.content_ids:
+            raise UserError(f"{where}; give both the same split")
+        counted.shared[what] += 1
+        first = first or where
+    if first:
+        shown = ", ".join(f"{count:,} {what}s" for what, count in sorted(counted.shared.items()))
+        say(f"{shown} stand in train and in test, as published ({first})")
 
 
 def _write(folder: epath.Path, store: Store) -> Contents:
@@ -175,17 +302,22 @@ def _write(folder: epath.Path, store: Store) -> Contents:
     return contents
 
 
-def _write_left_out(folder: epath.Path, rows: RowFile, store: Store, counts: Mapping[str, int]) -> None:
+def _write_left_out(folder: epath.Path, store: Store, counts: Mapping[str, int]) -> None:
     """Write what is left out, a line each, and say what became of the rows; write nothing where all were read."""
     if store.respelt:
         say(f"{store.respelt} ids are spelt in another way, as later stages take them; {store.spelling}")
     if store.twice:
-        say(f"{store.twice} of the {rows.counts}s stood before just as they are and are kept once; {store.again}")
+        say(f"{store.twice} rows stood before just as they are and are kept once; {store.again}")
     if not counts:
         return
-    with (folder / LEFT_OUT_FILE).open("w") as file:
-        for number, reason in store.left_out():
-            line = {"file": rows.path.name, rows.counts: number, "reason": reason}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    with (folder / LEFT_OUT_FILE).open("w") as lines:
+        for file, counted, number, reason in store.left_out():
+            line = {"file": file, counted: number, "reason": reason}
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
     for about, count in counts.items():
         say(f"{count} left out: {about}; see {LEFT_OUT_FILE}")
+
+
+def splits_of(text: str | None) -> tuple[str, ...]:
+    """Return the names in ``train,validation``."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from octomed_jax.questions.adapter import Adapter
 from octomed_jax.questions.reading.rows import UNKNOWN
 from octomed_jax.schema import Question
 
@@ -42,24 +43,33 @@ class Contents:
         }
 
 
-def write_card(contents: Contents, left_out: Mapping[str, int], twice: int) -> str:
+def write_card(
+    adapter: Adapter, contents: Contents, left_out: Mapping[str, int], twice: int, met: Mapping[str, Any]
+) -> str:
     """Return the card as Markdown: licences, access, what was left out, counts.
 
     Args:
+        adapter: what read it.
         contents: what the folder holds.
         left_out: column to number of rows that were left out for it.
         twice: rows that stood twice.
+        met: other counts, by name: the published splits, what was passed over, and what stands in both splits.
     """
     counts = contents.table()
     lines = [
         "# Questions",
         "",
-        "Made by `octomed questions build --source=octomed` from a file of questions. Not for clinical use.",
-        "Answers are as the file has them; nobody here checked them.",
+        f"Made by `octomed questions build --source={adapter.name}`: {adapter.title}. Not for clinical use.",
+        "Answers are as published; nobody here checked them.",
         "",
-        f"{counts['train'] + counts['test']} questions; `manifest.json` has the SHA-256 of the file.",
+        f"{counts['train'] + counts['test']} questions; `manifest.json` has the SHA-256 of what was read.",
         "",
+        f"- Published: <{adapter.home}>",
+        f"- Cite: {adapter.citation}",
+        "- Format: " + ("read with true files" if adapter.seen else "as its card or its makers' code describes it"),
     ]
+    for name, rows in met.items():
+        lines += [f"- {name.replace('_', ' ').capitalize()}: {_plain(what)} ({count})" for what, count in rows.items()]
     lines += [f"- Licence: {_plain(licence)} ({count})" for licence, count in sorted(contents.licences.items())]
     lines += [f"- Access: {access} ({count})" for access, count in sorted(contents.access.items())]
     lines += [f"- Task: {task} ({count})" for task, count in sorted(contents.tasks.items())]

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from octomed_jax import storage
@@ -17,6 +16,7 @@ from octomed_jax.verification.rows import RowError
 MOST_IMAGES = 100  # of one question
 # How base64 of a PNG and of a JPEG file begins. Every other text is the name of a file.
 BASE64_MARKS = ("iVBORw0KGgo", "/9j/")
+ReadFile = Callable[[str], bytes]
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -39,12 +39,12 @@ def file_name(image: Any) -> str | None:
     return image if isinstance(image, str) and not image.startswith(("data:", *BASE64_MARKS)) else None
 
 
-def read_images(value: Any, folder: Path, where: str, known: Callable[[str], bool]) -> list[tuple[str, bytes]]:
+def read_images(value: Any, read_file: ReadFile, where: str, known: Callable[[str], bool]) -> list[tuple[str, bytes]]:
     """Return the images of a row, SHA-256 and encoded file, all of them decoded once.
 
     Args:
         value: the column ``image``.
-        folder: where names of files begin; none may lead out of it.
+        read_file: name of a file to its bytes; raises UserError where it must not, or cannot, be read.
         where: names the row in an error.
         known: whether an image with this hash was decoded before.
 
@@ -60,7 +60,7 @@ def read_images(value: Any, folder: Path, where: str, known: Callable[[str], boo
     for number, image in enumerate(images, 1):
         name = f"{where}: image {number}" if len(images) > 1 else f"{where}: image"
         try:
-            data = _read(image, folder, name)
+            data = _read(image, read_file, name)
             if not known(digest := storage.sha256_bytes(data)):
                 decode_image(data, name=name)
         except UserError as error:
@@ -71,7 +71,7 @@ def read_images(value: Any, folder: Path, where: str, known: Callable[[str], boo
     return found
 
 
-def _read(image: Any, folder: Path, name: str) -> bytes:
+def _read(image: Any, read_file: ReadFile, name: str) -> bytes:
     """Return the bytes of one image."""
     if isinstance(image, Mapping):
         data = image.get("bytes")
@@ -84,7 +84,7 @@ def _read(image: Any, folder: Path, name: str) -> bytes:
         return image
     if not isinstance(image, str):
         raise UserError(f"{name} is {type(image).__name__}; give a file's name, base64, or bytes")
-    return _read_file(image, folder, name) if file_name(image) is not None else _decoded(image, name)
+    return _read_file(image, read_file, name) if file_name(image) is not None else _decoded(image, name)
 
 
 def _decoded(text: str, name: str) -> bytes:
@@ -100,39 +100,39 @@ def _decoded(text: str, name: str) -> bytes:
         raise UserError(f"{name} is broken base64 ({error}); encode it again") from error
 
 
-def _read_file(file: str, folder: Path, name: str) -> bytes:
-    """Return the bytes of a file by its name, which must not lead out of the folder."""
+def _read_file(file: str, read_file: ReadFile, name: str) -> bytes:
+    """Return the bytes of a file by its name, which must not lead out of the folder of the rows."""
     if _URL.match(file):
         raise UserError(f"{name} is the address {file[:80]!r}; download it and give the file's name")
     try:
-        path = storage.inside(folder, file)
-        if not path.is_file():
-            raise UserError(f"{name}: no file {file[:80]!r} beside the rows; names are relative to their file")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise UserError(f"{name} is a file of {size} bytes, over the limit of {MAX_BYTES}; shrink it first")
-        return path.read_bytes()
+        return read_file(file)
     except UserError as error:
         if "leads out of" in str(error):
             raise UserError(f"{name}: {file[:80]!r} leads out of the folder of the rows; put the image there") from None
-        raise
+        raise UserError(f"{name}: {error}") from error
     except (OSError, ValueError, RuntimeError) as error:  # a name too long, with a NUL, a loop of links, no permission
         raise UserError(f"{name}: the file {file[:80]!r} cannot be read ({type(error).__name__})") from error
 
 
-def hash_files(values: Iterable[Any], folder: Path) -> str:
-    """Return a hash of the files that rows name in their column ``image``; empty where they name none."""
-    digest, hashed = hashlib.sha256(), functools.lru_cache(maxsize=4096)(functools.partial(_hash_file, folder))
+def hash_files(values: Iterable[Any], image_print: Callable[[str], str]) -> str:
+    """Return a hash of the files that rows name in their column ``image``; empty where they name none.
+
+    Args:
+        values: the column.
+        image_print: name of a file to what changes where it does.
+    """
+    digest, printed = hashlib.sha256(), functools.lru_cache(maxsize=4096)(functools.partial(_print, image_print))
     named = False
     for value in values:
         for name in map(file_name, images_of(value)):
             if name is not None:
                 named = True
-                digest.update(f"{hashed(name)} {name!r}\n".encode())
+                digest.update(f"{printed(name)} {name!r}\n".encode())
     return digest.hexdigest() if named else ""
 
 
-def _hash_file(folder: Path, name: str) -> str:
+def _print(image_print: Callable[[str], str], name: str) -> str:
     try:
-        return storage.sha256_bytes(_read_file(name, folder, ""))
-    except UserError:
+        return image_print(name)
+    except (UserError, OSError, ValueError, RuntimeError):
         return "none"

@@ -1,4 +1,7 @@
-"""One row in OctoMed's published schema as a question, with everything that later stages rely on checked."""
+"""The cells of one row as a question, with everything that later stages rely on checked.
+
+Cells have the columns of OctoMed's published schema and ours; an adapter makes them of any other row.
+"""
 
 import dataclasses
 import hashlib
@@ -6,14 +9,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from octomed_jax import storage
 from octomed_jax.errors import did_you_mean
 from octomed_jax.prompts import LETTERS
 from octomed_jax.questions.reading.conversations import from_conversations
-from octomed_jax.questions.reading.row_images import images_of, read_images
+from octomed_jax.questions.reading.row_images import ReadFile, images_of, read_images
 from octomed_jax.schema import Question
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.rows import RowError, question_of
@@ -37,10 +39,15 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")  # a benchmark's name b
 
 @dataclasses.dataclass(frozen=True)
 class Defaults:
-    """What holds for rows that do not say it themselves."""
+    """What holds for rows that do not say it themselves; ``place``, where it is given, is the id of one without."""
 
     licence: str = ""
     access: str = "open"
+    source: str = NAME
+    split: str = "train"
+    modality: str = ""
+    body_region: str = ""
+    place: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +59,14 @@ class Given:
 
 
 def read_question(
-    row: Mapping[str, Any], where: str, folder: Path, known: Callable[[str], bool], defaults: Defaults
+    row: Mapping[str, Any], where: str, read_file: ReadFile, known: Callable[[str], bool], defaults: Defaults
 ) -> Given:
     """Return the question of a row.
 
     Args:
         row: column to value; other columns than COLUMNS are passed over.
         where: names the row in an error.
-        folder: where names of image files begin.
+        read_file: name of an image file to its bytes.
         known: whether an image with this hash was decoded before.
         defaults: what holds where the row says nothing.
 
@@ -74,9 +81,9 @@ def read_question(
     _check_options(base, where)
     _check_gold(base, where)
     fields = _fields(cells, where, defaults)
-    own = _word(cells, "id", where)
+    own = _word(cells, "id", where) or defaults.place
     _check_spelling([*base.options, *base.aliases, base.question, base.answer, own, *fields.values()], where)
-    images = read_images(cells["image"], folder, where, known)
+    images = read_images(cells["image"], read_file, where, known)
     hashes = tuple(digest for digest, _ in images)
     identity = clean_id(own) if own else content_id(fields["source"], base, hashes)
     question = dataclasses.replace(
@@ -194,8 +201,8 @@ def _check_number(question: Question, where: str) -> None:
 
 def _fields(cells: Mapping[str, Any], where: str, defaults: Defaults) -> dict[str, Any]:
     """Return the columns that are texts of their own, each with its default."""
-    source = _name(cells, "source", where) or NAME
-    split = _word(cells, "split", where) or "train"
+    source = _name(cells, "source", where) or defaults.source
+    split = _word(cells, "split", where) or defaults.split
     if split not in ("train", "test"):
         raise RowError(f"{where}: split {split[:40]!r} is neither train nor test; say one of them", "split")
     licences = {text for name in ("licence", "license") if (text := _word(cells, name, where))}
@@ -210,8 +217,8 @@ def _fields(cells: Mapping[str, Any], where: str, defaults: Defaults) -> dict[st
         "access": "credentialed" if "credentialed" in access else "open",
         "explanation": _word(cells, "explanation", where),
         "cluster": _word(cells, "cluster", where),
-        "modality": _word(cells, "modality", where),
-        "body_region": _word(cells, "body_region", where),
+        "modality": _word(cells, "modality", where) or defaults.modality,
+        "body_region": _word(cells, "body_region", where) or defaults.body_region,
     }
 
 

@@ -1,4 +1,4 @@
-"""Where the questions of a large file lie until all of them are known: a scratch database, so that memory stays small.
+"""Where the questions of a large data set lie until all are known: a scratch database, so that memory stays small.
 
 It finds rows that stand twice and what stands in both splits, and gives the questions back sorted by id. Every image
 lies in it once, however many questions show it. It is thrown away at the end: what a killed process leaves of it goes
@@ -16,9 +16,11 @@ from typing import Any
 
 from octomed_jax import storage
 from octomed_jax.errors import UserError
+from octomed_jax.questions.reading.folder import Place
 from octomed_jax.questions.reading.rows import Given
 from octomed_jax.schema import Question, question_from_row, question_to_row
 
+FILE = 2**40  # places of a file; its number counts in these
 _TABLES = """
 CREATE TABLE images (hash TEXT PRIMARY KEY, data BLOB);
 CREATE TABLE questions (
@@ -30,18 +32,18 @@ CREATE TABLE shown (what BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID;
 
 
 class Store:
-    """The questions of a file while it is read. Use as ``with Store(folder, "line") as store``.
+    """The questions of a data set while it is read. Use as ``with Store(folder) as store``.
 
     Attributes:
         twice, again: rows that stood before just as they are, and the first of them: ``line 7 is line 3 again``.
         respelt, spelling: ids that later stages would not take, and the first of them: ``'A 1' is a_1-559aead08264``.
     """
 
-    def __init__(self, folder: Path, counts: str):
-        """Begin in an empty folder; ``counts`` is what numbers count, ``line`` or ``row``."""
+    def __init__(self, folder: Path):
+        """Begin in an empty folder."""
         self.twice, self.again = 0, ""
         self.respelt, self.spelling = 0, ""
-        self._counts = counts
+        self._files: list[tuple[str, str]] = []  # name, and what is counted in it
         # No other process looks at it, so nothing needs a lock: some network mounts have none.
         name = f"{(folder / 'questions.db').absolute().as_uri()}?nolock=1"
         self._database = sqlite3.connect(name, uri=True, isolation_level=None)
@@ -61,8 +63,20 @@ class Store:
         """Say whether a question with this image was added."""
         return self._database.execute("SELECT 1 FROM images WHERE hash = ?", (digest,)).fetchone() is not None
 
-    def add(self, given: Given, number: int) -> None:
-        """Add the question of a line or row; one that is there already, just as it is, is counted only."""
+    def _number(self, place: Place) -> int:
+        """Return a number for a place; they are in the order in which places were read."""
+        if not self._files or self._files[-1] != (place.file, place.counts):
+            self._files.append((place.file, place.counts))
+        return (len(self._files) - 1) * FILE + place.number
+
+    def _spelt(self, number: int) -> str:
+        """Return a place as a person would name it."""
+        file, counts = self._files[number // FILE]
+        return f"{file} {counts} {number % FILE}" if len(self._files) > 1 else f"{counts} {number % FILE}"
+
+    def add(self, given: Given, place: Place) -> None:
+        """Add a question; one that is there already, just as it is, is counted only."""
+        number = self._number(place)
         question = given.question
         if given.own_id not in ("", question.id):
             self.respelt += 1
@@ -83,10 +97,13 @@ class Store:
         self.twice += 1
         if not self.again:
             before = self._database.execute("SELECT number FROM questions WHERE id = ? AND content = ?", key).fetchone()
-            self.again = f"{self._counts} {number} is {self._counts} {before[0]} again"
+            self.again = f"{self._spelt(number)} is {self._spelt(before[0])} again"
 
-    def leave_out(self, number: int, about: str, reason: str) -> None:
-        """Note that a line or row is left out; ``about`` is its column."""
+    def leave_out(self, place: Place, about: str, reason: str) -> None:
+        """Note that what stands at a place is left out; ``about`` is its column."""
+        self._leave_out(self._number(place), about, reason)
+
+    def _leave_out(self, number: int, about: str, reason: str) -> None:
         self._database.execute("INSERT INTO left_out VALUES (?, ?, ?)", (number, about, reason))
 
     def leave_out_rivals(self) -> None:
@@ -104,29 +121,26 @@ class Store:
             differ = ", ".join(_difference(json.loads(row), json.loads(other)))
             if any(own_id for _, _, own_id, _ in rivals):
                 raise UserError(
-                    f"id {identity!r} stands at {self._counts} {first} and at {self._counts} {second} with another "
+                    f"id {identity!r} stands at {self._spelt(first)} and at {self._spelt(second)} with another "
                     f"{differ}; give each question an id of its own"
                 )
             for number, *_, content in rivals:
                 rival = second if number == first else first
-                reason = f"the same question stands at {self._counts} {rival} with another {differ}; keep the right one"
-                self.leave_out(number, "question", reason)
+                reason = f"the same question stands at {self._spelt(rival)} with another {differ}; keep the right one"
+                self._leave_out(number, "question", reason)
                 self._database.execute("DELETE FROM questions WHERE id = ? AND content = ?", (identity, content))
 
     def count_left_out(self) -> dict[str, int]:
         """Return column to number of rows that are left out for it."""
         return dict(self._database.execute("SELECT about, count(*) FROM left_out GROUP BY about ORDER BY about"))
 
-    def left_out(self) -> Iterator[tuple[int, str]]:
-        """Yield what is left out, number and reason, in the order of the file."""
-        yield from self._database.execute("SELECT number, reason FROM left_out ORDER BY number")
+    def left_out(self) -> Iterator[tuple[str, str, int, str]]:
+        """Yield what is left out in the order in which it was read: file, what is counted in it, number, reason."""
+        for number, reason in self._database.execute("SELECT number, reason FROM left_out ORDER BY number"):
+            yield *self._files[number // FILE], number % FILE, reason
 
-    def check_splits(self) -> None:
-        """Check that no cluster, image or text stands in both splits.
-
-        Raises:
-            UserError: one does.
-        """
+    def shared(self) -> Iterator[tuple[str, str]]:
+        """Yield each cluster, image and text that stands in both splits: what it is, and where it stands."""
         splits = self._database.execute("SELECT count(DISTINCT split) FROM questions").fetchone()[0]
         for split in ("train", "test") if splits > 1 else ():
             rows = self._database.execute("SELECT number, row FROM questions WHERE split = ? ORDER BY id", (split,))
@@ -138,10 +152,9 @@ class Store:
                     elif found := self._database.execute(
                         "SELECT number FROM shown WHERE what = ?", (digest,)
                     ).fetchone():
-                        raise UserError(
-                            f"the {what} of {self._counts} {found[0]} (train) stands at {self._counts} {number} (test) "
-                            "too; give both the same split"
-                        )
+                        where = f"{self._spelt(found[0])} (train) stands at {self._spelt(number)} (test) too"
+                        yield what, f"the {what} of {where}"
+                        self._database.execute("DELETE FROM shown WHERE what = ?", (digest,))  # it is counted once
 
     def questions(self, split: str) -> Iterator[Question]:
         """Yield the questions of a split with their images, sorted by id."""

@@ -51,7 +51,7 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:  # noqa:
         raise UserError(f"{SAMPLES} is not the pinned file: expected {SAMPLES_SHA256}, found {sha256_bytes(data)}")
     lines = data.decode().splitlines()
     if settings["test"] > len(lines):
-        raise UserError(f"config.questions.medmcqa.test is {settings['test']}, but there are {len(lines)} items")
+        raise UserError(f"config.questions.medmcqa_sample.test is {settings['test']}, but there are {len(lines)} items")
     questions = []
     unusable = 0
     for number, line in enumerate(lines[: settings["test"]]):
@@ -62,8 +62,8 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:  # noqa:
         subject, question, options, gold = parsed
         questions.append(
             Question(
-                id=f"medmcqa:test:{number:05d}",
-                source="medmcqa",
+                id=f"medmcqa_sample:test:{number:05d}",
+                source="medmcqa_sample",
                 benchmark="medmcqa",
                 split="test",
                 task="mcq",
@@ -79,7 +79,7 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:  # noqa:
 
 
 SOURCE = Source(
-    name="medmcqa",
+    name="medmcqa_sample",
     title="300 MedMCQA items of 21 subjects, a held-out benchmark",
     licence=LICENCE,
     access="open",

@@ -1,0 +1,200 @@
+"""Where the files of a published data set lie: a folder with tables, images beside them, and archives of images."""
+
+import contextlib
+import dataclasses
+import fnmatch
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from octomed_jax import storage
+from octomed_jax.errors import UserError
+from octomed_jax.images.decode import MAX_BYTES
+from octomed_jax.questions.adapter import Adapter, Row, Split
+from octomed_jax.traces.row_files import RowFile
+
+MOST_COLUMNS = 1000  # whose names are kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What stands at one place of a data set: a row, or why there is none.
+
+    Attributes:
+        file: the file, as the folder's user knows it.
+        number, counts: of the line or row in it; 1 is the first.
+        row: column to value, None where it cannot be read.
+        problem: why it cannot.
+        size: how much further it is than the place before, as ``Folder.length`` counts.
+    """
+
+    file: str
+    number: int
+    counts: str
+    row: Row | None
+    problem: str = ""
+    size: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.counts} {self.number}"
+
+
+class Folder:
+    """The files of a data set. Use as ``with Folder(adapter, path) as folder``.
+
+    Attributes:
+        root: the folder; of a single file, the one in which it lies.
+        file: that file, where the input is one.
+        met: the names of columns that rows had so far, in the order in which they came.
+    """
+
+    def __init__(self, adapter: Adapter, path: Path):
+        """Begin.
+
+        Raises:
+            UserError: there is nothing at ``path``.
+        """
+        if not path.exists():
+            raise UserError(f"no such file or folder: {path}; give as --input what is published at {adapter.home}")
+        self.file = None if path.is_dir() else path
+        self.root = path if path.is_dir() else path.parent
+        self.met: dict[str, None] = {}
+        self._adapter = adapter
+        self._archives: list[zipfile.ZipFile] | None = None
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> "Folder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def tables(self, name: str, split: Split) -> list[Path]:
+        """Return the files of a split, sorted.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self.file and not any(self._is(self.file, pattern) for pattern in split.files):
+            return [self.file]
+        for pattern in split.files:
+            found = [self.file] if self.file else sorted(self.root.glob(pattern))
+            if found := [path for path in found if self._is(path, pattern)]:
+                return found if self.file else [self.path(self.shown(path)) for path in found]
+        raise UserError(
+            f"{self.root} has no files of the split {name} of {self._adapter.name}; it is published as "
+            f"{' or '.join(split.files)} ({self._adapter.home})"
+        )
+
+    def _is(self, path: Path, pattern: str) -> bool:
+        return path.is_file() and fnmatch.fnmatch(path.name, pattern.rpartition("/")[2])
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file of the set, which must not lead out of its folder.
+
+        Raises:
+            UserError: it does, or there is none.
+        """
+        path = storage.inside(self.root, name)
+        if not path.is_file():
+            raise UserError(f"{self.root} has no file {name}, which {self._adapter.name} has ({self._adapter.home})")
+        return path
+
+    def places(self, name: str, split: Split) -> Iterator[Place]:
+        """Yield what stands in a split, one after the other.
+
+        Raises:
+            UserError: a file is missing, or cannot be read as a whole.
+            StopAndLook: a file is damaged.
+        """
+        if self._adapter.places:
+            yield from self._adapter.places(self, name, split.files)
+            return
+        for path in self.tables(name, split):
+            yield from self.rows(path, self._adapter.columns)
+
+    def length(self, name: str, split: Split) -> tuple[int, str]:
+        """Return how long a split is, and in what: what the sizes of its places add up to. Errors as ``tables``."""
+        if self._adapter.places:
+            return split.rows or 0, "rows"
+        tables = [RowFile(path) for path in self.tables(name, split)]
+        return sum(table.total for table in tables), tables[0].unit
+
+    def rows(self, path: Path, columns: Sequence[str] = ()) -> Iterator[Place]:
+        """Yield the rows of a table; ``columns`` are read of it, all where there are none. Errors as ``places``."""
+        table, before = RowFile(path), 0
+        shown = self.shown(path)
+        self.met |= dict.fromkeys(table.names)
+        for entry in table.entries(columns or table.names):
+            if entry.row and len(self.met) < MOST_COLUMNS:
+                self.met |= dict.fromkeys(entry.row)
+            yield Place(shown, entry.number, table.counts, entry.row, entry.problem, entry.position - before)
+            before = entry.position
+
+    def shown(self, path: Path) -> str:
+        """Return a file's name as messages and the record of what was left out have it: below the input's folder."""
+        return path.relative_to(self.root).as_posix()
+
+    def has_image(self, name: str) -> bool:
+        """Return whether there is an image of that name."""
+        return self._loose(name) is not None or self._packed(name) is not None
+
+    def read_image(self, name: str) -> bytes:
+        """Return the bytes of an image by its name, in a folder or an archive of the set.
+
+        Raises:
+            UserError: there is none, it leads out of the folder, or it is too large.
+        """
+        if path := self._loose(name):
+            if (size := path.stat().st_size) > MAX_BYTES:
+                raise UserError(f"a file of {size} bytes, over the limit of {MAX_BYTES}; shrink it first")
+            return path.read_bytes()
+        if not (packed := self._packed(name)):
+            raise UserError(f"no file {name[:80]!r} beside the rows; names are relative to their folder")
+        archive, member = packed
+        if member.file_size > MAX_BYTES:
+            raise UserError(f"unpacks to {member.file_size} bytes, over the limit of {MAX_BYTES}")
+        try:
+            with archive.open(member) as file:
+                data = file.read(MAX_BYTES + 1)  # the size that an archive names is only a claim
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise UserError(f"cannot be unpacked from {archive.filename} ({error}); get it again") from error
+        if len(data) > MAX_BYTES:
+            raise UserError(f"unpacks to more than {MAX_BYTES} bytes")
+        return data
+
+    def image_print(self, name: str) -> str:
+        """Return what changes where an image does: its hash, or in an archive its checksum and size."""
+        if path := self._loose(name):
+            return storage.sha256_file(path)
+        if packed := self._packed(name):
+            return f"{packed[1].CRC:08x}-{packed[1].file_size}"
+        return "none"
+
+    def _loose(self, name: str) -> Path | None:
+        for folder in self._adapter.image_folders:
+            path = storage.inside(self.root, f"{folder}/{name}" if folder else name)
+            if path.is_file():
+                return path
+        return None
+
+    def _packed(self, name: str) -> tuple[zipfile.ZipFile, zipfile.ZipInfo] | None:
+        for archive in self._opened():
+            for folder in self._adapter.image_folders:
+                with contextlib.suppress(KeyError):
+                    return archive, archive.getinfo(f"{folder}/{name}" if folder else name)
+        return None
+
+    def _opened(self) -> list[zipfile.ZipFile]:
+        if self._archives is None:
+            paths = [path for pattern in self._adapter.archives for path in sorted(self.root.glob(pattern))]
+            self._archives = []
+            for path in paths:
+                try:
+                    self._archives.append(self._open.enter_context(zipfile.ZipFile(path)))
+                except (zipfile.BadZipFile, OSError) as error:
+                    raise UserError(f"{path} is no readable zip file ({error}); get it again") from error
+        return self._archives

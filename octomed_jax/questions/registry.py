@@ -1,0 +1,19 @@
+"""All adapters of published data sets by name. A new one is one file in ``sources/`` and one word here."""
+
+from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.questions.adapter import Adapter
+from octomed_jax.questions.sources import medqa, octomed
+
+ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for module in (octomed, medqa) for adapter in module.SOURCES}
+
+
+def find_adapter(name: str) -> Adapter:
+    """Return an adapter by name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in ADAPTERS:
+        hint = did_you_mean(name, list(ADAPTERS))
+        raise UserError(f"unknown source {name!r}{hint}; `octomed questions list` has them all")
+    return ADAPTERS[name]

@@ -1,0 +1,50 @@
+"""MedQA (USMLE): exam questions with four or five options, the gold as a letter and as a text."""
+
+from collections.abc import Iterator
+
+from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
+from octomed_jax.verification.rows import RowError
+
+COLUMNS = ("question", "options", "answer", "answer_idx")
+
+
+def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
+    """Yield the question of a row; ``options`` is a dict of letters, and the two forms of the gold must agree."""
+    options = {letter: text for letter, text in sorted(row["options"].items()) if text is not None}
+    gold = options[row["answer_idx"]]
+    if gold != row["answer"]:
+        raise RowError(f"answer_idx {row['answer_idx']} is {gold!r}, but answer is {row['answer']!r}", "answer")
+    yield {"question": row["question"], "task": "mcq", "options": list(options.values()), "answer": gold}
+
+
+FOUR = Adapter(
+    name="medqa",
+    title="USMLE questions with four options",
+    kind="text",
+    home="https://huggingface.co/datasets/GBaker/MedQA-USMLE-4-options",
+    licence="CC-BY-4.0",
+    citation="Jin et al. 2021, arXiv:2009.13081",
+    splits={
+        "train": Split(("phrases_no_exclude_train.jsonl", "data/train-*.parquet", "train*"), 10_178),
+        "test": Split(("phrases_no_exclude_test.jsonl", "data/test-*.parquet", "test*"), 1_273, "test"),
+    },
+    cells=cells,
+    columns=COLUMNS,
+    hub="GBaker/MedQA-USMLE-4-options",
+)
+FIVE = Adapter(
+    name="medqa-5options",
+    title="USMLE questions with five options",
+    kind="text",
+    home="https://github.com/jind11/MedQA",
+    licence="MIT",
+    citation="Jin et al. 2021, arXiv:2009.13081",
+    splits={
+        "train": Split(("questions/US/train.jsonl", "train.jsonl", "data/train-*.parquet", "train*"), 10_178),
+        "dev": Split(("questions/US/dev.jsonl", "dev.jsonl", "data/validation-*.parquet"), 1_272, chosen=False),
+        "test": Split(("questions/US/test.jsonl", "test.jsonl", "data/test-*.parquet", "test*"), 1_273, "test"),
+    },
+    cells=cells,
+    columns=COLUMNS,
+)
+SOURCES = (FOUR, FIVE)
