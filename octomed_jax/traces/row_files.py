@@ -1,5 +1,6 @@
 """Rows of files that people bring: JSON lines, a JSON list, Parquet, CSV; read with limits and a few at a time."""
 
+import codecs
 import csv
 import dataclasses
 import json
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,7 +17,7 @@ from octomed_jax.errors import StopAndLook, UserError
 BATCH = 512  # rows in memory at once
 BATCH_BYTES = 64 * 2**20  # rows with images: fewer than BATCH, so that they stay near this
 BUFFER_BYTES = 2**20  # what is read of a column at once; without it, all of a row group
-LINE_BYTES = 256 * 2**20  # also of a JSON list, which is read whole
+LINE_BYTES = 256 * 2**20  # of one row
 LINES, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet",)
 TABLES = {".csv": ",", ".tsv": "\t"}
 
@@ -172,14 +174,32 @@ def _begins_a_list(path: Path) -> bool:
 
 
 def _list_entries(path: Path) -> Iterator[Entry]:
-    if (size := path.stat().st_size) > LINE_BYTES:
-        raise UserError(f"{path} is one JSON list of {size} bytes, over the limit of 256 MiB; write it as .jsonl")
-    try:
-        rows = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON ({error}); mend it") from error
-    for number, row in enumerate(rows, 1):
-        yield _row_entry(number, row, size * number // len(rows))
+    with path.open("rb") as file:
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
+        limited = _LimitedFile(file, path)
+        try:
+            for number, row in enumerate(ijson.items(limited, "item", use_float=True), 1):
+                limited.since = 0
+                yield _row_entry(number, row, file.tell())
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is no JSON ({str(error).splitlines()[0]}); mend it") from error
+
+
+class _LimitedFile:
+    """A file of which only so much is read for one row; without it, a row could be as large as the file."""
+
+    def __init__(self, file: BinaryIO, path: Path):
+        self.since = 0
+        self._file, self._path = file, path
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        if self.since > LINE_BYTES:
+            raise UserError(f"{self._path} is one JSON list with a row of over {LINE_BYTES} bytes; write it as .jsonl")
+        data = self._file.read(size)
+        self.since += len(data)
+        return data
 
 
 def _parquet_entries(path: Path, columns: Sequence[str]) -> Iterator[Entry]:

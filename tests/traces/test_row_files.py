@@ -72,10 +72,23 @@ def test_a_line_over_the_limit_is_passed_over(tmp_path, monkeypatch):
     found = entries(path)
     assert found[:3] == [(1, {"a": 1}), (2, "is longer than 256 MiB"), (3, {"a": 2})]
     assert found[3] == (4, {"a": "x" * 11})  # 20 bytes, and no more
-    with pytest.raises(
-        UserError, match=r"r\.json is one JSON list of \d+ bytes, over the limit .* write it as \.jsonl"
-    ):
-        entries(write(tmp_path / "r.json", "[" + " " * 40 + "]"))
+
+
+def test_a_json_list_is_read_a_row_at_a_time(tmp_path, monkeypatch):
+    path = write(tmp_path / "r.json", json.dumps([{"a": index, "b": 0.5, "c": "ü漢"} for index in range(50_000)]))
+    first = next(RowFile(path).entries(()))
+    assert (first.row, first.number) == ({"a": 0, "b": 0.5, "c": "ü漢"}, 1)
+    assert first.position < path.stat().st_size // 4
+    found = entries(path)
+    assert [row["a"] for _, row in found] == list(range(50_000))
+    monkeypatch.setattr(row_files, "LINE_BYTES", 200_000)  # a row may be so long, not all of them together
+    assert entries(path) == found
+    path = write(tmp_path / "large.json", json.dumps([{"a": 1}, {"a": "x" * 400_000}]))
+    with pytest.raises(UserError, match=r"large\.json is one JSON list with a row of over 200000 bytes; write it as"):
+        entries(path)
+    for broken in ("[{", '[{"a": 1}', '[{"a": 1}{"a": 2}]', "[NaN]", '["\\x"]'):
+        with pytest.raises(UserError, match=r"r\.json is no JSON \(.*\); mend it"):
+            entries(write(tmp_path / "r.json", broken))
 
 
 def test_a_text_that_is_no_utf_8_spoils_its_own_row_only(tmp_path):
