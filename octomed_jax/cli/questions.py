@@ -17,6 +17,7 @@ from octomed_jax.progress import say
 from octomed_jax.questions.adapter import KINDS, Adapter
 from octomed_jax.questions.packages.build import build_questions
 from octomed_jax.questions.packages.registry import SOURCES
+from octomed_jax.questions.reading import hub
 from octomed_jax.questions.reading.build import MOST_LEFT_OUT, Request, build_from, splits_of
 from octomed_jax.questions.registry import ADAPTERS, find_adapter
 from octomed_jax.schema import ACCESS_CLASSES
@@ -25,7 +26,8 @@ WIDTH = 150  # of the list where nobody looks at it
 BUILD = """Makes a folder of questions that `octomed distill` reads.
 
 With --source=NAME: reads a published data set in its own format from --input, the folder or file that was downloaded
-(`octomed questions list` has the names, and where each is published). What is held out there stays held out here.
+(`octomed questions list` has the names, and where each is published), or hf, which fetches it from the Hugging Face
+hub into $OCTOMED_CACHE. What is held out there stays held out here.
 
 With --source=octomed: reads questions of your own from --input, a file of .jsonl, .json, .parquet, .csv or .tsv in the
 schema that OctoMed publishes. A row holds question and answer (an option's text, its letter, or both), and where there
@@ -55,7 +57,7 @@ def build(arguments: Sequence[str]) -> int:
     )
     parser.add_config(required=False)
     parser.add_argument("--source", metavar="NAME", help="a published data set, or octomed: questions of your own")
-    parser.add_argument("--input", metavar="PATH", type=Path, help="folder or file with it")
+    parser.add_argument("--input", metavar="PATH", help="folder or file with it; hf or hf:OWNER/NAME fetches it")
     parser.add_argument("--split", metavar="NAME[,NAME]", help="published splits to read (default: the usual ones)")
     parser.add_argument("--limit", metavar="N", type=int, help="read the first N rows of each split only")
     parser.add_argument("--licence", metavar="TEXT", help="licence of the rows that do not name one")
@@ -96,10 +98,14 @@ def _build_from(parser: Parser, options: Namespace, overrides: Sequence[str]) ->
     most_left_out = MOST_LEFT_OUT if options.most_left_out is None else options.most_left_out
     if not 0 <= most_left_out <= 1:
         raise UserError(f"--most-left-out={most_left_out:g} is no share; give a number from 0 to 1")
+    splits = splits_of(options.split)
+    source = Path(options.input)
+    if hub.is_hub(options.input):
+        source = hub.fetch(adapter, options.input, adapter.chosen(splits))
     request = Request(
         adapter,
-        options.input,
-        splits_of(options.split),
+        source,
+        splits,
         options.limit,
         (options.licence or "").strip(),
         options.access or "open",
