@@ -1,6 +1,7 @@
 """The first stage for a published data set, or a file of one's own: its rows become a questions folder."""
 
 import dataclasses
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 from octomed_jax import manifests, progress, storage
@@ -86,8 +88,8 @@ def build_from(request: Request, output: PathLike) -> Manifest:
         StopAndLook: a file is damaged.
     """
     adapter = request.adapter
-    splits = adapter.chosen(request.splits)
     with Folder(adapter, request.source) as folder:
+        splits = folder.splits(request.splits)
         settings = _settings(request, folder, splits)
         if done := manifests.finished(output, STAGE, settings, {}):
             return done
@@ -151,11 +153,12 @@ class Counted:
 def _settings(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
     """Return what the result depends on; the image files that rows name belong to it as the rows themselves do."""
     adapter = request.adapter
-    files = {} if adapter.places else {name: folder.tables(name, split) for name, split in splits.items()}
+    tables = [path for name, split in splits.items() for path in _tables(adapter, folder, name, split)]
     settings = {
         "source": adapter.name,
         "splits": sorted(splits) if len(adapter.splits) > 1 else [],
-        "input": {folder.shown(path): storage.sha256_file(path) for paths in files.values() for path in paths},
+        "input": {folder.shown(path): storage.sha256_file(path) for path in tables},
+        "rows": _hash_rows(request, folder, splits) if adapter.places else "",
         "images": hash_files(_named_images(request, folder, splits), folder.image_print),
         "licence": request.licence,
         "access": request.access,
@@ -163,6 +166,23 @@ def _settings(request: Request, folder: Folder, splits: Mapping[str, Split]) -> 
         "most_left_out": 0 if request.most_left_out == MOST_LEFT_OUT else request.most_left_out,
     }
     return {name: value for name, value in settings.items() if value}
+
+
+def _tables(adapter: Adapter, folder: Folder, name: str, split: Split) -> list[Path]:
+    return [] if adapter.places else folder.tables(name, split)
+
+
+def _hash_rows(request: Request, folder: Folder, splits: Mapping[str, Split]) -> str:
+    """Return a hash of rows that stand in no table."""
+    digest = hashlib.sha256()
+    for name, split in splits.items():
+        for place in islice(folder.places(name, split), request.limit):
+            digest.update(json.dumps(place.row, sort_keys=True, default=_plainly).encode())
+    return digest.hexdigest()
+
+
+def _plainly(value: Any) -> str:
+    return storage.sha256_bytes(bytes(value)) if isinstance(value, bytes | np.ndarray) else repr(value)
 
 
 def _named_images(request: Request, folder: Folder, splits: Mapping[str, Split]) -> Iterator[Any]:

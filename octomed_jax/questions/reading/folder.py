@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import fnmatch
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from octomed_jax import storage
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import MAX_BYTES
+from octomed_jax.progress import say
 from octomed_jax.questions.adapter import Adapter, Row, Split
 from octomed_jax.traces.row_files import RowFile
 
@@ -38,6 +39,10 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file} {self.counts} {self.number}"
+
+
+def _fits(file: Path, split: Split) -> bool:
+    return any(fnmatch.fnmatch(file.name, pattern.rpartition("/")[2]) for pattern in split.files)
 
 
 class Folder:
@@ -72,25 +77,54 @@ class Folder:
     ) -> None:
         self._open.close()
 
+    def splits(self, named: Sequence[str]) -> dict[str, Split]:
+        """Return the splits to read: those that are named, or the usual ones, as far as they are there.
+
+        A single file is the split that is named, or the one that its own name tells.
+
+        Raises:
+            UserError: a split that is named is not there, none is, or a file may be of several.
+        """
+        chosen = self._adapter.chosen(named)
+        if self.file:
+            return self._split_of(self.file, chosen)
+        if self._adapter.places or len(self._adapter.splits) == 1:
+            return chosen
+        there = {name: split for name, split in chosen.items() if self._found(split)}
+        for name, split in chosen.items():
+            if name in named or not there:
+                self.tables(name, split)
+            elif name not in there:
+                say(f"{self.root} has no files of the split {name} ({' or '.join(split.files)}); it is not read")
+        return there
+
+    def _split_of(self, file: Path, chosen: Mapping[str, Split]) -> dict[str, Split]:
+        named = {name: split for name, split in chosen.items() if _fits(file, split)}
+        found = named or chosen
+        if self._adapter.content_ids and not named:
+            found = dict(list(chosen.items())[:1])
+        if len(found) > 1:
+            raise UserError(f"{file} may be of the split {' or '.join(found)}; say which with --split")
+        return dict(found)
+
     def tables(self, name: str, split: Split) -> list[Path]:
         """Return the files of a split, sorted.
 
         Raises:
-            UserError: there is none.
+            UserError: there is none, or one lies elsewhere.
         """
-        if self.file and not any(self._is(self.file, pattern) for pattern in split.files):
-            return [self.file]
-        for pattern in split.files:
-            found = [self.file] if self.file else sorted(self.root.glob(pattern))
-            if found := [path for path in found if self._is(path, pattern)]:
-                return found if self.file else [self.path(self.shown(path)) for path in found]
+        if found := [self.file] if self.file else self._found(split):
+            return found if self.file else [self.path(self.shown(path)) for path in found]
         raise UserError(
             f"{self.root} has no files of the split {name} of {self._adapter.name}; it is published as "
             f"{' or '.join(split.files)} ({self._adapter.home})"
         )
 
-    def _is(self, path: Path, pattern: str) -> bool:
-        return path.is_file() and fnmatch.fnmatch(path.name, pattern.rpartition("/")[2])
+    def _found(self, split: Split) -> list[Path]:
+        for pattern in split.files:
+            if found := [path for path in sorted(self.root.glob(pattern)) if path.is_file()]:
+                return found
+        return []
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the set, which must not lead out of its folder.

@@ -1,5 +1,7 @@
 """Questions of one's own, and OctoMed's published sets: both are in OctoMed's schema, the cells themselves.
 
+A file of one's own is read whole, and its column ``split`` says what is held out; published files say it by their name.
+
 Published: ``image, image_hash, question, options, answer, responses``; the older form is ``conversations``. Responses
 are a teacher's, and never gold.
 """
@@ -22,7 +24,10 @@ OWN = Adapter(
     home="https://huggingface.co/OctoMed",
     licence="unknown",
     citation="Ossowski et al. 2025, arXiv:2511.23269",
-    splits={"rows": Split(files=("*.parquet", "data/*.parquet", "*.jsonl"))},
+    splits={
+        "train": Split(("data/train-*.parquet", "train*.parquet", "train*.jsonl", "train*.json")),
+        "test": Split(("data/test-*.parquet", "test*.parquet", "test*.jsonl", "test*.json"), goes_to="test"),
+    },
     cells=cells,
     columns=(*COLUMNS, "images", *UNUSED),
     image_folders=("",),

@@ -1,0 +1,158 @@
+"""Which files of a data set are read: splits by name, one file, what is missing, what lies elsewhere."""
+
+import zipfile
+
+import pytest
+from adapter_helpers import build, built, picture, refused, write_lines
+
+from octomed_jax.questions import registry
+from octomed_jax.questions.adapter import Adapter, Split
+from octomed_jax.questions.reading.folder import Place
+
+
+def cells(row, split):  # noqa: ARG001
+    yield {"question": row["q"], "answer": row["a"], "image": row.get("image")}
+
+
+QUIZ = Adapter(
+    name="quiz",
+    title="a quiz",
+    kind="text",
+    home="https://example.org/quiz",
+    licence="CC0-1.0",
+    citation="Nobody 2026",
+    splits={
+        "train": Split(("data/train-*.jsonl", "train.jsonl"), 2),
+        "validation": Split(("data/validation-*.jsonl", "validation.jsonl"), chosen=False),
+        "test": Split(("data/test-*.jsonl", "test.jsonl"), goes_to="test"),
+        "hidden": Split(("hidden.jsonl",), goes_to="test", chosen=False, gold=False),
+    },
+    cells=cells,
+    image_folders=("", "figures"),
+    archives=("*.zip",),
+)
+ROWS = [{"q": "Which?", "a": "this"}, {"q": "What?", "a": "that"}]
+
+
+@pytest.fixture(autouse=True)
+def quiz(monkeypatch):
+    monkeypatch.setitem(registry.ADAPTERS, "quiz", QUIZ)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "in"
+    for number, row in enumerate(ROWS):
+        write_lines(place / "data" / f"train-0000{number}.jsonl", [row])
+    write_lines(place / "data" / "validation-00000.jsonl", [{"q": "How?", "a": "so"}])
+    write_lines(place / "data" / "test-00000.jsonl", [{"q": "Where?", "a": "here"}])
+    return place
+
+
+def test_the_usual_splits_are_read_unless_others_are_named(folder, tmp_path):
+    train, test, manifest = built("quiz", folder, tmp_path / "a")
+    assert [(one.id, one.answer) for one in train] == [("quiz:train:0000000", "this"), ("quiz:train:0000001", "that")]
+    assert [one.id for one in test] == ["quiz:test:0000000"]
+    assert manifest.config["splits"] == ["test", "train"]
+    train, test, _ = built("quiz", folder, tmp_path / "b", "--split=train,validation")
+    assert [one.answer for one in train] == ["this", "that", "so"]
+    assert test == []
+    train, test, _ = built("quiz", folder, tmp_path / "c", "--limit=1")
+    assert (len(train), len(test)) == (1, 1)
+
+
+def test_a_split_that_is_not_there(folder, tmp_path, capsys):
+    (folder / "data" / "test-00000.jsonl").unlink()
+    train, test, _ = built("quiz", folder, tmp_path / "a")
+    assert (len(train), len(test)) == (2, 0)
+    assert "has no files of the split test (data/test-*.jsonl or test.jsonl); it is not read" in capsys.readouterr().err
+    line = refused(capsys, "quiz", folder, tmp_path / "b", "--split=test")
+    assert line == (
+        f"{folder} has no files of the split test of quiz; it is published as data/test-*.jsonl or test.jsonl "
+        "(https://example.org/quiz)"
+    )
+    (tmp_path / "empty").mkdir()
+    assert "has no files of the split train of quiz" in refused(capsys, "quiz", tmp_path / "empty", tmp_path / "b")
+    line = refused(capsys, "quiz", folder, tmp_path / "b", "--split=tran")
+    assert line == "quiz has no split 'tran' (did you mean 'train'?); it has train, validation, test, hidden"
+    line = refused(capsys, "quiz", folder, tmp_path / "b", "--split=hidden")
+    assert line == "the split hidden of quiz has no gold answers; take train or validation or test"
+
+
+def test_a_single_file_is_the_split_that_its_name_tells(folder, tmp_path, capsys):
+    train, test, _ = built("quiz", folder / "data" / "test-00000.jsonl", tmp_path / "a")
+    assert (train, [one.answer for one in test]) == ([], ["here"])
+    other = write_lines(tmp_path / "other.jsonl", ROWS)
+    line = refused(capsys, "quiz", other, tmp_path / "b")
+    assert line == f"{other} may be of the split train or test; say which with --split"
+    train, test, _ = built("quiz", other, tmp_path / "b", "--split=validation")
+    assert (len(train), len(test)) == (2, 0)
+
+
+def test_another_number_of_rows_than_is_published_is_said(folder, tmp_path, capsys):
+    write_lines(folder / "data" / "train-00002.jsonl", ROWS)
+    assert build("quiz", folder, tmp_path / "a") == 0
+    assert "4 rows of the split train were read; 2 are published" in capsys.readouterr().err
+
+
+def test_images_in_folders_and_archives_are_the_same(tmp_path, capsys):
+    rows = [{"q": "What is it?", "a": "a film", "image": "a.png"}, {"q": "And this?", "a": "b", "image": "b/c.png"}]
+    images = {"figures/a.png": picture(1), "b/c.png": picture(2)}
+    for kind in ("loose", "packed"):
+        write_lines(tmp_path / kind / "train.jsonl", rows)
+    for name, data in images.items():
+        (tmp_path / "loose" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "loose" / name).write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "packed" / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in images.items():
+            archive.writestr(name, data)
+    found = [built("quiz", tmp_path / kind, tmp_path / f"{kind}-out", "--split=train") for kind in ("loose", "packed")]
+    assert found[0][0] == found[1][0]
+    assert [one.images for one in found[0][0]] == [(picture(1),), (picture(2),)]
+    # Another image of the same name is other work.
+    (tmp_path / "loose" / "figures" / "a.png").write_bytes(picture(3))
+    assert build("quiz", tmp_path / "loose", tmp_path / "loose-out", "--split=train") == 2
+    assert "was made with other settings (images:" in capsys.readouterr().err
+    (tmp_path / "packed" / "images.zip").unlink()
+    with zipfile.ZipFile(tmp_path / "packed" / "images.zip", "w") as archive:
+        archive.writestr("figures/a.png", picture(3))
+        archive.writestr("b/c.png", picture(2))
+    assert build("quiz", tmp_path / "packed", tmp_path / "packed-out", "--split=train") == 2
+    assert "was made with other settings (images:" in capsys.readouterr().err
+
+
+def test_rows_that_stand_in_no_table_belong_to_what_was_asked(tmp_path, monkeypatch, capsys):
+    def places(folder, name, patterns):  # noqa: ARG001
+        for number, line in enumerate(folder.path("all.txt").read_text().splitlines(), 1):
+            yield Place("all.txt", number, "line", {"q": line, "a": "yes"})
+
+    monkeypatch.setitem(
+        registry.ADAPTERS, "quiz", Adapter(**{**vars(QUIZ), "places": places, "splits": {"all": Split()}})
+    )
+    (tmp_path / "in").mkdir()
+    assert "has no file all.txt, which quiz has" in refused(capsys, "quiz", tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in" / "all.txt").write_text("Is it?\nWas it?\n")
+    train, _, _ = built("quiz", tmp_path / "in", tmp_path / "out")
+    assert [one.question for one in train] == ["Is it?", "Was it?"]
+    assert build("quiz", tmp_path / "in", tmp_path / "out") == 0
+    (tmp_path / "in" / "all.txt").write_text("Is it?\nWas it so?\n")
+    assert build("quiz", tmp_path / "in", tmp_path / "out") == 2
+    assert "was made with other settings (rows:" in capsys.readouterr().err
+
+
+def test_what_stands_in_both_published_splits_is_counted(tmp_path, capsys):
+    write_lines(tmp_path / "in" / "train.jsonl", ROWS)
+    write_lines(tmp_path / "in" / "test.jsonl", ROWS[:1])
+    _, _, manifest = built("quiz", tmp_path / "in", tmp_path / "out")
+    assert manifest.counts["in_both_splits"] == {"text": 1}
+    assert "1 texts stand in train and in test, as published (the text of " in capsys.readouterr().err
+    assert "In both splits" in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_a_published_folder_of_octomed(tmp_path):
+    row = {"question": "Which?", "options": ["A: this", "B: that"], "answer": "B: that", "responses": ["\\boxed{B}"]}
+    write_lines(tmp_path / "in" / "train.jsonl", [row])
+    write_lines(tmp_path / "in" / "test.jsonl", [row | {"question": "Held out?"}])
+    _, (held_out,), manifest = built("octomed", tmp_path / "in", tmp_path / "out")
+    assert (held_out.question, held_out.answer, held_out.split) == ("Held out?", "that", "test")
+    assert manifest.counts["published_splits"] == {"train": 1, "test": 1}
