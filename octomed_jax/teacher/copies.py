@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 
 LONG = 200  # characters; shorter texts may be equal by chance
 ALARM_SHARE = 0.01  # of the long samples
-RECENT = 10_000  # questions that are remembered: the requests to one question are made one after another
+RECENT = 4096  # questions that are remembered: the requests to one question are made one after another
 
 
 class Copies:

@@ -24,7 +24,7 @@ from octomed_jax.executor import run_pieces
 from octomed_jax.manifests import Manifest
 from octomed_jax.storage import PathLike
 from octomed_jax.teacher.card import write_card
-from octomed_jax.teacher.copies import LONG
+from octomed_jax.teacher.copies import Copies
 from octomed_jax.teacher.ownership import DEAD_SECONDS, owned
 from octomed_jax.teacher.plan import check_access, most_requests
 from octomed_jax.teacher.prompts import PROMPTS
@@ -40,6 +40,7 @@ from octomed_jax.verification.check import VERIFIER_VERSION
 
 STAGE = "distill"
 CARD = "card.md"
+FEW_ROWS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +266,7 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self._by: dict[str, Counter[str]] = {"finish_reason": Counter(), "verdict": Counter()}
         self._tokens: Counter[tuple[str, str]] = Counter()
+        self._copies = Copies()
 
     def add(self, table: pa.Table) -> None:
         """Count the attempts of a table."""
@@ -282,12 +284,10 @@ class Tally:
                 self._tokens[group["teacher"], kind] += group[column]
 
     def _count_copies(self, table: pa.Table) -> None:
-        texts = pc.binary_join_element_wise(table["reasoning"], table["response"], "")
-        samples = pa.table({"question": table["question_id"], "teacher": table["teacher"], "text": texts})
-        samples = samples.filter(pc.greater_equal(pc.utf8_length(texts), LONG))
-        questions = samples.group_by(["question", "teacher"]).aggregate([("text", "count_distinct")])
-        self.counts["long_samples"] += samples.num_rows
-        self.counts["copies"] += samples.num_rows - (pc.sum(questions["text_count_distinct"]).as_py() or 0)
+        texts = table.select(["question_id", "teacher", "reasoning", "response"])
+        for batch in texts.to_batches(max_chunksize=FEW_ROWS):  # as strings of Python, all would take as much again
+            for question, teacher, reasoning, response in zip(*batch.to_pydict().values(), strict=True):
+                self._copies.add((question, teacher), [reasoning + response])
 
     def dollars(self, teacher: Teacher) -> float:
         """Return what the tokens of a teacher's model cost."""
@@ -299,7 +299,9 @@ class Tally:
             sum(count for (_, of), count in self._tokens.items() if of == kind) for kind in ("prompt", "completion")
         )
         return {
-            **{name: self.counts[name] for name in ("attempts", "requests", "failed", "long_samples", "copies")},
+            **{name: self.counts[name] for name in ("attempts", "requests", "failed")},
+            "long_samples": self._copies.samples,
+            "copies": self._copies.copies,
             "finish_reasons": dict(sorted(self._by["finish_reason"].items())),
             "verdicts": dict(sorted(self._by["verdict"].items())),
             "prompt_tokens": prompt,
