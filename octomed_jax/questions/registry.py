@@ -2,9 +2,24 @@
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.questions.adapter import Adapter
-from octomed_jax.questions.sources import medqa, octomed
+from octomed_jax.questions.sources import (
+    medqa,
+    octomed,
+    pathvqa,
+    pmc_vqa,
+    slake,
+    vqa_rad,
+)
 
-ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for module in (octomed, medqa) for adapter in module.SOURCES}
+MODULES = (
+    octomed,
+    medqa,
+    pathvqa,
+    pmc_vqa,
+    slake,
+    vqa_rad,
+)
+ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for module in MODULES for adapter in module.SOURCES}
 
 
 def find_adapter(name: str) -> Adapter:
