@@ -4,6 +4,8 @@ from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.questions.adapter import Adapter
 from octomed_jax.questions.sources import (
     medqa,
+    medxpertqa_mm,
+    mmmu,
     octomed,
     pathvqa,
     pmc_vqa,
@@ -14,6 +16,8 @@ from octomed_jax.questions.sources import (
 MODULES = (
     octomed,
     medqa,
+    medxpertqa_mm,
+    mmmu,
     pathvqa,
     pmc_vqa,
     slake,
