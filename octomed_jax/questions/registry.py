@@ -7,8 +7,10 @@ from octomed_jax.questions.sources import (
     medxpertqa_mm,
     mmmu,
     octomed,
+    omnimedvqa,
     pathvqa,
     pmc_vqa,
+    rexvqa,
     slake,
     vqa_rad,
 )
@@ -18,8 +20,10 @@ MODULES = (
     medqa,
     medxpertqa_mm,
     mmmu,
+    omnimedvqa,
     pathvqa,
     pmc_vqa,
+    rexvqa,
     slake,
     vqa_rad,
 )
