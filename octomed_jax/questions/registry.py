@@ -3,9 +3,12 @@
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.questions.adapter import Adapter
 from octomed_jax.questions.sources import (
+    gmai_mmbench,
+    medframeqa,
     medqa,
     medxpertqa_mm,
     mmmu,
+    nejm,
     octomed,
     omnimedvqa,
     pathvqa,
@@ -17,9 +20,12 @@ from octomed_jax.questions.sources import (
 
 MODULES = (
     octomed,
+    gmai_mmbench,
+    medframeqa,
     medqa,
     medxpertqa_mm,
     mmmu,
+    nejm,
     omnimedvqa,
     pathvqa,
     pmc_vqa,
