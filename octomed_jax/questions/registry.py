@@ -3,27 +3,49 @@
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.questions.adapter import Adapter
 from octomed_jax.questions.sources import (
+    gmai_mmbench,
     headqa,
     medcalc_bench,
+    medframeqa,
     medical_o1,
     medmcqa,
     medqa,
+    medxpertqa_mm,
     medxpertqa_text,
     mmlu_pro,
+    mmmu,
+    nejm,
     octomed,
+    omnimedvqa,
+    pathvqa,
+    pmc_vqa,
     pubmedqa,
+    rexvqa,
+    slake,
+    vqa_rad,
 )
 
 MODULES = (
+    gmai_mmbench,
     headqa,
     medcalc_bench,
+    medframeqa,
     medical_o1,
     medmcqa,
     medqa,
+    medxpertqa_mm,
     medxpertqa_text,
     mmlu_pro,
+    mmmu,
+    nejm,
     octomed,
+    omnimedvqa,
+    pathvqa,
+    pmc_vqa,
     pubmedqa,
+    rexvqa,
+    slake,
+    vqa_rad,
 )
 ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for module in MODULES for adapter in module.SOURCES}
 

@@ -177,7 +177,7 @@ def _list_entries(path: Path) -> Iterator[Entry]:
     with path.open("rb") as file:
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             file.seek(0)
-        limited = _LimitedFile(file, path)
+        limited = LimitedFile(file, path)
         try:
             for number, row in enumerate(ijson.items(limited, "item", use_float=True), 1):
                 limited.since = 0
@@ -186,7 +186,7 @@ def _list_entries(path: Path) -> Iterator[Entry]:
             raise UserError(f"{path} is no JSON ({str(error).splitlines()[0]}); mend it") from error
 
 
-class _LimitedFile:
+class LimitedFile:
     """A file of which only so much is read for one row; without it, a row could be as large as the file."""
 
     def __init__(self, file: BinaryIO, path: Path):

@@ -20,7 +20,7 @@ from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.packages.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
 from octomed_jax.questions.reading.card import Contents, write_card
 from octomed_jax.questions.reading.folder import Folder, Place
-from octomed_jax.questions.reading.row_images import hash_files
+from octomed_jax.questions.reading.row_images import hash_files, images_of
 from octomed_jax.questions.reading.rows import Defaults, Given, read_question
 from octomed_jax.questions.reading.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
@@ -263,6 +263,8 @@ def _questions(
         if not adapter.content_ids:
             spelt = f"{adapter.name}:{split}:{number:07d}" + (f"-{part}" if part else "")
             defaults = dataclasses.replace(defaults, place=spelt)
+        if adapter.kind == "images" and not images_of(cells.get("image")):
+            raise RowError(f"{where} has no image, which every question of {adapter.name} has", "image")
         try:
             found.append(read_question(cells, where, folder.read_image, store.has_image, defaults))
         except RecursionError as error:
