@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from octomed_jax.errors import UserError
 from octomed_jax.questions.reading.forms import agreed, at_letter, lettered, list_of_texts, marked_images, short_answer
-from octomed_jax.questions.reading.keyed_json import is_keyed, keyed_rows
+from octomed_jax.questions.reading.objects import is_keyed, keyed_rows
 from octomed_jax.verification.rows import RowError
 
 TEXTS = st.lists(st.text(max_size=20), max_size=10)

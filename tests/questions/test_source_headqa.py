@@ -113,9 +113,9 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path, capsys, change, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"Correct Option": "B"}, "row 1: option B is 'Spleen', but the gold is 'Kidney'"),
-        ({"Correct Option": "E"}, "row 1: the gold is 'E', but the options are A, B, C, D"),
-        ({"Correct Answer": None}, "row 1: is not as headqa is published (AttributeError"),
+        ({"Correct Option": "B"}, "row 1: the gold B is 'Spleen', but the gold's text is 'Kidney'"),
+        ({"Correct Option": "E"}, "row 1: the gold is 'E', but the options have the letters A, B, C, D"),
+        ({"Correct Answer": None}, "row 1: is not as headqa is published (TypeError"),
     ],
 )
 def test_golds_of_the_mirror_must_agree(tmp_path, capsys, change, words):

@@ -128,7 +128,7 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path, capsys, change, fold, word
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"Correct Option": "B"}, "line 1: option B is 'no', but the gold is 'yes'"),
+        ({"Correct Option": "B"}, "line 1: the gold B is 'no', but the gold's text is 'yes'"),
         ({"Options": {"A": "yes", "B": "no"}}, "line 1: the options are yes; no, not yes, no and maybe"),
     ],
 )

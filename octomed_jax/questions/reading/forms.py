@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from octomed_jax.prompts import LETTERS
+from octomed_jax.questions.adapter import Cells
 from octomed_jax.verification.rows import RowError
 from octomed_jax.verification.text import plain_name
 
@@ -99,3 +100,19 @@ def short_answer(question: str, answer: Any) -> dict[str, Any]:
     if plain_name(text) in ("yes", "no"):
         return {"question": question.strip(), "task": "yes_no", "answer": plain_name(text)}
     return {"question": question.strip(), "task": "short_answer", "answer": text}
+
+
+def gold_cells(options: Mapping[str, str | None], letter: str, text: str) -> Cells:
+    """Return the cells ``options`` and ``answer`` of options by letter; letters without a text are no options.
+
+    Raises:
+        RowError: the letter is no option's, or is not the letter of ``text``.
+    """
+    given = {key: value for key, value in sorted(options.items()) if value is not None}
+    return {"options": list(given.values()), "answer": agreed(given, letter, text, ("the gold", "the gold's text"))}
+
+
+def nested(data: Mapping[str, Any]) -> Cells:
+    """Return the cells of a row of openlifescienceai's mirrors, all of it in a column ``data``; errors as above."""
+    gold = gold_cells(data["Options"], data["Correct Option"], data["Correct Answer"])
+    return {"question": data["Question"], "task": "mcq", **gold}

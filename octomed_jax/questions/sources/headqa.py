@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from octomed_jax.questions.adapter import Adapter, Cells, PassedOver, Row, Split
-from octomed_jax.questions.golds import nested
 from octomed_jax.questions.reading.folder import Folder, Place
+from octomed_jax.questions.reading.forms import nested
 from octomed_jax.questions.reading.objects import begins_with, read_object
 from octomed_jax.verification.rows import RowError
 

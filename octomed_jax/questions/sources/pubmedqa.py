@@ -10,8 +10,8 @@ from pathlib import Path
 
 from octomed_jax.errors import UserError
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
-from octomed_jax.questions.golds import nested
 from octomed_jax.questions.reading.folder import Folder, Place
+from octomed_jax.questions.reading.forms import nested
 from octomed_jax.questions.reading.objects import begins_with, read_object
 from octomed_jax.verification.rows import RowError
 

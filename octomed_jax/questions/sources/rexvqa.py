@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
 from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.reading.forms import at_letter, by_letter
-from octomed_jax.questions.reading.keyed_json import is_keyed, keyed_rows
+from octomed_jax.questions.reading.objects import is_keyed, keyed_rows
 from octomed_jax.verification.rows import RowError, without_letters
 
 
