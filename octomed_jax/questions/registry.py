@@ -2,9 +2,30 @@
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.questions.adapter import Adapter
-from octomed_jax.questions.sources import medqa, octomed
+from octomed_jax.questions.sources import (
+    ii_medical,
+    iu_xray,
+    llava_med,
+    medqa,
+    medvlthinker,
+    mimic_cxr,
+    octomed,
+    pmc_instruct,
+    pubmedvision,
+)
 
-ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for module in (octomed, medqa) for adapter in module.SOURCES}
+MODULES = (
+    ii_medical,
+    iu_xray,
+    llava_med,
+    medqa,
+    medvlthinker,
+    mimic_cxr,
+    octomed,
+    pmc_instruct,
+    pubmedvision,
+)
+ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for module in MODULES for adapter in module.SOURCES}
 
 
 def find_adapter(name: str) -> Adapter:
