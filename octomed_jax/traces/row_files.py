@@ -1,4 +1,7 @@
-"""Rows of files that people bring: JSON lines, a JSON list, Parquet, CSV; read with limits and a few at a time."""
+"""Rows of files that people bring: JSON lines, a JSON list, Parquet, CSV; read with limits and a few at a time.
+
+Files of lines may be packed with gzip; the limits are of what they unpack to.
+"""
 
 import codecs
 import csv
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.traces.gzip_lines import GzipLines, Lines
 
 BATCH = 512  # rows in memory at once
 BATCH_BYTES = 64 * 2**20  # rows with images: fewer than BATCH, so that they stay near this
@@ -20,6 +24,7 @@ BUFFER_BYTES = 2**20  # what is read of a column at once; without it, all of a r
 LINE_BYTES = 256 * 2**20  # of one row
 LINES, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet",)
 TABLES = {".csv": ",", ".tsv": "\t"}
+GZIP, PACKED = ".gz", (".jsonl", ".ndjson", *TABLES)  # what may be packed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +60,12 @@ class RowFile:
         Raises:
             UserError: there is none, or it is of no known kind.
         """
-        ending = path.suffix.lower()
-        if ending not in (*LINES, *PARQUET, *TABLES):
-            raise UserError(f"{path} is none of .jsonl, .json, .parquet, .csv, .tsv; its ending tells what it holds")
+        ending, self._packed = _ending(path)
+        if ending not in (PACKED if self._packed else (*LINES, *PARQUET, *TABLES)):
+            raise UserError(
+                f"{path} is none of .jsonl, .json, .parquet, .csv, .tsv, .jsonl.gz, .csv.gz, .tsv.gz; "
+                "its ending tells what it holds"
+            )
         if not path.is_file():
             raise UserError(f"no such file: {path}")
         self.path, self.names = path, tuple[str, ...]()
@@ -83,9 +91,16 @@ class RowFile:
         if self._list:
             yield from _list_entries(self.path)
             return
-        with self.path.open("rb") as file:
-            delimiter = TABLES.get(self.path.suffix.lower())
+        with GzipLines(self.path) if self._packed else self.path.open("rb") as file:
+            delimiter = TABLES.get(_ending(self.path)[0])
             yield from _table_entries(file, self.path, delimiter) if delimiter else line_entries(file)
+
+
+def _ending(path: Path) -> tuple[str, bool]:
+    """Return what a file's ending says that it holds, and whether it is packed with gzip."""
+    if path.suffix.lower() == GZIP:
+        return path.with_suffix("").suffix.lower(), True
+    return path.suffix.lower(), False
 
 
 def kind_of(path: Path) -> tuple[str, ...]:
@@ -129,7 +144,7 @@ def iterate_batches(
         raise StopAndLook(f"{source} is damaged ({str(error).splitlines()[0]}); get it again") from error
 
 
-def iterate_lines(file: BinaryIO, source: Path) -> Iterator[dict[str, Any]]:
+def iterate_lines(file: Lines, source: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file of JSON lines; empty lines are passed over.
 
     Raises:
@@ -141,7 +156,7 @@ def iterate_lines(file: BinaryIO, source: Path) -> Iterator[dict[str, Any]]:
         yield entry.row
 
 
-def line_entries(file: BinaryIO) -> Iterator[Entry]:
+def line_entries(file: Lines) -> Iterator[Entry]:
     """Yield what stands in a file of JSON lines; empty lines are passed over."""
     number = 0
     while line := file.readline(LINE_BYTES):
@@ -232,7 +247,7 @@ def _batch_entries(batch: pa.RecordBatch, before: int) -> Iterator[Entry]:
         yield Entry(number, row, "" if row is not None else "holds a text that is no UTF-8", number)
 
 
-def _table_entries(file: BinaryIO, path: Path, delimiter: str) -> Iterator[Entry]:
+def _table_entries(file: Lines, path: Path, delimiter: str) -> Iterator[Entry]:
     csv.field_size_limit(LINE_BYTES)
     lines = _TextLines(file, path)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -244,7 +259,7 @@ def _table_entries(file: BinaryIO, path: Path, delimiter: str) -> Iterator[Entry
         if name and header.count(name) > 1:
             raise UserError(f"{path} has two columns {name!r}; rename one")
     while True:
-        first = lines.number + 1
+        first, lines.since = lines.number + 1, 0
         try:
             cells = next(reader)
         except StopIteration:
@@ -260,20 +275,25 @@ def _table_entries(file: BinaryIO, path: Path, delimiter: str) -> Iterator[Entry
 
 
 class _TextLines:
-    """The lines of a file as text, counted."""
+    """The lines of a file as text, counted; ``since`` is how many bytes of a row were read, which may have many."""
 
-    def __init__(self, file: BinaryIO, path: Path):
-        self.number = 0
+    def __init__(self, file: Lines, path: Path):
+        self.number = self.since = 0
         self._file, self._path = file, path
 
     def __iter__(self) -> "_TextLines":
         return self
 
     def __next__(self) -> str:
-        line = self._file.readline(LINE_BYTES)
+        line = self._file.readline(LINE_BYTES + 1)
         if not line:
             raise StopIteration
         self.number += 1
+        self.since += len(line)
+        if self.since > LINE_BYTES:
+            raise UserError(
+                f"{self._path} line {self.number} belongs to a row of over {LINE_BYTES} bytes; close its quote"
+            )
         try:
             return line.decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError as error:

@@ -1,6 +1,8 @@
 """Files of rows of every kind give the same rows, and name what cannot be read by its line or row."""
 
+import gzip
 import json
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -140,3 +142,58 @@ def test_a_damaged_parquet_file_is_named(tmp_path):
 def test_a_file_without_rows_has_none(tmp_path):
     for name, text in (("r.jsonl", ""), ("r.csv", ""), ("r.tsv", "a\tb\n"), ("r.json", "[]")):
         assert entries(write(tmp_path / name, text)) == []
+
+
+def test_packed_files_give_the_same_rows(tmp_path):
+    for name, text, numbers in (
+        ("r.jsonl.gz", "\n\n".join(map(json.dumps, ROWS)), [1, 3, 5]),
+        ("r.csv.gz", '\ufeffa,b\r\nx,"Ä 漢, ""q"""\r\n"y\nz",1\r\n,2\r\n', [2, 3, 5]),
+        ("R.TSV.GZ", 'a\tb\nx\t"Ä 漢, ""q"""\n"y\nz"\t1\n\n\t2\n', [2, 3, 6]),
+    ):
+        path = write(tmp_path / name, gzip.compress(text.encode()))
+        assert entries(path) == list(zip(numbers, ROWS, strict=True)), name
+        file = RowFile(path)
+        assert (file.counts, file.unit, file.total) == ("line", "bytes", path.stat().st_size)
+        assert list(file.entries(()))[-1].position == file.total, name
+    two = gzip.compress(b'{"a": 1}\n') + gzip.compress(b'{"a": 2}\n')  # members one after the other are one file
+    assert entries(write(tmp_path / "two.jsonl.gz", two)) == [(1, {"a": 1}), (2, {"a": 2})]
+    assert entries(write(tmp_path / "none.csv.gz", gzip.compress(b""))) == []
+
+
+def test_a_packed_file_that_is_none_or_damaged_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"r\.csv\.gz is no gzip file"):
+        entries(write(tmp_path / "r.csv.gz", "a,b\n1,2\n"))
+    with pytest.raises(UserError, match=r"r\.csv\.gz is no gzip file"):
+        entries(write(tmp_path / "r.csv.gz", ""))
+    for name in ("r.json.gz", "r.parquet.gz", "r.gz", "r.txt.gz"):
+        with pytest.raises(UserError, match=r"its ending tells what it holds"):
+            entries(write(tmp_path / name, gzip.compress(b"[]")))
+    whole = gzip.compress(("a,b\n" + "".join(f"{one},{one * 7919 % 10007}\n" for one in range(9000))).encode())
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 2] ^= 0xFF
+    for data in (whole[: len(whole) // 2], bytes(spoilt), whole[:-8] + bytes(8), whole + b"rest"):
+        with pytest.raises(StopAndLook, match=r"r\.csv\.gz is damaged \(.*\); get it again"):
+            entries(write(tmp_path / "r.csv.gz", data))
+
+
+def test_what_a_small_packed_file_unpacks_to_never_lies_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_files, "LINE_BYTES", 2**18)
+    size = 16 * 2**20
+    bomb = gzip.compress(b"a,b\n1,2\n" + b"x" * size + b"\n3,4\n", 1)
+    quoted = gzip.compress(b'a,b\n1,"' + b"\n" * size + b'"\n', 1)  # a row of many lines
+    cells = gzip.compress(b"a,b\n" + b'"\n",' * (size // 4), 1)
+    lines = gzip.compress(b'{"a": 1}\n' + b" " * size + b'\n{"a": 2}\n', 1)
+    assert max(map(len, (bomb, quoted, cells, lines))) < size // 20
+    tracemalloc.start()
+    try:
+        assert entries(write(tmp_path / "r.jsonl.gz", lines)) == [
+            (1, {"a": 1}),
+            (2, "is longer than 256 MiB"),
+            (3, {"a": 2}),
+        ]
+        for data in (bomb, quoted, cells):
+            with pytest.raises(UserError, match=r"r\.csv\.gz line \d+ belongs to a row of over 262144 bytes"):
+                entries(write(tmp_path / "r.csv.gz", data))
+        assert tracemalloc.get_traced_memory()[1] < size // 2
+    finally:
+        tracemalloc.stop()
