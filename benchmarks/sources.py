@@ -166,7 +166,7 @@ def _turns(name: str, source: Path, rows: int, scratch: Path) -> dict[str, Any]:
     """Run ours and the bare one in turn; of each the fastest counts, and the largest memory."""
     runs: dict[str, list[dict[str, float]]] = {"ours": [], "bare": []}
     for turn in range(TURNS):
-        out = scratch / f"out-{turn}"
+        out = scratch / f"{source.name}-out-{turn}"
         words = ["questions", "build", f"--source={name}", f"--input={source}", f"--output={out}", "--split=train"]
         runs["ours"].append(measured([sys.executable, "-m", "octomed_jax.cli.main", *words], rows, scratch))
         bare = [sys.executable, str(ROOT / "benchmarks" / "sources.py"), "--bare", name, str(source), f"{out}.parquet"]

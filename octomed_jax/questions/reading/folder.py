@@ -88,9 +88,9 @@ class Folder:
         chosen = self._adapter.chosen(named)
         if self.file:
             return self._split_of(self.file, chosen)
-        if self._adapter.places or len(self._adapter.splits) == 1:
+        if len(self._adapter.splits) == 1:
             return chosen
-        there = {name: split for name, split in chosen.items() if self._found(split)}
+        there = {name: split for name, split in chosen.items() if not split.files or self._found(split)}
         for name, split in chosen.items():
             if name in named or not there:
                 self.tables(name, split)
