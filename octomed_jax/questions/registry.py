@@ -3,6 +3,9 @@
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.questions.adapter import Adapter
 from octomed_jax.questions.sources import (
+    aptos,
+    brain_tumor_mri,
+    coronahack,
     gmai_mmbench,
     headqa,
     ii_medical,
@@ -17,12 +20,14 @@ from octomed_jax.questions.sources import (
     medvlthinker,
     medxpertqa_mm,
     medxpertqa_text,
+    messidor2,
     mimic_cxr,
     mmlu_pro,
     mmmu,
     nejm,
     octomed,
     omnimedvqa,
+    pad_ufes,
     pathvqa,
     pmc_instruct,
     pmc_vqa,
@@ -34,6 +39,9 @@ from octomed_jax.questions.sources import (
 )
 
 MODULES = (
+    aptos,
+    brain_tumor_mri,
+    coronahack,
     gmai_mmbench,
     headqa,
     ii_medical,
@@ -48,12 +56,14 @@ MODULES = (
     medvlthinker,
     medxpertqa_mm,
     medxpertqa_text,
+    messidor2,
     mimic_cxr,
     mmlu_pro,
     mmmu,
     nejm,
     octomed,
     omnimedvqa,
+    pad_ufes,
     pathvqa,
     pmc_instruct,
     pmc_vqa,
