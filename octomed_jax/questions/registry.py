@@ -4,7 +4,9 @@ from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.questions.adapter import Adapter
 from octomed_jax.questions.sources import (
     aptos,
+    bcss,
     brain_tumor_mri,
+    chexpert,
     coronahack,
     gmai_mmbench,
     headqa,
@@ -40,7 +42,9 @@ from octomed_jax.questions.sources import (
 
 MODULES = (
     aptos,
+    bcss,
     brain_tumor_mri,
+    chexpert,
     coronahack,
     gmai_mmbench,
     headqa,
