@@ -37,6 +37,7 @@ from octomed_jax.questions.sources import (
     pubmedvision,
     rexvqa,
     slake,
+    tfds_sets,
     vqa_rad,
 )
 
@@ -75,6 +76,7 @@ MODULES = (
     pubmedvision,
     rexvqa,
     slake,
+    tfds_sets,
     vqa_rad,
 )
 ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for module in MODULES for adapter in module.SOURCES}
