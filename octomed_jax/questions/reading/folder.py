@@ -103,7 +103,8 @@ class Folder:
         found = named or chosen
         if self._adapter.content_ids and not named:
             found = dict(list(chosen.items())[:1])
-        if len(found) > 1:
+        several = len({split.files or name for name, split in found.items()}) > 1  # one file may hold all of them
+        if several:
             raise UserError(f"{file} may be of the split {' or '.join(found)}; say which with --split")
         return dict(found)
 
