@@ -20,10 +20,11 @@ VLLM_PLATFORM := 3.11 Linux x86_64
 # It wants torch for CPUs, which the package index does not have: from the local wheel folder, or else from PyTorch.
 TORCH_CPU := $(or $(addprefix --find-links ,$(FIND_LINKS)),--torch-backend cpu)
 
-.PHONY: demo test test-integration tpu-aot chromium lint lock clean help
+.PHONY: demo corpus test test-integration tpu-aot chromium lint lock clean help
 
 help:
 	@echo "make demo              the whole recipe on real medical input; report in runs/demo/report.html"
+	@echo "make corpus            the questions of all packages, over 30,000, in runs/corpus/questions"
 	@echo "make test              set up what the tests need and run them"
 	@echo "make test-integration  the heavier runs of real components"
 	@echo "make tpu-aot           XLA's TPU compiler, 0.7 GB: octomed plan compiles with it for TPUs that are not here"
@@ -33,6 +34,10 @@ help:
 
 demo: $(VENV)/.core
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed demo --config=configs/demo.py $(ARGS)
+
+corpus: $(VENV)/.core
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed questions build --config=configs/corpus.py
+	@cat runs/corpus/questions/card.md
 
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)

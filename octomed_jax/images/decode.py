@@ -62,6 +62,37 @@ def decode_image(
         raise UserError(f"{name} is truncated or corrupt ({error}); replace it or remove it") from error
 
 
+def decode_tiff(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image") -> Image.Image:
+    """Return the first page of a TIFF file as an RGB image: of a whole-slide file, its full resolution.
+
+    Args:
+        data: the file.
+        max_pixels: most pixels (width times height) that are decoded.
+        name: what to call the file in a message.
+
+    Raises:
+        UserError: not a TIFF file, larger than allowed, truncated or corrupt.
+    """
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{name} is a file of {len(data)} bytes, over the limit of {MAX_BYTES}; shrink it first")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about oddities of the header; the limit of pixels is our own
+            with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+                if image.width * image.height > max_pixels:
+                    raise UserError(
+                        f"{name} has {image.width} x {image.height} pixels, over the limit of {max_pixels}; shrink it"
+                    )
+                image.load()
+                return _plain(image).convert("RGB")
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{name} is not a TIFF file; convert it or remove it") from error
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name} is truncated or corrupt ({error}); replace it or remove it") from error
+
+
 def _plain(image: Image.Image) -> Image.Image:
     """Return an image in mode L or RGB."""
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit gray; PIL's own conversion would clip it at 255

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from octomed_jax.errors import UserError
-from octomed_jax.images.decode import decode_image, encode_png
+from octomed_jax.images.decode import decode_image, decode_tiff, encode_png
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -152,3 +152,17 @@ def test_an_animated_png_is_a_video():
     frames[0].save(file, format="PNG", save_all=True, append_images=frames[1:])
     with pytest.raises(UserError, match="is a video"):
         decode_image(file.getvalue())
+
+
+def test_the_first_page_of_a_tiff_is_read():
+    first, second = Image.new("RGB", (6, 4), (200, 10, 30)), Image.new("RGB", (3, 2))
+    file = io.BytesIO()
+    first.save(file, format="TIFF", save_all=True, append_images=[second], compression="tiff_lzw")
+    image = decode_tiff(file.getvalue())
+    assert (image.size, image.mode, image.getpixel((5, 3))) == ((6, 4), "RGB", (200, 10, 30))
+    with pytest.raises(UserError, match="slide has 6 x 4 pixels, over the limit of 23"):
+        decode_tiff(file.getvalue(), max_pixels=23, name="slide")
+    with pytest.raises(UserError, match="slide is not a TIFF file"):
+        decode_tiff(b"\x89PNG\r\n", name="slide")
+    with pytest.raises(UserError, match="slide is"):
+        decode_tiff(file.getvalue()[:20], name="slide")

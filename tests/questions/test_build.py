@@ -6,9 +6,10 @@ import pytest
 from octomed_jax import configuration, storage
 from octomed_jax.cli import questions as command
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.questions.packages import brain
 from octomed_jax.questions.packages import build as module
+from octomed_jax.questions.packages import rendering
 from octomed_jax.questions.packages.build import build_questions, check_questions
+from octomed_jax.questions.packages.registry import SOURCES
 from octomed_jax.questions.registry import ADAPTERS
 from octomed_jax.schema import Question
 from octomed_jax.traces.lake import iterate_questions
@@ -72,7 +73,7 @@ def test_the_card_names_licence_attribution_and_hashes(built):
 
 def test_two_processes_give_the_same_bytes(built, tmp_path, monkeypatch):
     config, output, manifest = built
-    monkeypatch.setattr(brain, "POOL_FROM", 1)
+    monkeypatch.setattr(rendering, "POOL_FROM", 1)
     again = build_questions(config, tmp_path / "again", workers=2)
     assert again == manifest
     for name in ("questions.parquet", "heldout.parquet", "card.md", "manifest.json"):
@@ -142,7 +143,7 @@ def test_the_command_says_where_the_result_is(built, capsys):
 def test_the_list_names_every_source(capsys):
     assert command.run(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    packages = ["brain", "medcalc", "icd10", "dicom", "medmcqa_sample"]
+    packages = list(SOURCES)
     assert [row["package_source"] for row in rows["packages"]] == packages
     assert [row["source"] for row in rows["sources"]] == list(ADAPTERS)
     assert command.run(["list"]) == 0

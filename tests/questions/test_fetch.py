@@ -134,3 +134,13 @@ def test_a_downloader_is_stopped_with_us(monkeypatch, tmp_path):
     with pytest.raises(TryAgain, match="took over"):
         module._watch(["sleep", "60"], WHEEL, tmp_path)
     assert started[0].poll() is not None
+
+
+def test_a_wheel_of_one_platform_is_fetched_whatever_runs_here(monkeypatch):
+    name = "thing-1.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl"
+    package = Package("pypi", "thing", "1.0", name, sha256_bytes(DATA), len(DATA))
+    commands = registry(monkeypatch, package)
+    assert fetch(package) == DATA
+    line = " ".join(commands[0])
+    assert "--implementation cp --python-version 311 --abi cp311" in line
+    assert "--platform manylinux_2_24_x86_64 --platform manylinux_2_28_x86_64 thing==1.0" in line

