@@ -168,6 +168,20 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path, moment):
     assert files_of(run) == files_of(tmp_path / "whole")
 
 
+def test_images_in_both_published_splits_are_said_and_counted(tmp_path, capsys):
+    """In one file of one's own they end the build; published splits are as they are."""
+    train, test = ([row | {"question": name} for row in published_rows(2)[1:]] for name in ("One?", "Other?"))
+    write_parquet(tmp_path / "in" / "data" / "train-00000-of-00001.parquet", train)
+    write_parquet(tmp_path / "in" / "data" / "test-00000-of-00001.parquet", test)
+    assert import_set(tmp_path / "in", tmp_path) == 0
+    said = capsys.readouterr().err
+    assert "1 clusters, 1 images stand in train and in test, as published" in said
+    assert "6 responses to held-out questions are not used" in said
+    write_parquet(tmp_path / "own.parquet", [train[0] | {"split": "train"}, test[0] | {"split": "test"}])
+    assert import_set(tmp_path / "own.parquet", tmp_path / "own") == 2
+    assert "give both the same split" in capsys.readouterr().err
+
+
 def test_held_out_questions_get_no_attempts(tmp_path, capsys):
     rows = [row | {"image": None, "split": "test" if number else "train"} for number, row in
             enumerate(published_rows(3))]  # fmt: skip
