@@ -248,6 +248,26 @@ def test_other_forms_of_rows(tmp_path):
     assert (counts["questions"], counts["questions_with_responses"]) == (2, 1)
 
 
+def test_other_sources_with_responses(tmp_path):
+    """Whatever adapter yields responses: ids are of the place, a question without one is carried on."""
+    row = {
+        "images": None,
+        "question": "Which one?",
+        "options": json.dumps({"A": "axial", "B": "sagittal"}),
+        "answer_label": "B",
+        "answer": "sagittal",
+        "dataset_name": "m23k",
+    }
+    given = [row | {"reasoning": "Not axial."}, row | {"reasoning": None}]
+    write_parquet(tmp_path / "in" / "data" / "train-00000-of-00001.parquet", given)
+    words = [f"--attempts={tmp_path}/attempts", "--teacher=deepseek-r1"]
+    assert build("medvlthinker-m23k", tmp_path / "in", tmp_path / "questions", *words) == 0
+    assert [(row["question_id"], row["response"], row["verdict"]) for row in attempts_in(tmp_path)] == [
+        ("medvlthinker-m23k:train:0000000", "<think>Not axial.</think>\n\n<answer>B</answer>", "correct")
+    ]
+    assert "--source=medvlthinker-m23k --attempts" in (tmp_path / "attempts" / "card.md").read_text()
+
+
 def test_a_row_that_is_left_out_gives_no_attempts(tmp_path):
     rows = [row | {"image": None} for row in published_rows(1200)]
     rows[7]["answer"] = "D: oblique"
