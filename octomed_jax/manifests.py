@@ -16,7 +16,7 @@ from octomed_jax.storage import PathLike, canonical_json, fingerprint, read_json
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 # The command of a stage, where it is not the stage's name.
-COMMANDS = {"questions": "questions build", "eval": "eval run"}
+COMMANDS = {"questions": "questions build", "eval": "eval run", "data": "data write"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,11 +77,12 @@ class Attempt:
         question_id, sample_index: of the question, and of the attempt among all of its attempts.
         teacher: the model's name.
         response, reasoning: the whole text with its thought as ``<think>...</think>``, and the thought alone.
-        finish_reason: as the endpoint said it; ``error`` where the request failed for good.
+        finish_reason: as the endpoint said it; ``error`` where the request failed for good; ``unknown`` where a
+            published set does not say it.
         prompt_tokens, completion_tokens: as the endpoint counted them; 0 where it did not.
         verdict, extracted, reason, verifier: what the verifier of that version read in it.
         option_order: the options as they were shown: at place p stood option ``option_order[p]``; empty: as they are.
-        group: the request it came with; ``seed`` and ``request_hash`` are of that request.
+        group: the request it came with; ``seed`` (-1: unknown) and ``request_hash`` are of that request.
         error: why the request failed for good; empty where it did not.
     """
 

@@ -136,7 +136,7 @@ def _tell(manifest: Manifest, output: str, as_json: bool) -> int:
         write_attempts_report(output)
     if alarming(counts["long_samples"], counts["copies"]):
         programs = [teacher["programmatic"] for teacher in manifest.extra["teachers"]]
-        if not all(programs) and manifest.config["temperature"] > 0:
+        if not all(programs) and manifest.config.get("temperature", 0) > 0:
             progress.say(alarm(counts["long_samples"], counts["copies"]))
     if counts["saved_requests"]:
         progress.say(f"{counts['saved_requests']} requests were saved: enough attempts at their questions were correct")

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from etils import epath
 from rich.console import Console
 from rich.table import Table
 
 from octomed_jax import configuration
 from octomed_jax.cli.options import Parser, finish, subverb
 from octomed_jax.errors import UserError
+from octomed_jax.manifests import Manifest
 from octomed_jax.progress import say
 from octomed_jax.questions.adapter import KINDS, Adapter
 from octomed_jax.questions.packages.build import build_questions
@@ -35,6 +37,9 @@ are any, options (a list), image (a file's name, base64, or a list of them), id,
 upper_limit, split, source, benchmark, cluster, modality, body_region, licence, access, explanation. docs/stages.md has
 the rules.
 
+With --attempts=DIR --teacher=NAME: the responses that the set was published with become a folder of attempts, each
+judged by our verifier, so that `octomed verify` and what follows need no teacher. Held-out questions get none.
+
 With --config: fetches the pinned packages once (into $OCTOMED_CACHE, or ~/.cache/octomed_jax) and makes questions of
 them.
 
@@ -53,6 +58,8 @@ def build(arguments: Sequence[str]) -> int:
         BUILD,
         "octomed questions build --source=medqa --input=downloads/medqa --output=runs/my/questions\n"
         "  octomed questions build --source=octomed --input=own.jsonl --licence=CC-BY-4.0 --output=runs/own/questions\n"
+        "  octomed questions build --source=octomed --input=downloads/DermaMNIST --output=runs/derma/questions \\\n"
+        "    --attempts=runs/derma/attempts --teacher=gpt-4o\n"
         "  octomed questions build --config=configs/demo.py --output=runs/demo/questions",
     )
     parser.add_config(required=False)
@@ -68,13 +75,15 @@ def build(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--output", metavar="DIR", help="folder to write (default with --config: config.run + /questions)"
     )
+    parser.add_argument("--attempts", metavar="DIR", help="folder to write with the responses that rows hold")
+    parser.add_argument("--teacher", metavar="NAME", help="who wrote these responses")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON on stdout")
     options, overrides = parser.read(arguments)
     if options.source or options.input:
         return _build_from(parser, options, overrides)
     if not options.config:
         parser.error("give --source with --input and --output, or --config")
-    for name in ("split", "licence", "access", "limit", "most_left_out"):
+    for name in ("split", "licence", "access", "limit", "most_left_out", "attempts", "teacher"):
         if getattr(options, name) is not None:
             parser.error(f"--{name.replace('_', '-')} is for --source; a config's packages have their own")
     config = configuration.load(options.config, overrides)
@@ -93,6 +102,8 @@ def _build_from(parser: Parser, options: Namespace, overrides: Sequence[str]) ->
     for name in ("input", "output"):
         if not getattr(options, name):
             parser.error(f"--source={adapter.name} needs --{name}")
+    if bool(options.attempts) != bool(options.teacher):
+        parser.error("--attempts and --teacher go together: the folder for responses, and who wrote them")
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit={options.limit} reads no row; give 1 or more")
     most_left_out = MOST_LEFT_OUT if options.most_left_out is None else options.most_left_out
@@ -111,12 +122,37 @@ def _build_from(parser: Parser, options: Namespace, overrides: Sequence[str]) ->
         options.access or "open",
         most_left_out,
     )
+    if options.attempts:
+        return _build_with_attempts(request, options)
     manifest = build_from(request, options.output)
-    counts = manifest.counts
-    if unknown := counts["licence_unknown"]:
+    result = _told(manifest, options.output)
+    return finish(_summary(manifest.counts, options.output), result, options.json)
+
+
+def _build_with_attempts(request: Request, options: Namespace) -> int:
+    """Build the questions of a data set, and attempts of the responses in it."""
+    from octomed_jax.evaluation.attempts_report import write_attempts_report
+    from octomed_jax.teacher.imported import import_attempts
+
+    questions, attempts = import_attempts(request, options.output, options.attempts, options.teacher)
+    report = epath.Path(options.attempts) / "report.html"
+    if not report.exists():
+        write_attempts_report(options.attempts)
+    counts = attempts.counts
+    summary = (
+        f"{_summary(questions.counts, options.output)}\n{counts['attempts']} responses to "
+        f"{counts['questions_with_responses']} questions ({counts['verdicts'].get('correct', 0)} correct) by "
+        f"{attempts.extra['teacher']} lie in {options.attempts}; report: {report}"
+    )
+    made = {"output": str(options.attempts), "report": str(report), "teacher": attempts.extra["teacher"], **counts}
+    return finish(summary, {**_told(questions, options.output), "attempts": made}, options.json)
+
+
+def _told(manifest: Manifest, output: str) -> dict[str, Any]:
+    """Return the result as JSON; say that licences are unknown where they are."""
+    if unknown := manifest.counts["licence_unknown"]:
         say(f"licence unknown for {unknown} questions; --licence=TEXT or a column licence says it")
-    result = {"output": str(options.output), "access": manifest.access, **counts}
-    return finish(_summary(counts, options.output), result, options.json)
+    return {"output": str(output), "access": manifest.access, **manifest.counts}
 
 
 def _summary(counts: Mapping[str, Any], output: str) -> str:

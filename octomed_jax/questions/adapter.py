@@ -55,7 +55,8 @@ class Adapter:
         licence: SPDX id or short text, and ``unknown`` where that is not settled.
         citation: of the paper or the maker.
         splits: published name to split.
-        cells: of one row, and the split's name, the cells of each question that it asks; usually one.
+        cells: of one row, and the split's name, the cells of each question that it asks; usually one. Where the set
+            has responses of a teacher, ``responses`` (a list of texts) and, if it says them, ``finish_reason``.
 
             Raises RowError where the row cannot be used, PassedOver where it is not to be.
         columns: the published columns that ``cells`` reads; empty: all.

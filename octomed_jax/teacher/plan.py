@@ -13,7 +13,7 @@ from octomed_jax.storage import PathLike
 from octomed_jax.teacher.ledger import Held, Ledger
 from octomed_jax.teacher.option_order import option_order
 from octomed_jax.teacher.prompts import PROMPTS
-from octomed_jax.teacher.reply import Completion, RequestFailed
+from octomed_jax.teacher.reply import Choice, Completion, RequestFailed
 from octomed_jax.teacher.requests import Sampling, request_hash, request_seed
 from octomed_jax.teacher.settings import Teacher, groups_each
 from octomed_jax.traces import lake
@@ -146,11 +146,23 @@ def attempts_of(work: Work, result: Completion | RequestFailed) -> list[Attempt]
         empty |= {"prompt_tokens": 0, "completion_tokens": 0}
         empty |= {"verdict": "unparsed", "extracted": "", "reason": "request_failed", "error": str(result)}
         return [Attempt(sample_index=work.first + index, **common, **empty) for index in range(work.sampling.n)]
-    checker = Checker(work.shown)
+    common["prompt_tokens"] = result.prompt_tokens
+    return judged(work.shown, result.choices, work.first, common)
+
+
+def judged(shown: Question, choices: Sequence[Choice], first: int, fields: Mapping[str, Any]) -> list[Attempt]:
+    """Return the attempts that some responses are, each with its verdict.
+
+    Args:
+        shown: the question with its options in the order in which the teacher saw them.
+        choices: the responses.
+        first: ``sample_index`` of the first of them.
+        fields: what they have in common.
+    """
+    checker = Checker(shown)
     attempts = []
-    for index, choice in enumerate(result.choices):
+    for index, choice in enumerate(choices, first):
         verdict = checker.check(choice.response, choice.finish_reason)
-        read = {"verdict": verdict.verdict, "extracted": verdict.extracted, "reason": verdict.reason}
-        fields = {**common, **vars(choice), **read}
-        attempts.append(Attempt(sample_index=work.first + index, prompt_tokens=result.prompt_tokens, **fields))
+        read: dict[str, Any] = {"verdict": verdict.verdict, "extracted": verdict.extracted, "reason": verdict.reason}
+        attempts.append(Attempt(sample_index=index, **fields, **vars(choice), **read))
     return attempts

@@ -54,7 +54,14 @@ def test_one_line_and_exit_2(words, expected, capsys, tmp_path, monkeypatch, roo
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(verb, capsys):
-    subverbs = {"questions": "build", "teacher": "serve", "eval": "run", "launch": "render", "sweep": "run"}
+    subverbs = {
+        "questions": "build",
+        "data": "write",
+        "teacher": "serve",
+        "eval": "run",
+        "launch": "render",
+        "sweep": "run",
+    }
     words = [subverbs[verb]] if verb in subverbs else []
     with pytest.raises(SystemExit) as stop:
         main([verb, *words, "--help"])

@@ -10,7 +10,7 @@ import pytest
 from octomed_jax.schema import ATTEMPT_SCHEMA
 from octomed_jax.teacher import copies as module
 from octomed_jax.teacher.copies import LONG, Copies, alarm, alarming
-from octomed_jax.teacher.distill import Tally
+from octomed_jax.teacher.tally import Tally
 
 
 def drawn(seed):

@@ -20,6 +20,7 @@ from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.packages.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
 from octomed_jax.questions.reading.card import Contents, write_card
 from octomed_jax.questions.reading.folder import Folder, Place
+from octomed_jax.questions.reading.responses import Responses, read_responses
 from octomed_jax.questions.reading.row_images import hash_files, images_of
 from octomed_jax.questions.reading.rows import Defaults, Given, read_question
 from octomed_jax.questions.reading.store import Store
@@ -87,41 +88,59 @@ def build_from(request: Request, output: PathLike) -> Manifest:
         TryAgain: the disk is full, or another process is at work there.
         StopAndLook: a file is damaged.
     """
-    adapter = request.adapter
-    with Folder(adapter, request.source) as folder:
+    with Folder(request.adapter, request.source) as folder:
         splits = folder.splits(request.splits)
-        settings = _settings(request, folder, splits)
+        settings = settings_of(request, folder, splits)
         if done := manifests.finished(output, STAGE, settings, {}):
             return done
-        with storage.staged_folder(output) as staged:
-            with storage.scratch_folder(staged) as scratch, Store(scratch) as store:
-                counted = Counted()
-                for name, split in splits.items():
-                    _read(request, folder, name, split, store, counted)
-                if adapter.content_ids:
-                    store.leave_out_rivals()
-                left_out = store.count_left_out()
-                _check_left_out(request, store, counted.rows, sum(left_out.values()))
-                _note_shared(adapter, store, counted)
-                contents = _write(staged, store)
-                _write_left_out(staged, store, left_out)
-                found = {"rows": counted.rows, "twice": store.twice, "ids_respelt": store.respelt}
-            card = write_card(adapter, contents, left_out, found["twice"], counted.table())
-            storage.write_text(staged / CARD_FILE, card)
-            manifest = Manifest(
-                stage=STAGE,
-                config=settings,
-                counts={
-                    **contents.table(),
-                    **found,
-                    "dropped": {adapter.name: left_out} if left_out else {},
-                    **counted.table(),
-                },
-                files=manifests.hash_files(staged),
-                licences=tuple(sorted(contents.licences)),
-                access="credentialed" if contents.access["credentialed"] else "open",
-            )
-            manifests.write_manifest(staged, manifest)
+        with (
+            storage.staged_folder(output) as staged,
+            storage.scratch_folder(staged) as scratch,
+            Store(scratch) as store,
+        ):
+            return write_folder(staged, request, settings, store, fill(request, folder, splits, store))
+
+
+def fill(request: Request, folder: Folder, splits: Mapping[str, Split], store: Store) -> "Counted":
+    """Put all questions of a data set into a store, where those that cannot be used are left out.
+
+    Raises:
+        UserError: too many rows cannot be read, or rows contradict each other.
+    """
+    counted = Counted()
+    for name, split in splits.items():
+        _read(request, folder, name, split, store, counted)
+    if request.adapter.content_ids:
+        store.leave_out_rivals()
+    _check_left_out(request, store, counted.rows, sum(store.count_left_out().values()))
+    _note_shared(request.adapter, store, counted)
+    return counted
+
+
+def write_folder(
+    folder: epath.Path, request: Request, settings: Mapping[str, Any], store: Store, counted: "Counted"
+) -> Manifest:
+    """Write the finished questions folder of a store that was filled."""
+    adapter, left_out = request.adapter, store.count_left_out()
+    contents = _write(folder, store)
+    _write_left_out(folder, store, left_out)
+    storage.write_text(folder / CARD_FILE, write_card(adapter, contents, left_out, store.twice, counted.table()))
+    manifest = Manifest(
+        stage=STAGE,
+        config=settings,
+        counts={
+            **contents.table(),
+            "rows": counted.rows,
+            "twice": store.twice,
+            "ids_respelt": store.respelt,
+            "dropped": {adapter.name: left_out} if left_out else {},
+            **counted.table(),
+        },
+        files={path.name: storage.sha256_file(path) for path in sorted(folder.iterdir()) if not path.is_dir()},
+        licences=tuple(sorted(contents.licences)),
+        access="credentialed" if contents.access["credentialed"] else "open",
+    )
+    manifests.write_manifest(folder, manifest)
     return manifest
 
 
@@ -150,7 +169,7 @@ class Counted:
         return {name: dict(sorted(count.items())) for name, count in counts.items() if count}
 
 
-def _settings(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
+def settings_of(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
     """Return what the result depends on; the image files that rows name belong to it as the rows themselves do."""
     adapter = request.adapter
     tables = [path for name, split in splits.items() for path in _tables(adapter, folder, name, split)]
@@ -226,8 +245,8 @@ def _read(request: Request, folder: Folder, name: str, split: Split, store: Stor
             line.advance(place.size)
             where = f"{folder.root / place.file} {place.counts} {place.number}"
             try:
-                for given in _questions(adapter, folder, place, where, name, number, defaults, store):
-                    store.add(given, place)
+                for given, responses in _questions(adapter, folder, place, where, name, number, defaults, store):
+                    store.add(given, place, responses)
             except PassedOver as reason:
                 counted.passed_over[str(reason)] += 1
             except RowError as error:
@@ -251,8 +270,8 @@ def _questions(
     number: int,
     defaults: Defaults,
     store: Store,
-) -> list[Given]:
-    """Return the questions of one place, all of them or none.
+) -> list[tuple[Given, Responses | None]]:
+    """Return the questions of one place, all of them or none, each with its responses if the store keeps these.
 
     Raises:
         RowError: one of them cannot be used.
@@ -266,7 +285,8 @@ def _questions(
         if adapter.kind == "images" and not images_of(cells.get("image")):
             raise RowError(f"{where} has no image, which every question of {adapter.name} has", "image")
         try:
-            found.append(read_question(cells, where, folder.read_image, store.has_image, defaults))
+            given = read_question(cells, where, folder.read_image, store.has_image, defaults)
+            found.append((given, read_responses(cells, where, given.option_order) if store.keeps_responses else None))
         except RecursionError as error:
             raise RowError(f"{where} holds lists within lists without end; remove it", "row") from error
     return found
@@ -292,14 +312,14 @@ def _check_left_out(request: Request, store: Store, rows: int, left_out: int) ->
 
 
 def _note_shared(adapter: Adapter, store: Store, counted: Counted) -> None:
-    """Count what stands in both splits, which are as published; in a file of one's own they are to be mended.
+    """Count what stands in both splits, which are as published; in one file of one's own they are to be mended.
 
     Raises:
-        UserError: something does, in a file of one's own.
+        UserError: something does, in one file of one's own.
     """
     first = ""
     for what, where in store.shared():
-        if adapter.content_ids:
+        if adapter.content_ids and len(counted.by_split) < 2:
             raise UserError(f"{where}; give both the same split")
         counted.shared[what] += 1
         first = first or where

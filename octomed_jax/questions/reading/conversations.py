@@ -36,13 +36,24 @@ def from_conversations(row: Mapping[str, Any], where: str, images: int) -> dict[
     answer = row.get("answer")
     if answer is None:
         answer = reply.strip()
-        if not answer or len(answer) > GOLD_CHARACTERS or _WORKED.search(answer):
+        if not _is_gold(answer):
             found = "a response" if answer else "missing"
             raise RowError(
                 f"{where}: conversations hold no gold answer (the turn of gpt is {found}); add the column answer",
                 "conversations",
             )
     return {**row, "question": text, "options": options or None, "answer": answer}
+
+
+def reply_of(row: Mapping[str, Any]) -> str:
+    """Return the turn of ``gpt`` where it is a response; empty where there is none, or it is the gold."""
+    reply = _turns(row["conversations"], "")[1].strip() if row.get("conversations") is not None else ""
+    return "" if _is_gold(reply) else reply
+
+
+def _is_gold(reply: str) -> bool:
+    """Return whether a turn of ``gpt`` is an answer and nothing else."""
+    return 0 < len(reply) <= GOLD_CHARACTERS and not _WORKED.search(reply)
 
 
 def _turns(value: Any, where: str) -> tuple[str, str]:

@@ -133,7 +133,8 @@ class Folder:
         Raises:
             UserError: it does, or there is none.
         """
-        path = storage.inside(self.root, name)
+        storage.inside(self.root, name)
+        path = self.root / name  # spelt as the root is, which may be relative
         if not path.is_file():
             raise UserError(f"{self.root} has no file {name}, which {self._adapter.name} has ({self._adapter.home})")
         return path

@@ -5,6 +5,7 @@ Cells have the columns of OctoMed's published schema and ours; an adapter makes 
 
 import dataclasses
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -26,10 +27,10 @@ UNKNOWN = "unknown"  # the licence of a row that does not say it
 COLUMNS = (
     "id", "source", "benchmark", "split", "task", "question", "options", "answer", "aliases", "lower_limit",
     "upper_limit", "image", "explanation", "cluster", "modality", "body_region", "licence", "license", "access",
-    "conversations",
+    "conversations", "option_order",
 )  # fmt: skip
-# Known, and never used: responses are a teacher's, and we hash images ourselves (which hash is published is not known).
-UNUSED = ("responses", "image_hash")
+RESPONSES = ("responses", "finish_reason")  # a teacher's, and never gold: attempts, where those are asked for
+UNUSED = ("image_hash",)  # we hash images ourselves: which hash is published is not known
 ID_CHARACTERS = 128
 CONTENT_DIGITS = 24  # 96 bits of SHA-256: two contents of a billion would share an id with a chance of 1 in 10^11
 _ID = re.compile(rf"[a-z0-9_.:-]{{1,{ID_CHARACTERS}}}")
@@ -52,10 +53,17 @@ class Defaults:
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """A row that was read: its question, and the id it came with, if any, as it was spelt."""
+    """A row that was read.
+
+    Attributes:
+        question: with its options in their own order.
+        own_id: the id it came with, if any, as it was spelt.
+        option_order: how the row shows the options, as in ``Attempt``; empty: as they are.
+    """
 
     question: Question
     own_id: str
+    option_order: tuple[int, ...] = ()
 
 
 def read_question(
@@ -78,6 +86,12 @@ def read_question(
         cells = from_conversations(cells, where, len(images_of(cells["image"])))
     _check_asked(row, cells, where)
     base = question_of(cells, where)
+    order = _option_order(cells["option_order"], len(base.options), where)
+    base = (
+        dataclasses.replace(base, options=tuple(base.options[order.index(place)] for place in range(len(order))))
+        if order
+        else base
+    )
     _check_options(base, where)
     _check_gold(base, where)
     fields = _fields(cells, where, defaults)
@@ -93,7 +107,7 @@ def read_question(
         images=tuple(data for _, data in images),
         image_hashes=hashes,
     )
-    return Given(question, own)
+    return Given(question, own, order)
 
 
 def content_id(source: str, question: Question, image_hashes: tuple[str, ...]) -> str:
@@ -149,6 +163,18 @@ def _check_asked(row: Mapping[str, Any], cells: Mapping[str, Any], where: str) -
         raise RowError(f"{where}: options is no list", "options")
     if cells["task"] == "mcq" and cells["options"] is None:
         raise RowError(f"{where} is mcq without options; give them as a list, not in the question's text", "options")
+
+
+def _option_order(value: Any, options: int, where: str) -> tuple[int, ...]:
+    """Return the order in which a row shows its options: one that `octomed data write` wrote says it."""
+    try:
+        order = tuple(json.loads(value) if isinstance(value, str) else value or ())
+    except (TypeError, ValueError, RecursionError):
+        order = (value,)
+    if order and sorted(map(str, order)) != sorted(map(str, range(options))):
+        shown = str(value)[:40]
+        raise RowError(f"{where}: option_order {shown} is no order of {options} options; leave it out", "option_order")
+    return tuple(map(int, order))
 
 
 def _check_options(question: Question, where: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from octomed_jax import storage
 from octomed_jax.errors import UserError
 from octomed_jax.questions.reading.folder import Place
+from octomed_jax.questions.reading.responses import Responses
 from octomed_jax.questions.reading.rows import Given
 from octomed_jax.schema import Question, question_from_row, question_to_row
 
@@ -25,6 +26,9 @@ _TABLES = """
 CREATE TABLE images (hash TEXT PRIMARY KEY, data BLOB);
 CREATE TABLE questions (
     id TEXT, content TEXT, split TEXT, number INTEGER, own_id INTEGER, row TEXT, PRIMARY KEY (id, content)
+);
+CREATE TABLE responses (
+    id TEXT, content TEXT, digest TEXT, number INTEGER, texts INTEGER, given TEXT, PRIMARY KEY (id, content, digest)
 );
 CREATE TABLE left_out (number INTEGER PRIMARY KEY, about TEXT, reason TEXT);
 CREATE TABLE shown (what BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID;
@@ -37,10 +41,14 @@ class Store:
     Attributes:
         twice, again: rows that stood before just as they are, and the first of them: ``line 7 is line 3 again``.
         respelt, spelling: ids that later stages would not take, and the first of them: ``'A 1' is a_1-559aead08264``.
+        keeps_responses: whether the responses of rows are wanted.
+        held_out_responses: how many there are to held-out questions; these are not kept.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, keeps_responses: bool = False):
         """Begin in an empty folder."""
+        self.keeps_responses = keeps_responses
+        self.held_out_responses = 0
         self.twice, self.again = 0, ""
         self.respelt, self.spelling = 0, ""
         self._files: list[tuple[str, str]] = []  # name, and what is counted in it
@@ -74,8 +82,8 @@ class Store:
         file, counts = self._files[number // FILE]
         return f"{file} {counts} {number % FILE}" if len(self._files) > 1 else f"{counts} {number % FILE}"
 
-    def add(self, given: Given, place: Place) -> None:
-        """Add a question; one that is there already, just as it is, is counted only."""
+    def add(self, given: Given, place: Place, responses: Responses | None = None) -> None:
+        """Add a question; one that is there already, just as it is, is counted only. Its responses are kept."""
         number = self._number(place)
         question = given.question
         if given.own_id not in ("", question.id):
@@ -92,12 +100,44 @@ class Store:
             "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, ?, ?)",
             (*key, question.split, number, bool(given.own_id), text),
         )
-        if added.rowcount:
+        if responses and responses.texts:
+            self._add_responses(key, number, question.split, responses)
+        if added.rowcount or given.option_order:  # one that is shown in several orders stands in as many rows
             return
         self.twice += 1
         if not self.again:
             before = self._database.execute("SELECT number FROM questions WHERE id = ? AND content = ?", key).fetchone()
             self.again = f"{self._spelt(number)} is {self._spelt(before[0])} again"
+
+    def _add_responses(self, key: tuple[str, str], number: int, split: str, responses: Responses) -> None:
+        """Keep responses under the question's key; rows that stand twice just as they are give them once."""
+        if split != "train":
+            self.held_out_responses += len(responses.texts)
+            return
+        given = storage.canonical_json([responses.option_order, responses.texts])
+        digest = storage.sha256_bytes(given.encode())
+        row = (*key, digest, number, len(responses.texts), given)
+        self._database.execute("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def count_responses(self) -> int:
+        """Return how many responses there are to questions to learn from."""
+        return self._database.execute("SELECT coalesce(sum(texts), 0) FROM responses").fetchone()[0]
+
+    def answered(self) -> Iterator[tuple[Question, list[Responses]]]:
+        """Yield the questions to learn from, without their images, sorted by id, each with its responses, if any.
+
+        Where several rows asked the same, theirs are in the order in which the rows stood.
+        """
+        rows = self._database.execute("SELECT id, content, row FROM questions WHERE split = 'train' ORDER BY id")
+        for *key, text in rows:
+            found = self._database.execute(
+                "SELECT given FROM responses WHERE id = ? AND content = ? ORDER BY number", key
+            )
+            groups = [json.loads(given) for (given,) in found]
+            yield (
+                question_from_row(json.loads(text)),
+                [Responses(tuple(map(tuple, texts)), tuple(order)) for order, texts in groups],
+            )
 
     def leave_out(self, place: Place, about: str, reason: str) -> None:
         """Note that what stands at a place is left out; ``about`` is its column."""
@@ -128,7 +168,8 @@ class Store:
                 rival = second if number == first else first
                 reason = f"the same question stands at {self._spelt(rival)} with another {differ}; keep the right one"
                 self._leave_out(number, "question", reason)
-                self._database.execute("DELETE FROM questions WHERE id = ? AND content = ?", (identity, content))
+                for table in ("questions", "responses"):
+                    self._database.execute(f"DELETE FROM {table} WHERE id = ? AND content = ?", (identity, content))
 
     def count_left_out(self) -> dict[str, int]:
         """Return column to number of rows that are left out for it."""

@@ -3,13 +3,13 @@
 A file of one's own is read whole, and its column ``split`` says what is held out; published files say it by their name.
 
 Published: ``image, image_hash, question, options, answer, responses``; the older form is ``conversations``. Responses
-are a teacher's, and never gold.
+are a teacher's, and never gold. `octomed data write` writes the same form.
 """
 
 from collections.abc import Iterator
 
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
-from octomed_jax.questions.reading.rows import COLUMNS, UNUSED
+from octomed_jax.questions.reading.rows import COLUMNS, RESPONSES, UNUSED
 
 
 def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
@@ -29,7 +29,7 @@ OWN = Adapter(
         "test": Split(("data/test-*.parquet", "test*.parquet", "test*.jsonl", "test*.json"), goes_to="test"),
     },
     cells=cells,
-    columns=(*COLUMNS, "images", *UNUSED),
+    columns=(*COLUMNS, "images", *RESPONSES, *UNUSED),
     image_folders=("",),
     content_ids=True,
 )
