@@ -73,10 +73,11 @@ def _rows(path: epath.Path, columns: Sequence[str]) -> Iterator[Row]:
                     f"{path} has no column {missing[0]!r}, so an earlier version made it; "
                     "run `octomed distill` again into another folder"
                 )
-            for batch in file.iter_batches(BATCH, columns=list(columns)):
-                values = [batch.column(name).to_pylist() for name in columns]
-                for row in zip(*values, strict=True):
-                    yield dict(zip(columns, row, strict=True))
+            for group in range(file.num_row_groups):  # read together, all of them would stay in memory to the end
+                for batch in file.iter_batches(BATCH, row_groups=[group], columns=list(columns)):
+                    values = [batch.column(name).to_pylist() for name in columns]
+                    for row in zip(*values, strict=True):
+                        yield dict(zip(columns, row, strict=True))
     except (OSError, pa.ArrowException) as error:
         raise damaged(path) from error
 
