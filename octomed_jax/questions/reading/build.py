@@ -244,7 +244,7 @@ def _questions(
             spelt = f"{adapter.name}:{split}:{number:07d}" + (f"-{part}" if part else "")
             defaults = dataclasses.replace(defaults, place=spelt)
         try:
-            found.append(read_question(cells, where, folder.read_image, store.has_image, defaults))
+            found.append(read_question(cells, where, folder.read_image, store.image_of, defaults))
         except RecursionError as error:
             raise RowError(f"{where} holds lists within lists without end; remove it", "row") from error
     return found
