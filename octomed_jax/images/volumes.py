@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import nibabel
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import logger
 from nibabel.orientations import OrientationError
@@ -83,7 +84,9 @@ def _read(data: bytes, name: str, max_bytes: int, part: Callable[[nibabel.Nifti1
         with np.errstate(all="ignore"):
             image = nibabel.Nifti1Image.from_stream(io.BytesIO(raw))
             # The header's claim is checked before anything of that size is made.
-            if len(image.shape) != 3 or math.prod(image.shape) * image.get_data_dtype().itemsize > len(raw):
+            assert isinstance(image.dataobj, ArrayProxy)  # nothing of it is read yet
+            end = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
+            if len(image.shape) != 3 or end > len(raw):
                 raise UserError(
                     f"{name} has shape {image.shape}, which is not a whole three-dimensional volume; replace it"
                 )
