@@ -1,4 +1,4 @@
-"""``octomed questions``: build questions out of a data set or a config's packages; list what there is."""
+"""``octomed questions``: build questions out of a data set or a config's packages; list what there is; show them."""
 
 import json
 import sys
@@ -48,7 +48,9 @@ A row that cannot be read is named; one in 1,000 may be left out."""
 
 def run(arguments: Sequence[str]) -> int:
     """Run a subverb of ``octomed questions``."""
-    return subverb("questions", {"build": build, "list": list_sources}, arguments, "Questions out of their sources.")
+    return subverb(
+        "questions", {"build": build, "list": list_sources, "show": show}, arguments, "Questions out of their sources."
+    )
 
 
 def build(arguments: Sequence[str]) -> int:
@@ -191,6 +193,41 @@ def list_sources(arguments: Sequence[str]) -> int:
     _show("packages (--config=FILE)", lines)
     print("rows: as published; +: with validation where that is asked for; *: format as described, no true file seen")
     return 0
+
+
+def show(arguments: Sequence[str]) -> int:
+    """show questions with their images as a page to look at"""
+    parser = Parser(
+        "questions show",
+        "Writes questions of a folder with their images and gold answers as one page that needs no network. Some are\n"
+        "chosen by a hash of their ids and spread over the benchmarks. Credentialed ones are left out, unless they\n"
+        "are asked for.",
+        "octomed questions show runs/demo/questions\n"
+        "  octomed questions show runs/demo/questions --split=test --count=20 --output=held-out.html",
+    )
+    parser.add_argument("folder", metavar="DIR", help="what `octomed questions build` wrote")
+    parser.add_argument("--output", metavar="FILE", help="the page (default DIR/questions.html)")
+    parser.add_argument("--count", metavar="N", type=int, default=50, help="how many at most (default 50)")
+    parser.add_argument("--split", choices=("train", "test"), help="one split only")
+    parser.add_argument("--id", metavar="ID", help="one question only")
+    parser.add_argument("--credentialed", action="store_true", help="also those that only some may see")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+    options, overrides = parser.read(arguments)
+    if overrides:
+        parser.error(f"--config.{overrides[0]} overrides a config, which this takes none of")
+    if options.count < 1:
+        raise UserError(f"--count={options.count} shows no question; give 1 or more")
+    if options.output and not options.output.endswith((".html", ".htm")):
+        raise UserError(f"--output={options.output} is no name of a page; end it with .html")
+    # Loaded late, so that the other subverbs need no templates.
+    from octomed_jax.evaluation.questions_page import Choice, write_questions_page
+
+    choice = Choice(options.count, options.split or "", options.id or "", options.credentialed)
+    path, counts = write_questions_page(options.folder, options.output, choice)
+    left_out = counts["credentialed_left_out"]
+    more = f"; {left_out:,} credentialed ones are left out, --credentialed shows them" if left_out else ""
+    summary = f"{counts['shown']:,} of {counts['questions']:,} questions are in {path}{more}"
+    return finish(summary, {"page": str(path), **counts}, options.json)
 
 
 def _row(adapter: Adapter) -> dict[str, Any]:

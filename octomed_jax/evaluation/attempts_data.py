@@ -99,13 +99,13 @@ def options_shown(question: Row, attempt: Row) -> list[str]:
     return [options[index] for index in order]
 
 
-def find_questions(folder: epath.Path, ids: frozenset[str]) -> dict[str, Row]:
-    """Return whole rows of questions, with their images, by id; holds few others at a time.
+def find_questions(path: epath.Path, ids: frozenset[str]) -> dict[str, Row]:
+    """Return whole rows of a file of questions, with their images, by id; holds few others at a time.
 
     Raises:
         StopAndLook: the file is damaged.
     """
-    path, found = folder / "questions.parquet", {}
+    found: dict[str, Row] = {}
     try:
         with path.open("rb") as source, pq.ParquetFile(source) as file:
             for group in range(file.num_row_groups if ids else 0):

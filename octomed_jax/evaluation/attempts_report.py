@@ -134,7 +134,8 @@ class Chosen:
         """
         attempts = [self._best[reason][1] for reason in reasons if reason in self._best]
         attempts = sorted(attempts, key=lambda attempt: attempt["verdict"] != "correct")[:MOST_EXAMPLES]
-        questions = find_questions(folder, frozenset(attempt["question_id"] for attempt in attempts))
+        ids = frozenset(attempt["question_id"] for attempt in attempts)
+        questions = find_questions(folder / "questions.parquet", ids)
         return [_example(attempt, questions[attempt["question_id"]]) for attempt in attempts]
 
 

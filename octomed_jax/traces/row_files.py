@@ -122,8 +122,11 @@ def open_parquet(source: Path) -> pq.ParquetFile:
         UserError: it is none.
     """
     try:
-        return pq.ParquetFile(source, buffer_size=BUFFER_BYTES)
-    except (OSError, pa.ArrowException) as error:
+        file = pq.ParquetFile(source, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
+        if not file.schema_arrow.names:  # asked for here, where a name that is no UTF-8 is the file's fault
+            raise UserError(f"{source} has no columns; give a file with rows")
+        return file
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the system; a broken footer's has none
             raise
         raise UserError(f"{source} is no Parquet file ({str(error).splitlines()[0]})") from error
@@ -221,17 +224,19 @@ def _parquet_entries(path: Path, columns: Sequence[str]) -> Iterator[Entry]:
     number = 0
     with open_parquet(path) as file:
         for group in range(file.num_row_groups):  # read together, all of them would stay in memory to the end
-            at_once = _rows_at_once(file.metadata.row_group(group), columns)
+            at_once = _rows_at_once(file.metadata.row_group(group))
             for batch in iterate_batches(file, path, columns, at_once, group):
                 yield from _batch_entries(batch, number)
                 number += len(batch)
 
 
-def _rows_at_once(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
-    """Return how many rows of a row group may be in memory at once, by the size of its columns that the file names."""
-    held = map(group.column, range(group.num_columns))
-    size = sum(one.total_uncompressed_size for one in held if one.path_in_schema.split(".")[0] in columns)
-    return max(1, min(BATCH, BATCH_BYTES * group.num_rows // max(1, size)))
+def _rows_at_once(group: pq.RowGroupMetaData) -> int:
+    """Return how many rows of a row group may be in memory at once, by the size that the file names.
+
+    The size of all columns is asked for, not of those that are read: where a damaged file says nonsense of a single
+    column, pyarrow ends the process instead of raising.
+    """
+    return max(1, min(BATCH, BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)))
 
 
 def _batch_entries(batch: pa.RecordBatch, before: int) -> Iterator[Entry]:

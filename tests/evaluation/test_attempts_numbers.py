@@ -218,10 +218,10 @@ def test_questions_are_found_with_their_images(tmp_path):
     folder = make_attempts(tmp_path / "some", each=30)
     questions, _ = read_rows(folder)
     wanted = frozenset(question["id"] for question in questions[::50])
-    found = find_questions(epath.Path(folder), wanted)
+    found = find_questions(epath.Path(folder) / "questions.parquet", wanted)
     assert found == {question["id"]: question for question in questions if question["id"] in wanted}
     assert any(question["image"] for question in found.values())
-    assert find_questions(epath.Path(folder), frozenset()) == {}
+    assert find_questions(epath.Path(folder) / "questions.parquet", frozenset()) == {}
 
 
 def test_options_as_shown():

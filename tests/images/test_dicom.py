@@ -1,37 +1,9 @@
-import io
-
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from image_files import dicom
 
 from octomed_jax.errors import UserError
 from octomed_jax.images.dicom import read_dicom
-
-
-def dicom(pixels: np.ndarray, **fields) -> bytes:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["a"])
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.PatientName, dataset.PatientID = "Doe^Jane", "12345"
-    dataset.Modality, dataset.BodyPartExamined = "CT", "HEAD"
-    frames = pixels.shape[0] if pixels.ndim == 3 else 1
-    dataset.Rows, dataset.Columns = pixels.shape[-2:]
-    if frames > 1:
-        dataset.NumberOfFrames = frames
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated = dataset.BitsStored = 16
-    dataset.HighBit, dataset.PixelRepresentation = 15, 1
-    dataset.PixelData = pixels.astype("<i2").tobytes()
-    for name, value in fields.items():
-        setattr(dataset, name, value)
-    file = io.BytesIO()
-    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
-    return file.getvalue()
-
 
 PIXELS = np.array([[0, 500], [1000, 2000]])
 

@@ -1,16 +1,11 @@
 import gzip
 
-import nibabel
 import numpy as np
 import pytest
+from image_files import nifti
 
 from octomed_jax.errors import UserError
 from octomed_jax.images.volumes import read_volume
-
-
-def nifti(array, affine) -> bytes:
-    return nibabel.Nifti1Image(array, affine).to_bytes()
-
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

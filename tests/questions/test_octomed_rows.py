@@ -21,7 +21,7 @@ def no_file(name):
 
 
 def read(row, defaults=Defaults()):  # noqa: B008
-    return read_question(row, "f.jsonl line 3", no_file, lambda _: False, defaults).question
+    return read_question(row, "f.jsonl line 3", no_file, lambda _: None, defaults).question
 
 
 def refused(row):

@@ -42,7 +42,7 @@ def test_other_folders_and_broken_images_are_refused(tmp_path, capsys):
     broken = tmp_path / "in" / "Testing" / "pituitary" / "Te-pi_0001.jpg"
     broken.write_bytes(b"no image")
     line = refused(capsys, "brain-tumor-mri", tmp_path / "in", tmp_path / "out")
-    assert "Testing/pituitary/Te-pi_0001.jpg image 1: image is not a PNG or JPEG file" in line
+    assert "Testing/pituitary/Te-pi_0001.jpg image 1: image is not a PNG or JPEG or TIFF" in line
     (tmp_path / "in" / "Training" / "notumor").rename(tmp_path / "in" / "Training" / "no_tumor")
     line = refused(capsys, "brain-tumor-mri", tmp_path / "in", tmp_path / "out")
     assert "has glioma, meningioma, no_tumor, pituitary; brain-tumor-mri has folders" in line

@@ -42,7 +42,7 @@ def test_images_stand_in_the_table(tmp_path):
         ({"answer": "E"}, "line 2: answer is 'E', but the options have the letters A, B, C, D"),
         ({"answer": ""}, "line 2: answer is '', but the options have the letters"),
         ({"image": "17"}, "line 2: image is broken base64"),
-        ({"image": ""}, "line 2: image is not a PNG or JPEG file"),
+        ({"image": ""}, "line 2: image is not a PNG or JPEG or TIFF"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path, capsys, change, words):

@@ -33,4 +33,4 @@ def test_a_row_without_an_image_is_refused(tmp_path, capsys):
     words = refused(capsys, "pathvqa", path, tmp_path / "out")
     assert "row 2: has no image, which every question of pathvqa has" in words
     path = write_parquet(tmp_path / "train.parquet", [asked[0] | {"image": hub_image(b"no image")}])
-    assert "row 1: image is not a PNG or JPEG file" in refused(capsys, "pathvqa", path, tmp_path / "out")
+    assert "row 1: image is not a PNG or JPEG or TIFF" in refused(capsys, "pathvqa", path, tmp_path / "out")

@@ -285,7 +285,7 @@ def _questions(
         if adapter.kind == "images" and not images_of(cells.get("image")):
             raise RowError(f"{where} has no image, which every question of {adapter.name} has", "image")
         try:
-            given = read_question(cells, where, folder.read_image, store.has_image, defaults)
+            given = read_question(cells, where, folder.read_image, store.image_of, defaults)
             found.append((given, read_responses(cells, where, given.option_order) if store.keeps_responses else None))
         except RecursionError as error:
             raise RowError(f"{where} holds lists within lists without end; remove it", "row") from error

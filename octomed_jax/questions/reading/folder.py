@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import fnmatch
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -60,7 +62,7 @@ class Folder:
         Raises:
             UserError: there is nothing at ``path``.
         """
-        if not path.exists():
+        if not path.is_dir() and not path.is_file():  # a pipe would be waited for
             raise UserError(f"no such file or folder: {path}; give as --input what is published at {adapter.home}")
         self.file = None if path.is_dir() else path
         self.root = path if path.is_dir() else path.parent
@@ -70,6 +72,10 @@ class Folder:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> "Folder":
+        with contextlib.ExitStack() as opened:
+            opened.push(self._open)
+            self._opened()  # an archive that is none is no matter of single rows
+            opened.pop_all()
         return self
 
     def __exit__(
@@ -196,7 +202,7 @@ class Folder:
         try:
             with archive.open(member) as file:
                 data = file.read(MAX_BYTES + 1)  # the size that an archive names is only a claim
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as error:
             raise UserError(f"cannot be unpacked from {archive.filename} ({error}); get it again") from error
         if len(data) > MAX_BYTES:
             raise UserError(f"unpacks to more than {MAX_BYTES} bytes")
@@ -226,11 +232,13 @@ class Folder:
 
     def _opened(self) -> list[zipfile.ZipFile]:
         if self._archives is None:
-            paths = [path for pattern in self._adapter.archives for path in sorted(self.root.glob(pattern))]
-            self._archives = []
+            found = [path for pattern in self._adapter.archives for path in sorted(self.root.glob(pattern))]
+            paths = [storage.inside(self.root, self.shown(path)) for path in found]
+            archives = []
             for path in paths:
                 try:
-                    self._archives.append(self._open.enter_context(zipfile.ZipFile(path)))
-                except (zipfile.BadZipFile, OSError) as error:
+                    archives.append(self._open.enter_context(zipfile.ZipFile(path)))
+                except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
                     raise UserError(f"{path} is no readable zip file ({error}); get it again") from error
+            self._archives = archives
         return self._archives

@@ -6,18 +6,28 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from octomed_jax import storage
 from octomed_jax.errors import UserError
-from octomed_jax.images.decode import MAX_BYTES, decode_image
+from octomed_jax.images.decode import MAX_BYTES
+from octomed_jax.images.files import plain_file
 from octomed_jax.verification.rows import RowError
 
 MOST_IMAGES = 100  # of one question
-# How base64 of a PNG and of a JPEG file begins. Every other text is the name of a file.
-BASE64_MARKS = ("iVBORw0KGgo", "/9j/")
+# How base64 of a PNG, JPEG, GIF, WebP and TIFF file begins. Every other text is the name of a file.
+BASE64_MARKS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
 ReadFile = Callable[[str], bytes]
+Known = Callable[[str], bytes | None]
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+class Image(NamedTuple):
+    """An image of a row: SHA-256 of its file as it was read, and as it is kept, with the kept file."""
+
+    read: str
+    digest: str
+    data: bytes
 
 
 def images_of(value: Any) -> list[Any]:
@@ -39,34 +49,34 @@ def file_name(image: Any) -> str | None:
     return image if isinstance(image, str) and not image.startswith(("data:", *BASE64_MARKS)) else None
 
 
-def read_images(value: Any, read_file: ReadFile, where: str, known: Callable[[str], bool]) -> list[tuple[str, bytes]]:
-    """Return the images of a row, SHA-256 and encoded file, all of them decoded once.
+def read_images(value: Any, read_file: ReadFile, where: str, known: Known) -> list[Image]:
+    """Return the images of a row as PNG or JPEG files without metadata, all of them decoded once.
 
     Args:
         value: the column ``image``.
         read_file: name of a file to its bytes; raises UserError where it must not, or cannot, be read.
         where: names the row in an error.
-        known: whether an image with this hash was decoded before.
+        known: hash of a file to what is kept of it, if it was read before.
 
     Raises:
-        RowError: an image is missing, no PNG or JPEG file, damaged, or too large.
+        RowError: an image is missing, not of a kind that ``plain_file`` reads, damaged, or too large.
     """
     images = images_of(value)
     if len(images) > MOST_IMAGES:
         raise RowError(
             f"{where} has {len(images)} images, over the limit of {MOST_IMAGES}; split the question", "image"
         )
-    found: list[tuple[str, bytes]] = []
+    found: list[Image] = []
     for number, image in enumerate(images, 1):
         name = f"{where}: image {number}" if len(images) > 1 else f"{where}: image"
         try:
             data = _read(image, read_file, name)
-            if not known(digest := storage.sha256_bytes(data)):
-                decode_image(data, name=name)
+            read = storage.sha256_bytes(data)
+            kept = known(read) or plain_file(data, name)
         except UserError as error:
             raise RowError(str(error), "image") from error
-        found.append((digest, data))
-    if sum(len(data) for _, data in found) > MAX_BYTES:
+        found.append(Image(read, read if kept is data else storage.sha256_bytes(kept), kept))
+    if sum(len(image.data) for image in found) > MAX_BYTES:
         raise RowError(f"{where}: its images have more than {MAX_BYTES} bytes together; shrink them", "image")
     return found
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from octomed_jax import storage
 from octomed_jax.errors import did_you_mean
 from octomed_jax.prompts import LETTERS
 from octomed_jax.questions.reading.conversations import from_conversations
-from octomed_jax.questions.reading.row_images import ReadFile, images_of, read_images
+from octomed_jax.questions.reading.row_images import Known, ReadFile, images_of, read_images
 from octomed_jax.schema import Question
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.rows import RowError, question_of
@@ -59,23 +59,23 @@ class Given:
         question: with its options in their own order.
         own_id: the id it came with, if any, as it was spelt.
         option_order: how the row shows the options, as in ``Attempt``; empty: as they are.
+        read: SHA-256 of the files that its images were read from.
     """
 
     question: Question
     own_id: str
     option_order: tuple[int, ...] = ()
+    read: tuple[str, ...] = ()
 
 
-def read_question(
-    row: Mapping[str, Any], where: str, read_file: ReadFile, known: Callable[[str], bool], defaults: Defaults
-) -> Given:
+def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known: Known, defaults: Defaults) -> Given:
     """Return the question of a row.
 
     Args:
         row: column to value; other columns than COLUMNS are passed over.
         where: names the row in an error.
         read_file: name of an image file to its bytes.
-        known: whether an image with this hash was decoded before.
+        known: hash of an image file to what is kept of it, if it was read before.
         defaults: what holds where the row says nothing.
 
     Raises:
@@ -98,16 +98,16 @@ def read_question(
     own = _word(cells, "id", where) or defaults.place
     _check_spelling([*base.options, *base.aliases, base.question, base.answer, own, *fields.values()], where)
     images = read_images(cells["image"], read_file, where, known)
-    hashes = tuple(digest for digest, _ in images)
+    hashes = tuple(image.digest for image in images)
     identity = clean_id(own) if own else content_id(fields["source"], base, hashes)
     question = dataclasses.replace(
         base,
         **{**fields, "cluster": fields["cluster"] or (hashes[0] if hashes else identity)},
         id=identity,
-        images=tuple(data for _, data in images),
+        images=tuple(image.data for image in images),
         image_hashes=hashes,
     )
-    return Given(question, own, order)
+    return Given(question, own, order, tuple(image.read for image in images))
 
 
 def content_id(source: str, question: Question, image_hashes: tuple[str, ...]) -> str:

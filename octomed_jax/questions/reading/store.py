@@ -24,6 +24,7 @@ from octomed_jax.schema import Question, question_from_row, question_to_row
 FILE = 2**40  # places of a file; its number counts in these
 _TABLES = """
 CREATE TABLE images (hash TEXT PRIMARY KEY, data BLOB);
+CREATE TABLE files (hash TEXT PRIMARY KEY, image TEXT) WITHOUT ROWID;
 CREATE TABLE questions (
     id TEXT, content TEXT, split TEXT, number INTEGER, own_id INTEGER, row TEXT, PRIMARY KEY (id, content)
 );
@@ -67,9 +68,11 @@ class Store:
         if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
-    def has_image(self, digest: str) -> bool:
-        """Say whether a question with this image was added."""
-        return self._database.execute("SELECT 1 FROM images WHERE hash = ?", (digest,)).fetchone() is not None
+    def image_of(self, digest: str) -> bytes | None:
+        """Return the image that became of the file with this hash, if a question with it was added."""
+        found = "SELECT data FROM files JOIN images ON image = images.hash WHERE files.hash = ?"
+        row = self._database.execute(found, (digest,)).fetchone()
+        return row[0] if row else None
 
     def _number(self, place: Place) -> int:
         """Return a number for a place; they are in the order in which places were read."""
@@ -95,6 +98,9 @@ class Store:
         key = (question.id, storage.sha256_bytes(text.encode()))
         self._database.executemany(
             "INSERT OR IGNORE INTO images VALUES (?, ?)", zip(question.image_hashes, question.images, strict=True)
+        )
+        self._database.executemany(
+            "INSERT OR IGNORE INTO files VALUES (?, ?)", zip(given.read, question.image_hashes, strict=True)
         )
         added = self._database.execute(
             "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, ?, ?)",
