@@ -6,13 +6,16 @@ depend on the config and the question only, and what came back is not asked agai
 
 import asyncio
 import contextlib
+import ctypes
 import dataclasses
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -123,6 +126,7 @@ def distill(
             raise
     if shards.missing():
         return None
+    _give_back_memory()
     with _owned_in_time(folder):
         if done := manifests.finished(output, STAGE, asked_for, inputs):  # another worker was faster
             return done
@@ -143,6 +147,18 @@ def _owned_in_time(folder: epath.Path) -> Iterator[None]:
                     raise
                 time.sleep(1.0)
         yield
+
+
+def _give_back_memory() -> None:
+    """Give what asking has left of freed memory back to the system: merging needs large pieces, and would come on top.
+
+    C libraries other than glibc have no such call, and do so by themselves.
+    """
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _absolute(path: PathLike) -> str:

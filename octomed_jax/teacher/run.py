@@ -30,6 +30,7 @@ from octomed_jax.traces import lake
 
 TICK_SECONDS = 1.0
 MOST_OPEN = 32  # shards at a time
+MOST_FINISHING = 2  # of them; where the disk is slower than the teacher, what waits for it would fill the memory
 AHEAD = 2  # requests begun for each that may be in flight: some are prepared, some wait for their next try
 
 
@@ -67,6 +68,7 @@ class Run:
         self._most_requests = most_requests
         self._open: dict[int, OpenShard] = {}
         self._finishing: dict[int, OpenShard] = {}
+        self._finished = asyncio.Event()
         self._places = asyncio.Semaphore(MOST_OPEN)
         self._failures: Counter[str] = Counter()
         self._disk = ThreadPoolExecutor(1, "disk")  # seals and sorts while requests go on
@@ -148,6 +150,9 @@ class Run:
         """
         if number not in self._open:
             await self._places.acquire()
+            while len(self._finishing) >= MOST_FINISHING:
+                self._finished.clear()
+                await self._finished.wait()
             if number in self._open:  # by another teacher, meanwhile
                 self._places.release()
             else:
@@ -164,6 +169,7 @@ class Run:
             self._finishing[shard.number] = self._open.pop(shard.number)
             await self._on_disk(self._shards.finish, shard.number, shard.ledger)
             self._finishing.pop(shard.number).ledger.close()
+            self._finished.set()
             self._places.release()
 
     def _missing(self, question: Question, teacher: Teacher, shard: OpenShard) -> Iterator[Work]:

@@ -42,7 +42,7 @@ DISTILL: dict[str, Any] = {
     "in_flight": 64,  # requests of each teacher at a time
     "most_failed": 0.01,  # share of the requests that may fail for good before the run stops
     "patience_seconds": 600.0,  # without any reply, before it is left for another time
-    "shards": 0,  # logical shards; 0: as many as workers, and so many that each holds at most 1,000 questions
+    "shards": 0,  # logical shards; 0: as many as workers, and so many that each holds at most 500 questions
     # What the programmatic teacher gets wrong on purpose, so that rejection has something to reject.
     "scripted": {"wrong": 0.1, "malformed": 0.05, "truncated": 0.05},
 }

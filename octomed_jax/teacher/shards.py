@@ -28,8 +28,8 @@ from octomed_jax.verification.check import VERIFIER_VERSION, Checkers
 
 WORK = "work.json"
 QUESTIONS = "questions.parquet"
-QUESTIONS_EACH = 1000  # in a shard at most, by default: its attempts are sorted in memory
-SPLIT_SHARDS, SPLIT_ROWS = 256, 16  # files open at a time while questions are split, and questions held for each
+QUESTIONS_EACH = 500  # in a shard at most, by default: its attempts are sorted in memory
+SPLIT_SHARDS, SPLIT_ROWS = 512, 8  # files open at a time while questions are split, and questions held for each
 MERGE_FILES, MERGE_ROWS = 64, 256  # files that are merged at a time, and rows of each in memory
 
 
@@ -156,6 +156,7 @@ class Shards:
             for table in merged(paths, self._ids()):
                 see(table)
                 yield table
+                pa.default_memory_pool().release_unused()  # blocks of many sizes: what is kept of them adds up
 
         parts = write_parts(seen(), target)
         if between.exists():

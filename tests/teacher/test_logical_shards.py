@@ -89,8 +89,8 @@ def test_workers_share_the_shards_out():
 
 def test_a_run_keeps_its_number_of_shards_and_its_settings(tmp_path):
     folder = epath.Path(tmp_path)
-    assert begin(folder, {"n": 1}, {"q": "a"}, 5000, 2, 0).count == 5
-    assert begin(folder, {"n": 1}, {"q": "a"}, 5000, 8, 3).count == 5
+    assert begin(folder, {"n": 1}, {"q": "a"}, 5000, 2, 0).count == 10
+    assert begin(folder, {"n": 1}, {"q": "a"}, 5000, 8, 3).count == 10
     assert begin(folder, {"n": 2}, {"q": "a"}, 10, 4, 0).count == 4  # nothing was recorded yet
     with Ledger(folder / "shards" / "00001") as ledger:
         ledger.add([attempt("a", 0)])
