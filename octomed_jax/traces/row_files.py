@@ -3,20 +3,19 @@
 Files of lines may be packed with gzip; the limits are of what they unpack to.
 """
 
-import codecs
 import csv
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.traces.gzip_lines import GzipLines, Lines
+from octomed_jax.traces.json_stream import json_rows
 
 BATCH = 512  # rows in memory at once
 BATCH_BYTES = 64 * 2**20  # rows with images: fewer than BATCH, so that they stay near this
@@ -192,32 +191,8 @@ def _begins_a_list(path: Path) -> bool:
 
 
 def _list_entries(path: Path) -> Iterator[Entry]:
-    with path.open("rb") as file:
-        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-            file.seek(0)
-        limited = LimitedFile(file, path)
-        try:
-            for number, row in enumerate(ijson.items(limited, "item", use_float=True), 1):
-                limited.since = 0
-                yield _row_entry(number, row, file.tell())
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is no JSON ({str(error).splitlines()[0]}); mend it") from error
-
-
-class LimitedFile:
-    """A file of which only so much is read for one row; without it, a row could be as large as the file."""
-
-    def __init__(self, file: BinaryIO, path: Path):
-        self.since = 0
-        self._file, self._path = file, path
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
-        if self.since > LINE_BYTES:
-            raise UserError(f"{self._path} is one JSON list with a row of over {LINE_BYTES} bytes; write it as .jsonl")
-        data = self._file.read(size)
-        self.since += len(data)
-        return data
+    for number, (_, row, position) in enumerate(json_rows(path), 1):
+        yield _row_entry(number, row, position)
 
 
 def _parquet_entries(path: Path, columns: Sequence[str]) -> Iterator[Entry]:

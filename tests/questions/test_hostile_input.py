@@ -19,7 +19,7 @@ from octomed_jax.images import files as image_files_module
 from octomed_jax.questions import registry
 from octomed_jax.questions.adapter import Adapter, Split
 from octomed_jax.questions.reading import folder as folder_module
-from octomed_jax.traces import row_files
+from octomed_jax.traces import json_stream, row_files
 from tests.images.image_files import dicom, jpeg, nifti, png_of_size
 
 PACKED = Adapter(
@@ -267,12 +267,13 @@ def test_a_line_that_no_row_is(tmp_path, ended, monkeypatch, line, words):
 
 
 def test_a_list_that_is_too_large_or_too_deep(tmp_path, ended, monkeypatch):
-    monkeypatch.setattr(row_files, "LINE_BYTES", 1000)
+    monkeypatch.setattr(json_stream, "ROW_BYTES", 1000)
     (tmp_path / "in" / "own.json").write_text(json.dumps([ROW, ROW | {"question": "x" * 200_000}]))
-    assert "own.json is one JSON list with a row of over 1000 bytes; write it as .jsonl" in ended(2, name="own.json")
-    monkeypatch.setattr(row_files, "LINE_BYTES", 10**6)
-    (tmp_path / "in" / "own.json").write_text("[" * 100_000)
-    assert "own.json is no JSON (" in ended(2, name="own.json")
+    words = "own.json is JSON with a row of over 1000 bytes; write it as .jsonl"
+    assert words in ended(2, name="own.json")
+    monkeypatch.setattr(json_stream, "ROW_BYTES", 10**7)
+    (tmp_path / "in" / "own.json").write_text("[" * 1_000_000)
+    assert "own.json holds lists within lists without end; mend it" in ended(2, name="own.json")
 
 
 def test_a_table_whose_cells_never_end(tmp_path, ended):

@@ -7,9 +7,12 @@ import tracemalloc
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.traces import row_files
+from octomed_jax.traces import json_stream, row_files
+from octomed_jax.traces.json_stream import json_rows
 from octomed_jax.traces.row_files import RowFile
 
 ROWS = [{"a": "x", "b": 'Ä 漢, "q"'}, {"a": "y\nz", "b": "1"}, {"a": "", "b": "2"}]
@@ -76,6 +79,18 @@ def test_a_line_over_the_limit_is_passed_over(tmp_path, monkeypatch):
     assert found[3] == (4, {"a": "x" * 11})  # 20 bytes, and no more
 
 
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300) | st.text()
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
+
+
+@given(st.lists(TREES, max_size=5) | st.dictionaries(st.text(), TREES, max_size=5))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_json_is_read_as_the_standard_library_reads_it(tmp_path, tree):
+    path = write(tmp_path / "tree.json", json.dumps(tree))
+    found = [(key, value) for key, value, _ in json_rows(path)]
+    assert found == ([("", value) for value in tree] if isinstance(tree, list) else list(tree.items()))
+
+
 def test_a_json_list_is_read_a_row_at_a_time(tmp_path, monkeypatch):
     path = write(tmp_path / "r.json", json.dumps([{"a": index, "b": 0.5, "c": "ü漢"} for index in range(50_000)]))
     first = next(RowFile(path).entries(()))
@@ -83,10 +98,10 @@ def test_a_json_list_is_read_a_row_at_a_time(tmp_path, monkeypatch):
     assert first.position < path.stat().st_size // 4
     found = entries(path)
     assert [row["a"] for _, row in found] == list(range(50_000))
-    monkeypatch.setattr(row_files, "LINE_BYTES", 200_000)  # a row may be so long, not all of them together
+    monkeypatch.setattr(json_stream, "ROW_BYTES", 200_000)  # a row may be so long, not all of them together
     assert entries(path) == found
     path = write(tmp_path / "large.json", json.dumps([{"a": 1}, {"a": "x" * 400_000}]))
-    with pytest.raises(UserError, match=r"large\.json is one JSON list with a row of over 200000 bytes; write it as"):
+    with pytest.raises(UserError, match=r"large\.json is JSON with a row of over 200000 bytes; write it as"):
         entries(path)
     for broken in ("[{", '[{"a": 1}', '[{"a": 1}{"a": 2}]', "[NaN]", '["\\x"]'):
         with pytest.raises(UserError, match=r"r\.json is no JSON \(.*\); mend it"):

@@ -1,15 +1,12 @@
 """Files that hold one JSON object, such as rows keyed by id."""
 
-import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ijson
-
 from octomed_jax.errors import UserError
-from octomed_jax.traces.row_files import LimitedFile
+from octomed_jax.traces.json_stream import json_rows
 
 MOST_BYTES = 256 * 2**20  # it is read whole
 _BEGINNING = 1024
@@ -53,13 +50,4 @@ def keyed_rows(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         UserError: it is none, or one of its rows is too large.
     """
-    with path.open("rb") as file:
-        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-            file.seek(0)
-        limited = LimitedFile(file, path)
-        try:
-            for key, row in ijson.kvitems(limited, "", use_float=True):
-                limited.since = 0
-                yield key, row
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is no JSON ({str(error).splitlines()[0]}); mend it") from error
+    yield from ((key, row) for key, row, _ in json_rows(path))
