@@ -48,6 +48,8 @@ def plain_file(data: bytes, name: str = "image") -> bytes:
 
 
 def _bare(data: bytes, name: str) -> bytes:
+    if data.startswith(PNG) and b"acTL" in data[: data.find(b"IDAT")]:  # else it would be taken out as unknown
+        decode_image(data, name=name, keep_gray=True)  # says that it is a moving picture
     try:
         bare = without_metadata(data)
     except ValueError as error:

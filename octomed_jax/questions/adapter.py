@@ -65,7 +65,7 @@ class Adapter:
         seen: whether its true files were read with this adapter; otherwise the format is as its card or its makers'
             code describe it.
         hub: its Hugging Face id, for ``--input=hf``.
-        tfds: its name in tensorflow-datasets, for ``--input=tfds``.
+        tfds: its name in tensorflow-datasets; the input is its folder as that library prepares it.
         places: finds rows where they do not stand in tables, a row a question.
         image_folders: where names of images begin, below the input's folder or in its archives; the first that has
             the file counts. Empty: rows name no files.

@@ -268,6 +268,7 @@ def test_a_line_that_no_row_is(tmp_path, ended, monkeypatch, line, words):
 
 def test_a_list_that_is_too_large_or_too_deep(tmp_path, ended, monkeypatch):
     monkeypatch.setattr(json_stream, "ROW_BYTES", 1000)
+    monkeypatch.setattr(json_stream, "PIECE", 100)
     (tmp_path / "in" / "own.json").write_text(json.dumps([ROW, ROW | {"question": "x" * 200_000}]))
     words = "own.json is JSON with a row of over 1000 bytes; write it as .jsonl"
     assert words in ended(2, name="own.json")

@@ -88,7 +88,7 @@ def test_what_is_asked_for_is_fetched_and_no_more(hub, tmp_path):
     (question,) = iterate_questions(tmp_path / "out" / "questions.parquet")
     assert (question.question, question.answer) == (FOUR["question"], FOUR["answer"])
     assert not any("not_wanted" in path for path in hub.asked)
-    folder = tmp_path / "cache" / "hub" / "GBaker--MedQA-USMLE-4-options" / "main"
+    folder = tmp_path / "cache" / "hub" / "GBaker--MedQA-USMLE-4-options" / COMMIT
     assert {path.name for path in folder.glob("*.jsonl")} == {name for name in FILES if name.endswith(".jsonl")}
     assert not any(path.is_symlink() for path in folder.rglob("*"))
 

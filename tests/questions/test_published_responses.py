@@ -1,6 +1,7 @@
 """Responses of published sets become attempts: judged, never trusted, and no teacher is asked."""
 
 import csv
+import dataclasses
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from octomed_jax import manifests
 from octomed_jax.cli.main import main
 from octomed_jax.cli.shard import make_shards
 from octomed_jax.configuration import load
+from octomed_jax.questions import registry
 from octomed_jax.schema import ATTEMPT_SCHEMA
 from octomed_jax.teacher import published
 from octomed_jax.traces.lake import iterate_parts, iterate_records, iterate_rows, read_table
@@ -248,7 +250,7 @@ def test_other_forms_of_rows(tmp_path):
     assert (counts["questions"], counts["questions_with_responses"]) == (2, 1)
 
 
-def test_other_sources_with_responses(tmp_path):
+def test_other_sources_with_responses(tmp_path, monkeypatch):
     """Whatever adapter yields responses: ids are of the place, a question without one is carried on."""
     row = {
         "images": None,
@@ -258,9 +260,16 @@ def test_other_sources_with_responses(tmp_path):
         "answer": "sagittal",
         "dataset_name": "m23k",
     }
-    given = [row | {"reasoning": "Not axial."}, row | {"reasoning": None}]
+    given = [row | {"said": ["<think>Not axial.</think>\n<answer>B</answer>"]}, row | {"said": None}]
     write_parquet(tmp_path / "in" / "data" / "train-00000-of-00001.parquet", given)
     words = [f"--attempts={tmp_path}/attempts", "--teacher=deepseek-r1"]
+    adapter = registry.ADAPTERS["medvlthinker-m23k"]
+
+    def cells(row, split):
+        yield from ({**one, "responses": row["said"]} for one in adapter.cells(row, split))
+
+    changed = dataclasses.replace(adapter, cells=cells, columns=(*adapter.columns, "said"))
+    monkeypatch.setitem(registry.ADAPTERS, "medvlthinker-m23k", changed)
     assert build("medvlthinker-m23k", tmp_path / "in", tmp_path / "questions", *words) == 0
     assert [(row["question_id"], row["response"], row["verdict"]) for row in attempts_in(tmp_path)] == [
         ("medvlthinker-m23k:train:0000000", "<think>Not axial.</think>\n\n<answer>B</answer>", "correct")

@@ -1,5 +1,6 @@
 """Which files of a data set are read: splits by name, one file, what is missing, what lies elsewhere."""
 
+import dataclasses
 import zipfile
 
 import pytest
@@ -156,3 +157,60 @@ def test_a_published_folder_of_octomed(tmp_path):
     _, (held_out,), manifest = built("octomed", tmp_path / "in", tmp_path / "out")
     assert (held_out.question, held_out.answer, held_out.split) == ("Held out?", "that", "test")
     assert manifest.counts["published_splits"] == {"train": 1, "test": 1}
+
+
+def test_a_file_that_is_another_split_by_its_name_is_refused(folder, tmp_path, capsys):
+    test = folder / "data" / "test-00000.jsonl"
+    line = refused(capsys, "quiz", test, tmp_path / "a", "--split=train")
+    assert line == f"{test} is the split test by its name; say --split=test for that"
+
+
+def test_two_rows_of_one_id_are_both_left_out(tmp_path, monkeypatch, capsys):
+    def named(row, split):  # noqa: ARG001
+        yield {"id": f"quiz:{row['id']}", "question": row["q"], "answer": row["a"]}
+
+    monkeypatch.setitem(registry.ADAPTERS, "quiz", dataclasses.replace(QUIZ, cells=named))
+    rows = [{"id": 1, "q": "Which?", "a": "this"}, {"id": 2, "q": "What?", "a": "that"}]
+    write_lines(tmp_path / "in" / "train.jsonl", rows)
+    write_lines(tmp_path / "in" / "test.jsonl", [{"id": 1, "q": "Where?", "a": "here"}])
+    line = refused(capsys, "quiz", tmp_path / "in", tmp_path / "out")
+    assert "train.jsonl line 1: the same id 'quiz:1' stands at test.jsonl line 1 with another" in line
+    train, test, _ = built("quiz", tmp_path / "in", tmp_path / "out", "--most-left-out=1")
+    assert ([one.id for one in train], test) == (["quiz:2"], [])
+
+
+def test_an_adapter_that_meets_another_format_says_so_in_one_line(tmp_path, monkeypatch, capsys):
+    def places(folder, name, patterns):  # noqa: ARG001
+        yield Place("all.txt", 1, "line", {"q": {}["missing"]})
+
+    monkeypatch.setitem(registry.ADAPTERS, "quiz", dataclasses.replace(QUIZ, places=places, splits={"all": Split()}))
+    (tmp_path / "in").mkdir()
+    line = refused(capsys, "quiz", tmp_path / "in", tmp_path / "out")
+    assert line == f"{tmp_path / 'in'} is not as quiz is published (no column 'missing')"
+
+
+def test_half_a_character_in_a_reason_is_spelt(tmp_path, capsys):
+    source = write_lines(tmp_path / "own.jsonl", [])
+    source.write_text('{"question": "Which?", "options": ["\\\\ud800x", "b"], "answer": "c"}\n')
+    assert "answer 'c' is none of the options (\\ud800x; b)" in refused(capsys, "octomed", source, tmp_path / "out")
+
+
+def test_a_row_that_moves_to_the_other_split_is_other_work(tmp_path, monkeypatch, capsys):
+    def places(folder, name, patterns):  # noqa: ARG001
+        for number, line in enumerate(folder.path(f"{name}.txt").read_text().splitlines(), 1):
+            yield Place(f"{name}.txt", number, "line", {"q": line, "a": "yes"})
+
+    splits = {"train": Split(), "test": Split(goes_to="test")}
+    monkeypatch.setitem(registry.ADAPTERS, "quiz", dataclasses.replace(QUIZ, places=places, splits=splits))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "train.txt").write_text("Is it?\nWas it?\n")
+    (tmp_path / "in" / "test.txt").write_text("Will it?\n")
+    assert build("quiz", tmp_path / "in", tmp_path / "out") == 0
+    (tmp_path / "in" / "train.txt").write_text("Is it?\n")
+    (tmp_path / "in" / "test.txt").write_text("Was it?\nWill it?\n")
+    assert build("quiz", tmp_path / "in", tmp_path / "out") == 2
+    assert "was made with other settings (rows:" in capsys.readouterr().err
+    (tmp_path / "in" / "train.txt").write_text("Is it?\nWas it?\n")
+    (tmp_path / "in" / "test.txt").write_text("Will it?\n")
+    assert build("quiz", tmp_path / "in", tmp_path / "out", "--most-left-out=0") == 2
+    assert "was made with other settings (most_left_out:" in capsys.readouterr().err

@@ -103,6 +103,11 @@ def test_files_of_open_i(tmp_path, capsys):
     assert question.answer == "FINDINGS: Clear.\n\nIMPRESSION: Normal < XXXX."
     assert question.images == (picture(1),)
     assert manifest.counts["passed_over"] == {"it has no image": 1, "its report lacks FINDINGS": 1}
+    (root / "ecgen-radiology" / "2.xml").unlink(missing_ok=True)
+    (tmp_path / "secret.xml").write_text("<eCitation/>")
+    (root / "ecgen-radiology" / "2.xml").symlink_to(tmp_path / "secret.xml")
+    assert "leads out of" in refused(capsys, "iu-xray", root, tmp_path / "again")
+    (root / "ecgen-radiology" / "2.xml").unlink()
     (root / "ecgen-radiology" / "2.xml").write_text("<eCitation>")
     assert "ecgen-radiology/2.xml row 1: is no XML (" in refused(capsys, "iu-xray", root, tmp_path / "again")
     bomb = (

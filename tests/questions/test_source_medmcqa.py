@@ -33,7 +33,8 @@ def golds(questions):
 
 def test_the_release_counts_from_one(tmp_path):
     write_lines(tmp_path / "in" / "train.json", items(1))
-    write_lines(tmp_path / "in" / "dev.json", items(1, (3, 1), question="Which is held out?"))
+    held_out = [row | {"id": f"dev-{row['id']}"} for row in items(1, (3, 1), question="Which is held out?")]
+    write_lines(tmp_path / "in" / "dev.json", held_out)
     train, test, manifest = built("medmcqa", tmp_path / "in", tmp_path / "out")
     assert (golds(train), golds(test)) == ([2, 3, 0, 1], [3, 1])
     question = train[0]
@@ -46,7 +47,7 @@ def test_the_hub_counts_from_zero_over_all_of_its_files(tmp_path):
     data = tmp_path / "in" / "data"
     write_parquet(data / "train-00000-of-00002.parquet", items(0, (1, 2, 3)))
     write_parquet(data / "train-00001-of-00002.parquet", [items(0)[2] | {"id": "a"}, items(0)[0] | {"id": "b"}])
-    write_parquet(data / "validation-00000-of-00001.parquet", items(0, (0,), question="Held out?"))
+    write_parquet(data / "validation-00000-of-00001.parquet", items(0, (0,), question="Held out?", id="held-out"))
     train, test, _ = built("medmcqa", tmp_path / "in", tmp_path / "out")
     assert {question.id: question.options.index(question.answer) for question in train} == {
         "medmcqa:id-0": 1, "medmcqa:id-1": 2, "medmcqa:id-2": 3, "medmcqa:a": 0, "medmcqa:b": 2,

@@ -79,20 +79,31 @@ def test_a_line_over_the_limit_is_passed_over(tmp_path, monkeypatch):
     assert found[3] == (4, {"a": "x" * 11})  # 20 bytes, and no more
 
 
-LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300) | st.text()
-TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
+TEXT = st.text(st.characters(codec="utf-8"))
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300) | TEXT
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
 
 
-@given(st.lists(TREES, max_size=5) | st.dictionaries(st.text(), TREES, max_size=5))
+@given(st.lists(TREES, max_size=5) | st.dictionaries(TEXT, TREES, max_size=5))
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_json_is_read_as_the_standard_library_reads_it(tmp_path, tree):
-    path = write(tmp_path / "tree.json", json.dumps(tree))
-    found = [(key, value) for key, value, _ in json_rows(path)]
-    assert found == ([("", value) for value in tree] if isinstance(tree, list) else list(tree.items()))
+    path = write(tmp_path / "tree.json", json.dumps(tree, ensure_ascii=False, indent=1))
+    for piece in (1, 7, 2**20):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(json_stream, "PIECE", piece)
+            found = [(key, value) for key, value, _ in json_rows(path)]
+        assert found == ([("", value) for value in tree] if isinstance(tree, list) else list(tree.items()))
+
+
+def test_what_only_the_standard_library_takes_is_taken(tmp_path):
+    path = write(tmp_path / "r.json", '[{"a": NaN, "b": 1e999, "c": 123456789012345678901234567890, "d": "x\\ud800"}]')
+    ((_, row, _),) = json_rows(path)
+    assert (row["b"], row["c"], row["d"]) == (float("inf"), 123456789012345678901234567890, "x\ud800")
 
 
 def test_a_json_list_is_read_a_row_at_a_time(tmp_path, monkeypatch):
     path = write(tmp_path / "r.json", json.dumps([{"a": index, "b": 0.5, "c": "ü漢"} for index in range(50_000)]))
+    monkeypatch.setattr(json_stream, "PIECE", 4096)
     first = next(RowFile(path).entries(()))
     assert (first.row, first.number) == ({"a": 0, "b": 0.5, "c": "ü漢"}, 1)
     assert first.position < path.stat().st_size // 4
@@ -103,7 +114,7 @@ def test_a_json_list_is_read_a_row_at_a_time(tmp_path, monkeypatch):
     path = write(tmp_path / "large.json", json.dumps([{"a": 1}, {"a": "x" * 400_000}]))
     with pytest.raises(UserError, match=r"large\.json is JSON with a row of over 200000 bytes; write it as"):
         entries(path)
-    for broken in ("[{", '[{"a": 1}', '[{"a": 1}{"a": 2}]', "[NaN]", '["\\x"]'):
+    for broken in ("[{", '[{"a": 1}', '[{"a": 1}{"a": 2}]', "[1] 2", '["\\x"]', "[1,]", "[tru]"):
         with pytest.raises(UserError, match=r"r\.json is no JSON \(.*\); mend it"):
             entries(write(tmp_path / "r.json", broken))
 

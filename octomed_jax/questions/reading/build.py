@@ -19,7 +19,7 @@ from octomed_jax.progress import say
 from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.packages.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
 from octomed_jax.questions.reading.card import Contents, write_card
-from octomed_jax.questions.reading.folder import Folder, Place
+from octomed_jax.questions.reading.folder import ODD, Folder, Place, not_as_published
 from octomed_jax.questions.reading.responses import Responses, read_responses
 from octomed_jax.questions.reading.row_images import hash_files, images_of
 from octomed_jax.questions.reading.rows import Defaults, Given, read_question
@@ -110,9 +110,11 @@ def fill(request: Request, folder: Folder, splits: Mapping[str, Split], store: S
     counted = Counted()
     for name, split in splits.items():
         _read(request, folder, name, split, store, counted)
-    if request.adapter.content_ids:
-        store.leave_out_rivals()
-    _check_left_out(request, store, counted.rows, sum(store.count_left_out().values()))
+    store.leave_out_rivals(request.adapter.content_ids)
+    left_out = sum(store.count_left_out().values())
+    _check_left_out(request, store, counted.rows, left_out)
+    if counted.rows == left_out:
+        raise UserError(f"{request.source} holds no row that can be used; is it {request.adapter.name}?")
     _note_shared(request.adapter, store, counted)
     return counted
 
@@ -182,9 +184,9 @@ def settings_of(request: Request, folder: Folder, splits: Mapping[str, Split]) -
         "licence": request.licence,
         "access": request.access,
         "limit": request.limit,
-        "most_left_out": 0 if request.most_left_out == MOST_LEFT_OUT else request.most_left_out,
+        "most_left_out": None if request.most_left_out == MOST_LEFT_OUT else request.most_left_out,
     }
-    return {name: value for name, value in settings.items() if value}
+    return {name: value for name, value in settings.items() if value or value == 0.0}
 
 
 def _tables(adapter: Adapter, folder: Folder, name: str, split: Split) -> list[Path]:
@@ -195,6 +197,7 @@ def _hash_rows(request: Request, folder: Folder, splits: Mapping[str, Split]) ->
     """Return a hash of rows that stand in no table."""
     digest = hashlib.sha256()
     for name, split in splits.items():
+        digest.update(f"split {name}\n".encode())
         for place in islice(folder.places(name, split), request.limit):
             digest.update(json.dumps(place.row, sort_keys=True, default=_plainly).encode())
     return digest.hexdigest()
@@ -226,9 +229,8 @@ def _cells(adapter: Adapter, place: Place, split: str, where: str) -> list[dict[
         return list(adapter.cells(place.row, split))
     except RowError as error:
         raise RowError(f"{where}: {error}", error.column) from error
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        problem = f"no column {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-        raise RowError(f"{where} is not as {adapter.name} is published ({problem})", "row") from error
+    except ODD as error:
+        raise RowError(f"{where} {not_as_published(adapter, error)}", "row") from error
 
 
 def _read(request: Request, folder: Folder, name: str, split: Split, store: Store, counted: Counted) -> None:
@@ -248,7 +250,7 @@ def _read(request: Request, folder: Folder, name: str, split: Split, store: Stor
                 for given, responses in _questions(adapter, folder, place, where, name, number, defaults, store):
                     store.add(given, place, responses)
             except PassedOver as reason:
-                counted.passed_over[str(reason)] += 1
+                counted.passed_over[_spellable(str(reason))] += 1
             except RowError as error:
                 store.leave_out(place, error.column, _reason(error, where))
     read = counted.rows - before
@@ -293,7 +295,12 @@ def _questions(
 
 
 def _reason(error: RowError, where: str) -> str:
-    return str(error).removeprefix(where).lstrip(": ")[:REASON_CHARACTERS]
+    return _spellable(str(error).removeprefix(where).lstrip(": ")[:REASON_CHARACTERS])
+
+
+def _spellable(text: str) -> str:
+    """Return a text that can be written: rows may hold half of a character."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _check_left_out(request: Request, store: Store, rows: int, left_out: int) -> None:

@@ -17,6 +17,8 @@ from octomed_jax.progress import say
 from octomed_jax.questions.adapter import Adapter, Row, Split
 from octomed_jax.traces.row_files import RowFile
 
+# What code raises that meets another format than it was written for.
+ODD = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 MOST_COLUMNS = 1000  # whose names are kept
 
 
@@ -41,6 +43,12 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file} {self.counts} {self.number}"
+
+
+def not_as_published(adapter: Adapter, error: Exception) -> str:
+    """Return what an adapter found odd, as the end of an error."""
+    problem = f"no column {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+    return f"is not as {adapter.name} is published ({problem})"
 
 
 def _fits(file: Path, split: Split) -> bool:
@@ -105,7 +113,10 @@ class Folder:
         return there
 
     def _split_of(self, file: Path, chosen: Mapping[str, Split]) -> dict[str, Split]:
-        named = {name: split for name, split in chosen.items() if _fits(file, split)}
+        fitting = [name for name, split in self._adapter.splits.items() if _fits(file, split)]
+        named = {name: split for name, split in chosen.items() if name in fitting}
+        if fitting and not named:
+            raise UserError(f"{file} is the split {fitting[0]} by its name; say --split={fitting[0]} for that")
         found = named or chosen
         if self._adapter.content_ids and not named:
             found = dict(list(chosen.items())[:1])
@@ -153,7 +164,12 @@ class Folder:
             StopAndLook: a file is damaged.
         """
         if self._adapter.places:
-            yield from self._adapter.places(self, name, split.files)
+            try:
+                yield from self._adapter.places(self, name, split.files)
+            except UserError:  # is a ValueError
+                raise
+            except ODD as error:
+                raise UserError(f"{self.root} {not_as_published(self._adapter, error)}") from error
             return
         for path in self.tables(name, split):
             yield from self.rows(path, self._adapter.columns)

@@ -35,19 +35,20 @@ def fetch(adapter: Adapter, source: str, splits: Iterable[str]) -> Path:
     name, _, revision = (source.partition(":")[2] or adapter.hub).partition("@")
     if not name:
         raise UserError(f"{adapter.name} is not on the hub as far as is known; get it from {adapter.home}")
-    if not _ID.fullmatch(name):
+    if not _ID.fullmatch(name) or ".." in revision:
         raise UserError(f"--input={source} names no data set of the hub; write hf:OWNER/NAME")
     patterns = [pattern for split in splits for pattern in adapter.splits[split].files]
     patterns += [*adapter.archives, *(f"{folder}/**" for folder in adapter.image_folders if folder)]
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-    folder = storage.cache_folder() / "hub" / name.replace("/", "--") / (revision or "main")
-    say(f"fetching {name} from the hub into {folder}")
+    kept = storage.cache_folder() / "hub" / name.replace("/", "--")
     try:
-        snapshot_download(
-            name, repo_type="dataset", revision=revision or None, allow_patterns=patterns, local_dir=folder
-        )
+        # A folder for each commit: files of two would look like one set.
+        commit = str(HfApi().dataset_info(name, revision=revision or None).sha)
+        folder = kept / commit
+        say(f"fetching {name} from the hub into {folder}")
+        snapshot_download(name, repo_type="dataset", revision=commit, allow_patterns=patterns, local_dir=folder)
     except GatedRepoError as error:
         raise UserError(f"{name} is gated; accept its terms on its page, and give HF_TOKEN a token of yours") from error
     except RevisionNotFoundError as error:

@@ -229,6 +229,8 @@ def _fields(cells: Mapping[str, Any], where: str, defaults: Defaults) -> dict[st
     """Return the columns that are texts of their own, each with its default."""
     source = _name(cells, "source", where) or defaults.source
     split = _word(cells, "split", where) or defaults.split
+    if split == "train" and defaults.split == "test":
+        raise RowError(f"{where}: split is train, but the file is the split test; move the row, or mend one", "split")
     if split not in ("train", "test"):
         raise RowError(f"{where}: split {split[:40]!r} is neither train nor test; say one of them", "split")
     licences = {text for name in ("licence", "license") if (text := _word(cells, name, where))}

@@ -150,13 +150,13 @@ class Store:
         self._leave_out(self._number(place), about, reason)
 
     def _leave_out(self, number: int, about: str, reason: str) -> None:
-        self._database.execute("INSERT INTO left_out VALUES (?, ?, ?)", (number, about, reason))
+        self._database.execute("INSERT OR IGNORE INTO left_out VALUES (?, ?, ?)", (number, about, reason))
 
-    def leave_out_rivals(self) -> None:
-        """Leave out all questions that are asked alike (text, options, images) with different answers or fields.
+    def leave_out_rivals(self, strict: bool) -> None:
+        """Leave out all questions that are asked alike (text, options, images), or have one id, and differ otherwise.
 
         Raises:
-            UserError: rows with ids of their own share one and differ.
+            UserError: ``strict``, and rows with ids of their own share one and differ.
         """
         ids = "SELECT id FROM questions GROUP BY id HAVING count(*) > 1 ORDER BY id"
         for (identity,) in self._database.execute(ids).fetchall():
@@ -165,14 +165,16 @@ class Store:
             ).fetchall()
             (first, row, *_), (second, other, *_) = rivals[:2]
             differ = ", ".join(_difference(json.loads(row), json.loads(other)))
-            if any(own_id for _, _, own_id, _ in rivals):
+            owned = any(own_id for _, _, own_id, _ in rivals)
+            if owned and strict:
                 raise UserError(
                     f"id {identity!r} stands at {self._spelt(first)} and at {self._spelt(second)} with another "
                     f"{differ}; give each question an id of its own"
                 )
             for number, *_, content in rivals:
                 rival = second if number == first else first
-                reason = f"the same question stands at {self._spelt(rival)} with another {differ}; keep the right one"
+                what = f"id {identity!r}" if owned else "question"
+                reason = f"the same {what} stands at {self._spelt(rival)} with another {differ}; keep the right one"
                 self._leave_out(number, "question", reason)
                 for table in ("questions", "responses"):
                     self._database.execute(f"DELETE FROM {table} WHERE id = ? AND content = ?", (identity, content))

@@ -24,7 +24,7 @@ XML = "ecgen-radiology/*.xml"
 def places(folder: Folder, split: str, patterns: Sequence[str]) -> Iterator[Place]:  # noqa: ARG001
     """Yield the studies, of the tables where they are there, else of the XML files."""
     if not (folder.root / REPORTS).is_file() and (files := sorted(folder.root.glob(XML))):
-        yield from (_of_xml(folder, path) for path in files)
+        yield from (_of_xml(folder, folder.path(folder.shown(path))) for path in files)  # none leads elsewhere
         return
     reports = folder.path(REPORTS)
     images = defaultdict(list)

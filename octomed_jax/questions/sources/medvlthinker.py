@@ -1,8 +1,8 @@
 """MedVLThinker: four sets in one schema, of multiple choice with and without images; some with a teacher's thought.
 
 ``options`` is JSON of letters and texts; the gold stands twice, as a letter and as a text. Where ``reasoning`` is
-there, its makers took it from a response, and published the thought alone with the gold after it; their code shows that
-they took right ones of GPT-4o. So the answer of such a trace proves nothing.
+there, its makers published the thought alone: the response that it was taken from is not there, so there is nothing to
+verify, and it is no response here.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
 from octomed_jax.verification.rows import RowError
 
-COLUMNS = ("images", "question", "options", "answer_label", "answer", "reasoning", "dataset_name")
+COLUMNS = ("images", "question", "options", "answer_label", "answer", "dataset_name")
 
 
 def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
@@ -22,7 +22,6 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
     gold = options[label]
     if gold.strip() != row["answer"].strip():
         raise RowError(f"answer_label {label} is {gold!r}, but answer is {row['answer']!r}", "answer")
-    reasoning = (row.get("reasoning") or "").strip()
     yield {
         "question": row["question"],
         "task": "mcq",
@@ -30,7 +29,6 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
         "answer": gold,
         "image": row.get("images"),
         "benchmark": _name(row["dataset_name"]),
-        "responses": [f"<think>{reasoning}</think>\n<answer>{label}</answer>"] if reasoning else None,
     }
 
 
