@@ -146,15 +146,13 @@ def main() -> int:
     }
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         for name, (write, _, sizes) in SETS.items():
-            for full in sizes:
-                rows = round(full * options.scale)
+            counts = [round(full * options.scale) for full in sizes]
+            for rows in counts:
                 source = Path(scratch) / f"{name}-{rows}"
                 write(source, rows)
-                figures[f"{name}, {full} rows"] = _turns(name, source, rows, Path(scratch))
-            small, large = (figures[f"{name}, {full} rows"] for full in sizes)
-            figures[f"{name}, memory of ten times the rows"] = round(
-                large["ours"]["peak_mb"] / small["ours"]["peak_mb"], 3
-            )
+                figures[f"{name}, {rows} rows"] = _turns(name, source, rows, Path(scratch))
+            small, large = (figures[f"{name}, {rows} rows"]["ours"]["peak_mb"] for rows in counts)
+            figures[f"{name}, memory of ten times the rows"] = round(large / small, 3)
     text = json.dumps(figures, indent=1)
     print(text)
     if options.output:

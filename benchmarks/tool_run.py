@@ -83,4 +83,5 @@ def run_tool(command: Sequence[str], folder: Path, log: Path, most_seconds: floa
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
         raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{tail}")
+    peak = max(peak, usage.ru_maxrss * 1024)  # of one that ended before we looked
     return ToolRun(start, end, usage.ru_utime + usage.ru_stime, peak)

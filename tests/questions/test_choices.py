@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from octomed_jax.errors import UserError
@@ -28,6 +28,7 @@ def test_the_types_of_one_disease_are_one_family(name, shared):
 
 
 @given(st.text(max_size=40))
+@example(",0:0")
 def test_a_family_is_a_family_of_its_own(name):
     assert family(family(name)) == family(name)
     assert held_out(family(name)) == held_out(family(family(name)))

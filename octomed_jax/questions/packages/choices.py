@@ -64,10 +64,10 @@ def words(text: str) -> str:
 
 def family(name: str) -> str:
     """Return what the types of one disease share: the words up to the first comma, without numbers at the end."""
-    kept = words(name.split(",")[0]).split()
+    kept = (words(name.split(",")[0]) or words(name)).split()
     while len(kept) > 1 and _TYPE.fullmatch(kept[-1]):
         kept.pop()
-    return " ".join(kept) or words(name)
+    return " ".join(kept)
 
 
 def held_out(name: str) -> bool:
