@@ -25,8 +25,10 @@ from absl import flags  # noqa: E402
 
 flags.FLAGS.mark_as_parsed()  # Grain's workers read absl flags
 # A time limit for each example would measure how busy the machine is.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# The same examples in every run; `--hypothesis-profile=search` draws others.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
