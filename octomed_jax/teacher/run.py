@@ -129,6 +129,8 @@ class Run:
                 checked = False
                 for number in self._numbers:
                     shard = await self._shard(number)
+                    if shard is None:
+                        continue
                     for question in lake.iterate_questions(self._shards.questions(number)):
                         if not teacher.takes_question(bool(question.images)):
                             continue
@@ -143,10 +145,10 @@ class Run:
                             task.add_done_callback(lambda _: room.release())
                     await self.close_end(shard)
 
-    async def _shard(self, number: int) -> OpenShard:
+    async def _shard(self, number: int) -> OpenShard | None:
         """Return a shard, opened for all teachers by the first of them that comes to it.
 
-        A teacher that is far ahead of another one waits here.
+        A teacher that is far ahead of another one waits here. None: another process has done it meanwhile.
         """
         if number not in self._open:
             await self._places.acquire()
@@ -158,6 +160,10 @@ class Run:
             else:
                 ledger = self._shards.ledger(number)
                 ledger.open()
+                if not self._shards.is_wanted(number):  # any more; only now, when it is owned, is that sure
+                    ledger.close()
+                    self._places.release()
+                    return None
                 self._status.owns = True
                 self._open[number] = OpenShard(number, ledger, len(self._teachers))
         return self._open[number]

@@ -60,6 +60,10 @@ class Shards:
         """Return whether all attempts of a shard are there."""
         return (self[number] / "attempts.parquet").exists()
 
+    def is_wanted(self, number: int) -> bool:
+        """Return whether attempts of a shard may be missing: another process may have done it, or finished the run."""
+        return not (self.is_done(number) or (self.folder / manifests.MANIFEST).exists())
+
     def missing(self) -> list[int]:
         """Return the numbers of the shards that are not done."""
         return [number for number in range(self.count) if not self.is_done(number)]
@@ -107,7 +111,7 @@ class Shards:
         Raises:
             StopAndLook: attempts are there that belong to no question of the shard.
         """
-        with lake.open_table_writer(self[number] / "attempts.parquet", ATTEMPT_SCHEMA) as writer:
+        with lake.open_table_writer(self[number] / "attempts.parquet", ATTEMPT_SCHEMA, brief=True) as writer:
             for table in self._judged(number, ledger.tables()):
                 writer.write_table(table, row_group_size=MERGE_ROWS)
         pa.default_memory_pool().release_unused()  # the next shard may take as much
@@ -164,7 +168,7 @@ class Shards:
         return parts
 
     def _merge_some(self, paths: Sequence[epath.Path], target: epath.Path) -> epath.Path:
-        with lake.open_table_writer(target, ATTEMPT_SCHEMA) as writer:
+        with lake.open_table_writer(target, ATTEMPT_SCHEMA, brief=True) as writer:
             for table in merged(paths, self._ids()):
                 writer.write_table(table, row_group_size=MERGE_ROWS)
         return target
@@ -176,6 +180,8 @@ class Shards:
         """Remove what the result holds too; segments stay, they are the record."""
         for number in range(self.count):
             (self[number] / "attempts.parquet").unlink(missing_ok=True)
+            if self.count > 1:  # of a process that came while another one finished the shard
+                self.questions(number).unlink(missing_ok=True)
 
 
 def begin(

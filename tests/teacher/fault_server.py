@@ -19,6 +19,7 @@ class Faults:
         self.knowledge = Knowledge(folder / "questions.parquet", 2**31)
         self.rates, self.plan, self.delay, self.spelling = rates or Rates(0.1, 0.1, 0.05), plan, delay, spelling
         self.seen, self.faults, self.most_at_once, self._now = {}, {}, 0, 0
+        self.held = False  # while true, what comes waits
         self.answered = {}  # request to how many good replies have gone out
 
     async def chat(self, request):
@@ -36,6 +37,8 @@ class Faults:
         fault = self.plan(body, self.seen[key]) if self.plan else None
         if self.delay:
             await asyncio.sleep(self.delay)
+        while self.held:
+            await asyncio.sleep(0.02)
         if fault:
             self.faults[fault] = self.faults.get(fault, 0) + 1
             if fault == "slow":

@@ -192,6 +192,29 @@ def test_workers_may_begin_at_the_same_moment(tmp_path):
         assert {one.result().count for one in begun} == {10}
 
 
+@pytest.mark.parametrize("shards_done", ["one", "all"])
+def test_what_another_process_did_meanwhile_is_passed_over(questions, tmp_path, monkeypatch, shards_done):
+    faults = Faults(questions)
+    split = shards.Shards.split
+
+    def overtaken(self, numbers):
+        """Between seeing what is missing and beginning with it, let another process do it."""
+        split(self, numbers)
+        monkeypatch.setattr(shards.Shards, "split", split)
+        if shards_done == "all":
+            assert distill(config, questions, tmp_path / "a").counts["attempts"] == 240
+        else:
+            assert distill(config, questions, tmp_path / "a", worker=0, workers=2) is None
+
+    monkeypatch.setattr(shards.Shards, "split", overtaken)
+    with serving(faults) as url:
+        config = make_config(endpoint=url, shards=2)
+        manifest = distill(config, questions, tmp_path / "a")
+    assert manifest.counts["attempts"] == 240
+    assert set(faults.answered.values()) == {1}
+    assert not list(tmp_path.glob("a/shards/*/questions.parquet"))
+
+
 def test_a_teacher_far_ahead_of_another_one_waits(questions, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "MOST_OPEN", 3)
     most = []
