@@ -23,7 +23,9 @@ processor and memory are of all processes of a tool, from its start (see tool_ru
 they send more requests: figures are rates. Peaks of memory belong to the number of requests beside them. At last, ours
 on few and on many questions, with a server that answers at once.
 
-How the peers are set (peers/distill_*.py): no limits of rates, and as many requests at once as made them faster.
+How they are set (peers/distill_*.py): no limits of rates, and as many requests at once as made them faster.
+- ours: 256 requests in flight. With its default of 64, a reply after 50 ms allows 1,280 requests a second at most, and
+  some 1,000 were reached; with more than 256 it is no faster.
 - datatrove: InferenceRunner with an endpoint, rollouts_per_document=16, 500 requests in flight (its default), twice the
   documents that they need. Over plain HTTP on loopback it uses a small client of its own, not the OpenAI client that
   it uses elsewhere. It keeps replies only when a document is done; with "checkpoints", its option for runs that go on
@@ -63,7 +65,11 @@ MODEL = "teacher"
 MOST_SECONDS = 1500.0  # of one tool's run
 
 # What our command is given besides, by the name in the results.
-OURS: dict[str, tuple[str, ...]] = {"ours": (), "ours, single": ("--config.distill.samples_per_request=1",)}
+IN_FLIGHT = "--in-flight=256"
+OURS: dict[str, tuple[str, ...]] = {
+    "ours": (IN_FLIGHT,),
+    "ours, single": (IN_FLIGHT, "--config.distill.samples_per_request=1"),
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from octomed_jax.evaluation.attempts_data import Row, options_shown
 from octomed_jax.prompts import LETTERS
@@ -83,7 +83,7 @@ class Letters:
         if len(cells) < 2:
             return {"wrong_questions": self.wrong_questions, "biased": None}
         statistic = sum((seen - expected) ** 2 / expected for _, seen, expected in cells)
-        p = float(chi2.sf(statistic, len(cells) - 1))
+        p = float(chdtrc(len(cells) - 1, statistic))
         letter, seen, expected = max(cells, key=lambda cell: (cell[1] - cell[2]) / cell[2] ** 0.5)
         share, usual = seen / self.wrong_questions, expected / self.wrong_questions
         return {

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import orjson
 import pyarrow as pa
 from etils import epath
 
@@ -141,7 +142,7 @@ class Ledger:
     def add(self, attempts: Sequence[Attempt]) -> None:
         """Add the attempts of one group; they are sealed together, and from now on nothing but the disk loses them."""
         rows = [vars(attempt) for attempt in attempts]  # asdict copies deeply, at the price of all the rest
-        self._append(json.dumps(rows, ensure_ascii=False).encode() + b"\n")
+        self._append(orjson.dumps(rows) + b"\n")
         self._buffer += rows
         first = attempts[0]
         correct = sum(attempt.verdict == "correct" for attempt in attempts)

@@ -4,6 +4,7 @@ Options that speak of others by their place stay where they are: "all of the abo
 options or text name letters ("A and B", "option C") is left as it is.
 """
 
+import functools
 import hashlib
 import re
 
@@ -37,11 +38,13 @@ _LETTERS = re.compile(
 _NAMED = re.compile(r"\b(?:options?|choices?|answers?|alternatives?)\s+\(?[A-J]\b", re.IGNORECASE)
 
 
+@functools.lru_cache(maxsize=4096)  # the requests of a question come one after the other
 def is_anchored(option: str) -> bool:
     """Return whether an option speaks of the others by their place."""
     return bool(_ANCHOR.fullmatch(_bare(option)) or _FOREIGN.search(option))
 
 
+@functools.lru_cache(maxsize=4096)
 def names_letters(option: str) -> bool:
     """Return whether an option is made of the letters of others; a single letter is too."""
     return bool(_LETTERS.fullmatch(_bare(option)))

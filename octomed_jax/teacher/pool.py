@@ -253,15 +253,17 @@ class Pool:
             RequestFailed: both failed, or neither came to an end in another such time. The next try is given twice as
                 long: it may be that it takes so long.
         """
-        tasks = {asyncio.create_task(self._send(endpoint, body, n))}
-        everyone, chosen = set(tasks), None
+        first = asyncio.create_task(self._send(endpoint, body, n))
+        tasks, everyone, chosen = {first}, {first}, None
         try:
             done, _ = await asyncio.wait(tasks, timeout=stuck_after)
-            if not done:
-                endpoint.counts["hedged"] += 1
-                self._suspect(endpoint)
-                tasks.add(asyncio.create_task(self._send_elsewhere(endpoint, body, n)))
-                everyone |= tasks
+            if done:
+                chosen = first
+                return first.result()
+            endpoint.counts["hedged"] += 1
+            self._suspect(endpoint)
+            tasks.add(asyncio.create_task(self._send_elsewhere(endpoint, body, n)))
+            everyone |= tasks
             while True:
                 done, running = await asyncio.wait(tasks, timeout=stuck_after, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
@@ -274,11 +276,13 @@ class Pool:
                     return done.pop().result()
                 tasks = running
         finally:
-            for task in everyone:
+            others = everyone - {chosen}
+            for task in others:
                 task.cancel()
-            await asyncio.gather(*everyone, return_exceptions=True)
-            for task in everyone:
-                if task is not chosen and not task.cancelled() and not task.exception():
+            if others:
+                await asyncio.gather(*others, return_exceptions=True)
+            for task in others:
+                if not task.cancelled() and not task.exception():
                     self._release(task.result()[0])  # it replied too, at the same moment
 
     async def _send_elsewhere(self, avoid: Endpoint, body: bytes, n: int) -> tuple[Endpoint, Completion]:

@@ -83,8 +83,8 @@ def message_of(data: bytes) -> str:
         return text
     error = reply.get("error", reply) if isinstance(reply, dict) else reply
     if isinstance(error, dict):
-        return str(error.get("message") or text)
-    return str(error)
+        error = error.get("message") or text
+    return _clean(str(error))
 
 
 def read_completion(reply: Any, n: int) -> Completion:

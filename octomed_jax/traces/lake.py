@@ -75,12 +75,14 @@ def write_table(path: PathLike, table: pa.Table, row_group: int = ROW_GROUP) -> 
 
 
 @contextlib.contextmanager
-def open_table_writer(path: PathLike, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer of tables; the file appears when the block ends without an error. Errors as ``write_rows``."""
-    with (
-        whole_file(path) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", compression_level=3, write_statistics=True) as writer,
-    ):
+def open_table_writer(path: PathLike, schema: pa.Schema, brief: bool = False) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of tables; the file appears when the block ends without an error. Errors as ``write_rows``.
+
+    Args:
+        brief: the file is soon read again and removed, so that time is dearer than room.
+    """
+    how: dict[str, Any] = {"compression": "lz4"} if brief else {"compression": "zstd", "compression_level": 3}
+    with whole_file(path) as file, pq.ParquetWriter(file, schema, write_statistics=True, **how) as writer:
         yield writer
 
 

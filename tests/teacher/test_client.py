@@ -11,7 +11,7 @@ from teacher_helpers import make_question, png
 from octomed_jax.errors import UserError
 from octomed_jax.teacher.client import chat_url
 from octomed_jax.teacher.prompts import PROMPTS
-from octomed_jax.teacher.reply import RequestFailed, read_completion, read_message
+from octomed_jax.teacher.reply import RequestFailed, message_of, read_completion, read_message
 from octomed_jax.teacher.requests import Sampling, prepare_image, request_hash, request_seed, user_messages
 
 WHOLE = ("<think>why</think>\n\nB", "why")
@@ -118,3 +118,7 @@ def test_the_hash_knows_everything_that_is_asked():
     assert len(others | {base}) == 6
     assert len({request_seed(0, f"q:{index}", group) for index in range(100) for group in range(4)}) == 400
     assert request_seed(0, "q:1", 0) == 1968378244  # fixed: resuming old runs depends on it
+
+
+def test_half_a_character_in_an_error_can_be_written():
+    assert message_of(b'{"error": {"message": "bad \\ud800"}}').encode() == b"bad ?"
