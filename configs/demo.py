@@ -27,6 +27,33 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "medmcqa_sample": {"test": 300},
         }
     )
+    # `octomed curate` makes RUN/curated of RUN/questions; the demo does not, its sources are made without overlap.
+    config.curate = ConfigDict(
+        {
+            # In the order in which they are done, each with its settings below.
+            "steps": ("decontaminate", "deduplicate"),
+            "decontaminate": {
+                "ngram": 16,  # words in a row that are shared with a held-out question: 16 (the paper), 13 or 8
+                "held_out": "text",  # whose words: of held-out questions without images (text), or of all
+                "images": ("bytes",),  # how images are found to be the same: bytes (the paper), pixels, near
+                "keep_shared_images": (),  # sources whose questions stay though an image of theirs is held out too
+            },
+            "deduplicate": {
+                "near": True,  # also questions that share most of their words
+                "threshold": 0.8,  # the least Jaccard similarity of two near-duplicates' runs of five words
+                "images": "bytes",  # how images are found to be the same: bytes, pixels, near
+            },
+            "balance": {
+                "tasks": ("classification", "yes_no"),  # whose answers are classes
+                "sources": (),  # only these; none: all
+                "ratio": 1.0,  # how often the commonest class of a benchmark may come for each of the rarest
+                "most": 0,  # questions of a class; 0: as many as the ratio allows
+            },
+            "metadata": {"replace": False},  # modality and region by rule; True: also where the source names them
+            # The paper: 16 samples of the student, or of the teacher; a question stays with 2 to 14 of them right.
+            "difficulty": {"by": "student", "samples": 16, "fewest": 2, "most": 14, "model": ""},
+        }
+    )
     config.distill = ConfigDict(
         {
             # Each question is asked of every teacher that takes it; octomed_7b.py has one for text and one for images.

@@ -16,6 +16,7 @@ from octomed_jax.storage import PathLike, canonical_json, fingerprint, read_json
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 # The command of a stage, where it is not the stage's name.
+QUESTION_STAGES = ("questions", "curate")  # that write a folder of questions
 COMMANDS = {"questions": "questions build", "eval": "eval run", "data": "data write"}
 
 
@@ -82,8 +83,8 @@ def write_manifest(folder: PathLike, manifest: Manifest) -> None:
     write_json(epath.Path(folder) / MANIFEST, dataclasses.asdict(manifest))
 
 
-def read_manifest(folder: PathLike, stage: str) -> Manifest:
-    """Read the manifest of a finished stage.
+def read_manifest(folder: PathLike, stage: str, *others: str) -> Manifest:
+    """Read the manifest of a finished stage, or of one of some others that write the same files.
 
     Raises:
         UserError: the folder is missing, unfinished, or another stage's.
@@ -98,7 +99,7 @@ def read_manifest(folder: PathLike, stage: str) -> Manifest:
             f"{path} has format version {fields.get('format_version')}, this program reads {FORMAT_VERSION}; "
             "make the folder again"
         )
-    if fields["stage"] != stage:
+    if fields["stage"] not in (stage, *others):
         raise UserError(f"{folder} holds the result of `octomed {fields['stage']}`, not of `octomed {stage}`")
     fields["licences"] = tuple(fields["licences"])
     return Manifest(**fields)

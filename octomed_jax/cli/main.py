@@ -15,6 +15,7 @@ from octomed_jax.storage import explain_os_error
 VERBS = {
     "demo": "run the whole recipe on real medical input",
     "questions": "build questions from their sources",
+    "curate": "take out what a recipe does not want to learn from",
     "teacher": "serve a teacher with vLLM, and try an endpoint",
     "distill": "ask the teacher, many times a question",
     "verify": "judge the attempts and keep the right ones",

@@ -263,7 +263,9 @@ def _filter_of(keys: UInt64[np.ndarray, "G"]) -> UInt8[np.ndarray, "F"]:
     width = max(int(len(keys) * _FILTER_BITS - 1).bit_length(), 6) if len(keys) else 6
     bits = np.zeros(1 << (width - 3), dtype=np.uint8)
     slots = keys >> np.uint64(64 - width)
-    np.bitwise_or.at(bits, (slots >> np.uint64(3)).astype(np.int64), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8))
+    np.bitwise_or.at(
+        bits, (slots >> np.uint64(3)).astype(np.int64), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8)
+    )
     return bits
 
 

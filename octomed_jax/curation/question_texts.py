@@ -45,9 +45,7 @@ class QuestionTexts:
         """The questions, each followed by its options in their order."""
         parts, first = self.parts, self.starts[:-1]
         signs = np.add.reduceat(parts.signs, first) if len(first) else parts.signs
-        return dataclasses.replace(
-            parts, first=parts.first[first], last=parts.last[self.starts[1:] - 1], signs=signs
-        )
+        return dataclasses.replace(parts, first=parts.first[first], last=parts.last[self.starts[1:] - 1], signs=signs)
 
 
 def question_texts(

@@ -95,7 +95,7 @@ def write_questions_page(
         StopAndLook: a file of it is damaged.
     """
     place, choice = epath.Path(folder), choice or Choice()
-    manifest = manifests.read_manifest(place, "questions")
+    manifest = manifests.read_manifest(place, *manifests.QUESTION_STAGES)
     chosen = _choose(place, choice)
     rows = [row for split, ids in chosen.ids.items() for row in find_questions(place / SPLITS[split], ids).values()]
     rows.sort(key=lambda row: (row["benchmark"], row["split"] != "train", row["id"]))

@@ -44,7 +44,7 @@ def evaluate(
     weights = Path(weights or model)
     if config.eval.backend != "jax":
         raise UserError(f"eval.backend={config.eval.backend!r} is unknown; one of: jax")
-    given = manifests.read_manifest(questions, "questions")
+    given = manifests.read_manifest(questions, *manifests.QUESTION_STAGES)
     request = {
         "eval": plain(config.eval),
         "seed": config.seed,

@@ -95,7 +95,7 @@ def distill(
     """
     settings = config.distill
     teachers = check_settings(settings)
-    before = manifests.read_manifest(questions, "questions")
+    before = manifests.read_manifest(questions, *manifests.QUESTION_STAGES)
     asked_for, inputs = result_settings(config), {"questions": before.identity}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done

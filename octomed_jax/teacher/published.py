@@ -91,7 +91,7 @@ def write_attempts(
         teacher: who wrote the responses.
         source: the name of the set.
     """
-    before = manifests.read_manifest(questions, "questions")
+    before = manifests.read_manifest(questions, *manifests.QUESTION_STAGES)
     counts, tally = {"questions": 0, "questions_with_responses": 0}, Tally()
 
     def tables() -> Iterator[pa.Table]:

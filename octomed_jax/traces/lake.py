@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from etils import epath
 
@@ -15,6 +17,7 @@ from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_from_row, question_to_row
 from octomed_jax.storage import PathLike, whole_file
 
+GROUP_BYTES = 64 * 2**20  # of images in a row group, which is what writer and readers hold in memory
 ROW_GROUP = 500  # rows; with images of 8 KB to 1 MB this keeps a row group between 4 MB and 500 MB
 
 RECORD_SCHEMA = QUESTION_SCHEMA.append(pa.field("responses", pa.list_(pa.string()))).append(
@@ -84,6 +87,35 @@ def open_table_writer(path: PathLike, schema: pa.Schema, brief: bool = False) ->
     how: dict[str, Any] = {"compression": "lz4"} if brief else {"compression": "zstd", "compression_level": 3}
     with whole_file(path) as file, pq.ParquetWriter(file, schema, write_statistics=True, **how) as writer:
         yield writer
+
+
+def row_groups(tables: Iterable[pa.Table], rows: int = ROW_GROUP, image_bytes: int = GROUP_BYTES) -> Iterator[pa.Table]:
+    """Yield rows of QUESTION_SCHEMA again in the tables that are to be row groups, whatever they came in.
+
+    Each has so many rows, or fewer whose images come to so many bytes.
+    """
+    held: list[pa.Table] = []
+    count = size = 0
+    for table in tables:
+        sizes = _image_bytes(table)
+        first = 0
+        for row, of_images in enumerate(sizes.tolist(), 1):
+            count, size = count + 1, size + of_images
+            if count == rows or size >= image_bytes:
+                yield pa.concat_tables([*held, table.slice(first, row - first)]).combine_chunks()
+                held, first, count, size = [], row, 0, 0
+        held.append(table.slice(first))
+    if count:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _image_bytes(table: pa.Table) -> "np.ndarray":
+    """Return how many bytes the images of each row have."""
+    images = table["image"].combine_chunks()
+    sizes = np.zeros(table.num_rows, dtype=np.int64)
+    lengths = pc.fill_null(pc.binary_length(pc.struct_field(pc.list_flatten(images), "bytes")), 0)
+    np.add.at(sizes, pc.list_parent_indices(images).to_numpy(), lengths.to_numpy())
+    return sizes
 
 
 def iterate_rows(path: PathLike, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,92 @@
+"""``octomed curate``: take out of questions what a recipe does not want to learn from."""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+from rich.table import Table
+
+from octomed_jax import configuration, progress
+from octomed_jax.cli.options import Parser, finish
+from octomed_jax.curation.card import MEANINGS
+from octomed_jax.curation.curate import curate
+from octomed_jax.curation.settings import defaults
+from octomed_jax.executor import ENGINES
+from octomed_jax.manifests import Manifest
+
+DESCRIPTION = """Makes one folder of questions out of one or several, without those that the steps of config.curate take out:
+
+  decontaminate  that share 16 words in a row, or an image, with a held-out question
+  deduplicate    that are the same as an earlier one, or nearly
+  balance        of classes that come far oftener than others
+  metadata       none; fills in modality and body region by rule where the source names none
+  difficulty     that were answered right too seldom or too often, by attempts that were made before
+
+They are done in the order in which config.curate.steps names them. removed.parquet names every question that went, with
+the reason and what it is like; `octomed report --curated=DIR` draws it. Ended at any moment, the same command goes on
+where it was."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    parser = Parser(
+        "curate",
+        DESCRIPTION,
+        "octomed curate --questions=runs/medqa/questions --questions=runs/pmc_vqa/questions \\\n"
+        "    --against=runs/medxpertqa/questions --output=runs/my/curated\n"
+        "  octomed curate --config=configs/corpus.py --config.curate.decontaminate.ngram=13",
+    )
+    parser.add_config(required=False)
+    parser.add_argument(
+        "--questions", metavar="DIR", action="append", default=[], help="what `octomed questions build` wrote; may be "
+        "repeated (default: RUN/questions)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--against", metavar="DIR", action="append", default=[], help="more questions whose held-out ones count; may be "
+        "repeated",
+    )  # fmt: skip
+    parser.add_argument("--attempts", metavar="DIR", help="what `octomed distill` wrote, for the step difficulty")
+    parser.add_argument("--output", metavar="DIR", help="folder to write (default: RUN/curated)")
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="where pieces are done (default: local)")
+    parser.add_argument("--workers", type=int, metavar="N", default=0, help="processes (default: as many as cores)")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+    options, overrides = parser.read(arguments)
+    if not options.config and not (options.questions and options.output):
+        parser.error("give --questions and --output, or --config for a run")
+    if options.workers < 0:
+        parser.error(f"--workers={options.workers} is less than 0")
+    config = _config(options.config, overrides)
+    questions = options.questions or [f"{config.run}/questions"]
+    output = options.output or f"{config.run}/curated"
+    manifest = curate(config, questions, output, options.against, options.attempts, options.engine, options.workers)
+    print_steps(manifest)
+    counts = manifest.counts
+    before = counts["steps"][0]["before"]
+    summary = f"{counts['train']:,} of {before:,} questions are left, {counts['test']:,} held out, in {output}"
+    return finish(summary, {"output": str(output), **counts}, options.json)
+
+
+def _config(path: str | None, overrides: Sequence[str]) -> ConfigDict:
+    """Return the config: of the file, or what it is without one."""
+    if path:
+        return configuration.load(path, overrides)
+    config = ConfigDict({"seed": 0, "curate": defaults()})
+    for override in overrides:
+        configuration.apply_override(config, override)
+    return config
+
+
+def print_steps(manifest: Manifest) -> None:
+    """Print what each step took out, a line a reason."""
+    table = Table(title="What was taken out", title_justify="left")
+    for name in ("step", "why"):
+        table.add_column(name)
+    table.add_column("questions", justify="right")
+    for step in manifest.counts["steps"]:
+        for reason, count in step["reasons"].items():
+            table.add_row(step["step"], MEANINGS[reason], f"{count:,}")
+        for field, found in step.get("filled", {}).items():
+            filled = sum(found.values())
+            table.add_row(step["step"], f"(filled in: {field.replace('_', ' ')})", f"{filled:,}", style="dim")
+        if not step["reasons"] and "filled" not in step:
+            table.add_row(step["step"], "nothing", "0", style="dim")
+    progress.console.print(table)

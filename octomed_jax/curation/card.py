@@ -1,0 +1,56 @@
+"""The card of a curated questions folder: what it was made of, what each step took out, what is left."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MEANINGS = {
+    "words": "shares a run of words with a held-out question",
+    "words_with_options": "shares a run of words, with the options, with a held-out question",
+    "text": "is as a whole, before the options, a short held-out question",
+    "text_with_options": "is as a whole, with its options, a short held-out question",
+    "image_bytes": "has an image, byte for byte, of a held-out question",
+    "image_pixels": "has an image, pixel for pixel, of a held-out question",
+    "image_near": "has an image that looks like one of a held-out question",
+    "same": "is the same question with the same answer as an earlier one",
+    "same_with_other_answer": "is the same question as an earlier one, with another answer",
+    "near": "shares most of its words with an earlier one, and its images, answer and numbers",
+    "surplus": "is one too many of its class",
+    "too_hard": "was answered right too seldom",
+    "too_easy": "was answered right too often",
+    "burned_text": "has an image with text burned into it",
+}
+
+
+def write_card(
+    folders: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]
+) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        folders: what went in: the name of each with its counts and licences.
+        steps: name, settings, counts before and after, and reason to number of questions, in order.
+        counts: of the questions that are left.
+    """
+    lines = [
+        "# Curated questions",
+        "",
+        "Made by `octomed curate`. Not for clinical use. `removed.parquet` names every question that was taken out.",
+        "",
+        f"{counts['train']} questions to learn from, {counts['test']} held out.",
+        "",
+        "| step | before | taken out | after |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [f"| {step['step']} | {step['before']} | {step['removed']} | {step['after']} |" for step in steps]
+    for step in steps:
+        lines += ["", f"## {step['step']}", ""]
+        lines += [f"- Setting: {name} = `{value}`" for name, value in step["settings"].items()]
+        lines += [f"- Taken out: {count} ({MEANINGS[reason]})" for reason, count in step["reasons"].items()]
+        for field, found in step.get("filled", {}).items():
+            lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
+    lines += ["", "## What went in", ""]
+    lines += [f"- `{one['identity']}`: {one['train']} questions, {one['test']} held out" for one in folders]
+    lines += [f"- Licence: {licence}" for licence in counts["licences"]]
+    lines += ["", "| benchmark | train | test |", "| --- | ---: | ---: |"]
+    lines += [f"| {name} | {row['train']} | {row['test']} |" for name, row in counts["benchmarks"].items()]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,148 @@
+"""The questions of several folders as one row of places: those of the first folder, then those of the next.
+
+What is decided is decided about places; texts and images are read by them where they are needed. Within a folder
+questions are sorted by id, so an order by place says which of two equal questions is the first: the one of the folder
+that was named first, there the one with the smaller id.
+"""
+
+import bisect
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from etils import epath
+from jaxtyping import Int64
+
+from octomed_jax.errors import StopAndLook, UserError
+
+PIECE_ROWS = 10_000  # of a piece of work: some seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """Some row groups of a file: what a process works on at a time; plain data, so that it can be sent to any machine.
+
+    Attributes:
+        path: of the file.
+        groups: the numbers of the row groups.
+        first: place of its first question.
+        rows: how many questions it has.
+    """
+
+    path: str
+    groups: range
+    first: int
+    rows: int
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield its row groups, one at a time.
+
+        Raises:
+            StopAndLook: the file is damaged.
+        """
+        try:
+            with epath.Path(self.path).open("rb") as source, pq.ParquetFile(source) as file:
+                for group in self.groups:
+                    yield file.read_row_group(group, columns=list(columns) if columns else None)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StopAndLook(f"{self.path} is damaged ({str(error).splitlines()[0][:120]}); make it again") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Questions of several files, by place.
+
+    Attributes:
+        groups: one piece for each row group of each file, in order.
+    """
+
+    groups: tuple[Piece, ...]
+
+    def __len__(self) -> int:
+        return self.groups[-1].first + self.groups[-1].rows if self.groups else 0
+
+    def pieces(self) -> list[Piece]:
+        """Return the corpus in pieces of some PIECE_ROWS questions of one file each."""
+        pieces: list[Piece] = []
+        for group in self.groups:
+            last = pieces[-1] if pieces else None
+            if last and last.path == group.path and last.rows < PIECE_ROWS:
+                groups = range(last.groups.start, group.groups.stop)
+                pieces[-1] = dataclasses.replace(last, groups=groups, rows=last.rows + group.rows)
+            else:
+                pieces.append(group)
+        return pieces
+
+    def read(self, places: Int64[np.ndarray, " M"], columns: Sequence[str]) -> pa.Table:
+        """Return the questions at some places, which are sorted and each named once; ``columns`` of them."""
+        starts = [group.first for group in self.groups]
+        found = []
+        begin = 0
+        while begin < len(places):
+            group = self.groups[bisect.bisect_right(starts, int(places[begin])) - 1]
+            end = int(np.searchsorted(places, group.first + group.rows))
+            [table] = group.tables(columns)
+            found.append(table.take(pa.array(places[begin:end] - group.first)))
+            begin = end
+        return pa.concat_tables(found) if found else pa.table({name: [] for name in columns})
+
+
+def open_corpus(paths: Sequence[epath.Path]) -> Corpus:
+    """Return the questions of some files, each sorted by id.
+
+    Raises:
+        StopAndLook: a file is damaged.
+    """
+    groups: list[Piece] = []
+    first = 0
+    for path in paths:
+        try:
+            with path.open("rb") as source, pq.ParquetFile(source) as file:
+                rows = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StopAndLook(f"{path} is damaged ({str(error).splitlines()[0][:120]}); make it again") from error
+        for number, count in enumerate(rows):
+            groups.append(Piece(str(path), range(number, number + 1), first, count))
+            first += count
+    return Corpus(tuple(groups))
+
+
+def by_id(streams: Sequence[Iterator[pa.Table]]) -> Iterator[pa.Table]:
+    """Yield the rows of some streams, each sorted by ``id``, as one sorted stream; holds a table of each.
+
+    Raises:
+        UserError: an id comes twice.
+    """
+    heads: dict[int, pa.Table] = {}
+    running = dict(enumerate(streams))
+    last = ""
+    while running or heads:
+        for number in [number for number in running if number not in heads]:
+            table = next((table for table in running[number] if table.num_rows), None)
+            if table is None:
+                del running[number]
+            else:
+                heads[number] = table
+        if not heads:
+            return
+        bound = min(table["id"][-1].as_py() for number, table in heads.items())
+        taken = []
+        for number, table in list(heads.items()):
+            count = pc.sum(pc.less_equal(table["id"], bound)).as_py()
+            taken.append(table.slice(0, count))
+            heads[number] = table.slice(count)
+            if not heads[number].num_rows:
+                del heads[number]
+        merged = pa.concat_tables(taken)
+        merged = (merged.sort_by("id") if len(taken) > 1 else merged).combine_chunks()
+        ids = merged["id"].to_pylist()
+        twice = next((one for one, other in zip([last, *ids], ids, strict=False) if one == other), None)
+        if twice is not None:
+            raise UserError(
+                f"the question {twice} comes twice; name a folder once, and each part of a data set in one of them"
+            )
+        last = ids[-1]
+        yield merged

@@ -1,0 +1,55 @@
+"""Work on the pieces of a corpus: in processes here or on a Ray cluster, each result a file that is kept.
+
+A piece whose file is there is not worked on again, so that a stage that was killed goes on where it was.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from octomed_jax import progress, storage
+from octomed_jax.executor import run_pieces
+
+T = TypeVar("T")
+
+
+def do_pieces(
+    title: str, work: Callable[[T], None], pieces: Sequence[T], targets: Sequence[Path], engine: str, workers: int
+) -> None:
+    """Run ``work`` on every piece whose target is not there yet.
+
+    Args:
+        title: of the progress line.
+        work: writes the target of a piece, whole or not at all; a function of a module.
+        pieces: plain data.
+        targets: of each piece, in a folder that all processes see.
+        engine, workers: as in ``run_pieces``.
+    """
+    left = [piece for piece, target in zip(pieces, targets, strict=True) if not target.exists()]
+    for folder in {target.parent for target in targets}:
+        folder.mkdir(parents=True, exist_ok=True)
+    with progress.bar(title, len(pieces), "pieces", len(pieces) - len(left)) as line:
+        for _ in run_pieces(work, left, engine, workers):
+            line.advance()
+
+
+def save_array(path: Path, array: "np.ndarray") -> None:
+    """Write an array whole or not at all."""
+    with storage.whole_file(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def load_array(path: Path) -> "np.ndarray":
+    """Return an array that stays on the disk until it is asked for."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a name to write a folder under, which becomes ``path`` when the block ends."""
+    partial = storage.partial_of(path)
+    yield partial
+    partial.rename(path)
