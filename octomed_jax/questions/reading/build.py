@@ -22,7 +22,7 @@ from octomed_jax.questions.reading.card import Contents, write_card
 from octomed_jax.questions.reading.folder import ODD, Folder, Place, not_as_published
 from octomed_jax.questions.reading.responses import Responses, read_responses
 from octomed_jax.questions.reading.row_images import hash_files, images_of
-from octomed_jax.questions.reading.rows import Defaults, Given, read_question
+from octomed_jax.questions.reading.rows import Defaults, Given, clean_id, read_question
 from octomed_jax.questions.reading.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
 from octomed_jax.storage import PathLike
@@ -280,9 +280,11 @@ def _questions(
         PassedOver: they are not to be.
     """
     found = []
+    file = folder.part(adapter.splits[split])
+    before = f"{adapter.name}:{split}:{clean_id(file)}:" if file else f"{adapter.name}:{split}:"
     for part, cells in enumerate(_cells(adapter, place, split, where, defaults.access)):
         if not adapter.content_ids:
-            spelt = f"{adapter.name}:{split}:{number:07d}" + (f"-{part}" if part else "")
+            spelt = f"{before}{number:07d}" + (f"-{part}" if part else "")
             defaults = dataclasses.replace(defaults, place=spelt)
         if adapter.kind == "images" and not images_of(cells.get("image")):
             raise RowError(f"{where} has no image, which every question of {adapter.name} has", "image")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from octomed_jax.traces.row_files import RowFile
 # What code raises that meets another format than it was written for.
 ODD = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 MOST_COLUMNS = 1000  # whose names are kept
+_ONLY_SHARD = re.compile(r"-0+-of-0*1\b")  # train-00000-of-00001.parquet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +144,17 @@ class Folder:
             if found := [path for path in sorted(self.root.glob(pattern)) if path.is_file()]:
                 return found
         return []
+
+    def part(self, split: Split) -> str:
+        """Return the name of the input where it is one of several files of a split, else nothing.
+
+        Files that are read one by one start counting anew, so that places of two of them need their names. A file is
+        the whole split where it is published under its own name, or as the only one of its kind.
+        """
+        if not self.file or self._adapter.places:  # which count in files of their own, or find the others
+            return ""
+        whole = self.file.name in {pattern.rpartition("/")[2] for pattern in split.files}
+        return "" if whole or _ONLY_SHARD.search(self.file.name) else self.file.name
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the set, which must not lead out of its folder.
