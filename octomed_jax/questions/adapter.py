@@ -34,6 +34,7 @@ class Split:
         goes_to: ``train`` or ``test``; what is test is never distilled.
         chosen: read where nobody names a split.
         gold: whether it has gold answers.
+        access: ``credentialed`` where it is and others of the set are not.
     """
 
     files: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Split:
     goes_to: str = "train"
     chosen: bool = True
     gold: bool = True
+    access: str = "open"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Adapter:
         image_folders: where names of images begin, below the input's folder or in its archives; the first that has
             the file counts. Empty: rows name no files.
         archives: patterns of zip files that hold images, which need not be unpacked.
+        base_names: images that do not lie in the archives where rows say are found by the last part of their path, as
+            in sets that are to be unpacked with ``unzip -j``; two of one base name that differ are refused.
         content_ids: name questions that come without an id by their content, not by their place in the set; for files
             of one's own, whose rows may stand in any order.
     """
@@ -92,7 +96,12 @@ class Adapter:
     places: "Callable[[Folder, str, Sequence[str]], Iterator[Place]] | None" = None
     image_folders: tuple[str, ...] = ()
     archives: tuple[str, ...] = ()
+    base_names: bool = False
     content_ids: bool = False
+
+    def access_of(self, split: Split) -> str:
+        """Return the access class of a split's rows, which single rows may narrow further."""
+        return "credentialed" if "credentialed" in (self.access, split.access) else "open"
 
     def chosen(self, names: Sequence[str]) -> dict[str, Split]:
         """Return the splits to read, those that are named or, where none is, the usual ones.

@@ -18,7 +18,7 @@ from adapter_helpers import build, picture, write_lines, write_parquet
 from octomed_jax.images import files as image_files_module
 from octomed_jax.questions import registry
 from octomed_jax.questions.adapter import Adapter, Split
-from octomed_jax.questions.reading import folder as folder_module
+from octomed_jax.questions.reading import zips
 from octomed_jax.traces import json_stream, row_files
 from tests.images.image_files import dicom, jpeg, nifti, png_of_size
 
@@ -168,7 +168,7 @@ def ask_for(tmp_path, name="a.png"):
 
 
 def test_a_zip_bomb(tmp_path, ended, monkeypatch):
-    monkeypatch.setattr(folder_module, "MAX_BYTES", 10**6)
+    monkeypatch.setattr(zips, "MAX_BYTES", 10**6)
     path = pack(tmp_path / "in" / "images.zip", {"images/a.png": bytes(20 * 10**6)})
     assert path.stat().st_size < 50_000
     ask_for(tmp_path)

@@ -9,6 +9,7 @@ from adapter_helpers import build, built, picture, refused, write_lines
 from octomed_jax.questions import registry
 from octomed_jax.questions.adapter import Adapter, Split
 from octomed_jax.questions.reading.folder import Place
+from octomed_jax.questions.reading.rows import clean_id
 
 
 def cells(row, split):  # noqa: ARG001
@@ -88,6 +89,26 @@ def test_a_single_file_is_the_split_that_its_name_tells(folder, tmp_path, capsys
     assert line == f"{other} may be of the split train or test; say which with --split"
     train, test, _ = built("quiz", other, tmp_path / "b", "--split=validation")
     assert (len(train), len(test)) == (2, 0)
+
+
+def test_files_of_a_split_that_are_read_one_by_one_share_no_id(folder, tmp_path):
+    shards = sorted((folder / "data").glob("train-*"))
+    found = [built("quiz", shard, tmp_path / shard.stem)[0] for shard in shards]
+    ids = [one.id for questions in found for one in questions]
+    assert ids == ["quiz:train:train-00000.jsonl:0000000", "quiz:train:train-00001.jsonl:0000000"]
+    renamed = shards[0].rename(tmp_path / "My own.jsonl")
+    ((question,), _, _) = built("quiz", renamed, tmp_path / "c", "--split=train")
+    assert question.id == f"quiz:train:{clean_id('My own.jsonl')}:0000000"
+
+
+@pytest.mark.parametrize(
+    "name", ["train.jsonl", "data/train-00000-of-00001.jsonl", "data/train-00000-of-00001-a1b2.jsonl"]
+)
+def test_a_file_that_is_a_whole_split_has_the_ids_of_its_folder(tmp_path, name):
+    path = write_lines(tmp_path / "in" / name, ROWS)
+    whole = built("quiz", tmp_path / "in", tmp_path / "a", "--split=train")[0]
+    assert built("quiz", path, tmp_path / "b")[0] == whole
+    assert [one.id for one in whole] == ["quiz:train:0000000", "quiz:train:0000001"]
 
 
 def test_another_number_of_rows_than_is_published_is_said(folder, tmp_path, capsys):

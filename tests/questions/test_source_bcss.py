@@ -3,6 +3,8 @@
 import pytest
 from adapter_helpers import built, picture, refused
 
+from octomed_jax.questions.pseudonyms import pseudonym
+
 BASE = "TCGA-A1-A0SK-DX1_xmin45749_ymin25055_MPP-0.2500"
 
 
@@ -23,7 +25,8 @@ def test_digits_are_tissues(tmp_path, folder):
         "tumor;stroma", "lymphocytes", "tumor;stroma;lymphocytes;necrosis"
     ]  # fmt: skip
     assert {question.options for question in train} == {("tumor", "stroma", "lymphocytes", "necrosis")}
-    assert [question.cluster for question in train] == ["TCGA-A1-A0SK", "TCGA-A1-A0SK", "TCGA-AO-A0J2"]
+    patients = ("TCGA-A1-A0SK", "TCGA-A1-A0SK", "TCGA-AO-A0J2")
+    assert [question.cluster for question in train] == [pseudonym("bcss", patient) for patient in patients]
     assert (train[0].task, test) == ("multi_label", [])
     assert manifest.counts["passed_over"] == {"none of the tissues": 1}
 

@@ -22,18 +22,18 @@ ROW = {
 }
 
 
-def test_images_stand_in_the_table(tmp_path):
+def test_images_stand_in_the_table(tmp_path, capsys):
     rows = [ROW, ROW | {"image": base64.b64encode(picture(2)).decode(), "E": "Blast", "answer": "E"}]
     write_table(tmp_path / "in" / "GMAI_mm_bench_VAL.tsv", rows, "\t")
-    write_table(tmp_path / "in" / "GMAI_mm_bench_TEST_part_1.tsv", rows, "\t")
-    write_table(tmp_path / "in" / "GMAI_mm_bench_TEST_part_2.tsv", [ROW], "\t")
+    hidden = {name: value for name, value in ROW.items() if name != "answer"}
+    write_table(tmp_path / "in" / "GMAI_mm_bench_TEST_part_1.tsv", [hidden], "\t")
     train, test, manifest = built("gmai-mmbench", tmp_path / "in", tmp_path / "out")
     assert not train
     assert manifest.counts["published_splits"] == {"validation": 2}
     assert [(len(question.options), question.answer) for question in test] == [(4, "Basophil"), (5, "Blast")]
     assert [question.images for question in test] == [(picture(1, "JPEG"),), (picture(2),)]
-    _, test, _ = built("gmai-mmbench", tmp_path / "in", tmp_path / "more", "--split=test")
-    assert len(test) == 3
+    line = refused(capsys, "gmai-mmbench", tmp_path / "in", tmp_path / "more", "--split=test")
+    assert line == "the split test of gmai-mmbench has no gold answers; take validation"
 
 
 @pytest.mark.parametrize(

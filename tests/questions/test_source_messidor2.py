@@ -3,6 +3,8 @@
 import pytest
 from adapter_helpers import built, picture, refused
 
+from octomed_jax.questions.pseudonyms import pseudonym
+
 HEADER = "image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable\n"
 LEFT, RIGHT, OTHER, BAD = "20051020_43808_0100_PP.png", "20051020_43832_0100_PP.png", "IM003718.jpg", "IM004176.jpg"
 ROWS = f"{LEFT},0,0,1\n{RIGHT},2.0,0.0,1\n{OTHER},4,1,1\n{BAD},,,0\n"
@@ -31,8 +33,8 @@ def test_eyes_of_a_patient_are_one_cluster(tmp_path):
     write(tmp_path)
     (tmp_path / "messidor-2.csv").write_text(f"left;right\n{LEFT};{RIGHT}\nIM003718.JPG;IM004176.JPG\n")
     train, _, _ = built("messidor2", tmp_path, tmp_path / "out")
-    assert train[0].cluster == train[1].cluster == "20051020_43808_0100_PP+20051020_43832_0100_PP"
-    assert train[2].cluster == "IM003718+IM004176"
+    assert train[0].cluster == train[1].cluster == pseudonym("messidor2", f"{LEFT[:-4]}+{RIGHT[:-4]}")
+    assert train[2].cluster == pseudonym("messidor2", "IM003718+IM004176")
 
 
 @pytest.mark.parametrize(

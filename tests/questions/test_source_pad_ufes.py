@@ -5,6 +5,8 @@ import zipfile
 import pytest
 from adapter_helpers import built, picture, refused
 
+from octomed_jax.questions.pseudonyms import pseudonym
+
 HEADER = "patient_id,lesion_id,smoke,age,region,diagnostic,itch,img_id,biopsed\n"
 ROWS = (
     "PAT_1516,1765,,8,ARM,NEV,FALSE,PAT_1516_1765_530.png,FALSE\n"
@@ -41,12 +43,13 @@ def test_images_in_every_place(tmp_path, parts):
             (path / name).write_bytes(picture(number))
     train, test, _ = built("pad-ufes", tmp_path, tmp_path / "out")
     found = {question.id: (question.answer, question.cluster) for question in train}
+    golds = ("nevus", "PAT_1516"), ("basal cell carcinoma", "PAT_46"), ("actinic keratosis", "PAT_46")
     assert found == {
-        "pad-ufes:pat_1516_1765_530": ("nevus", "PAT_1516"),
-        "pad-ufes:pat_46_881_939": ("basal cell carcinoma", "PAT_46"),
-        "pad-ufes:pat_46_882_11": ("actinic keratosis", "PAT_46"),
+        f"pad-ufes:{pseudonym('pad-ufes', name.removesuffix('.png'))}": (answer, pseudonym("pad-ufes", patient))
+        for name, (answer, patient) in zip(NAMES, golds, strict=True)
     }
     assert test == []
+    assert len({question.cluster for question in train}) == 2
     assert len(train[0].options) == 6
     assert (train[0].modality, train[0].licence) == ("clinical photography", "CC-BY-4.0")
 

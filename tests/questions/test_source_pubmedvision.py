@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 from adapter_helpers import built, picture, refused
+from image_helpers import write_zip
 
 ROW = {
     "id": "Instruction-Tuning_1",
@@ -50,6 +51,20 @@ def test_images_in_zip_files_and_the_other_split(tmp_path):
     (question,), _, _ = built("pubmedvision", folder, tmp_path / "out", "--split=alignment")
     assert question.id == "pubmedvision:alignment:0000000"
     assert question.images == (picture(0, "JPEG"), picture(1, "JPEG"))
+
+
+def test_images_in_whatever_folder_of_a_zip_file(tmp_path, capsys):
+    folder = write(tmp_path / "in", [ROW])
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    write_zip(folder / "images_0.zip", {"pmc_952216_0.jpg": picture(0, "JPEG")})
+    write_zip(folder / "images_1.zip", {"tmp/part_1/pmc_952216_1.jpg": picture(1, "JPEG")})
+    (question,), _, _ = built("pubmedvision", folder, tmp_path / "out")
+    assert question.images == (picture(0, "JPEG"), picture(1, "JPEG"))
+    write_zip(folder / "images_2.zip", {"pmc_952216_1.jpg": picture(2, "JPEG")})
+    line = refused(capsys, "pubmedvision", folder, tmp_path / "other")
+    words = "row 1: image 2: 'images/pmc_952216_1.jpg' is ambiguous: two files of its base name differ, in "
+    assert f"{words}{folder / 'images_1.zip'} and in {folder / 'images_2.zip'}; remove one" in line
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import pytest
 from adapter_helpers import built, picture, refused
 from image_helpers import write_file, write_zip
 
+from octomed_jax.questions.pseudonyms import pseudonym
+
 FIRST = "deid_png/GRDN001/A1/studies/1.2/series/1.3/instances/1.4.png"
 SECOND = "deid_png/GRDN001/A1/studies/1.2/series/1.5/instances/1.6.png"
 ROW = {
@@ -47,7 +49,7 @@ def test_questions_on_studies_with_several_images(tmp_path, form):
     assert [question.answer for question in train] == ["No", "Yes, on the left"]
     assert train[0].images == (picture(1), picture(2))
     assert test[0].images == (picture(2),)
-    assert (train[0].cluster, train[0].explanation) == ("GRDN001", "The report denies it.")
+    assert (train[0].cluster, train[0].explanation) == (pseudonym("rexvqa", "GRDN001"), "The report denies it.")
     assert (train[0].modality, train[0].body_region, manifest.access) == ("X-ray", "chest", "credentialed")
     assert {question.access for question in [*train, *test]} == {"credentialed"}
     assert manifest.counts["published_splits"] == {"test": 1, "train": 2}
@@ -59,8 +61,8 @@ def test_questions_on_studies_with_several_images(tmp_path, form):
         ({"correct_answer": "E"}, "question 1: correct_answer is 'E', but the options have the letters A, B, C, D"),
         ({"options": ["Yes", "No"]}, "question 1: options do not begin with A., B. and so on"),
         ({"ImagePath": []}, "question 1: ImagePath names no image"),
-        ({"ImagePath": [f"../{FIRST}", "../deid_png/x.png"]}, "image 2: no file 'deid_png/x.png' beside the rows"),
-        ({"ImagePath": ["../../secret.png"]}, "'../secret.png' leads out of the folder of the rows"),
+        ({"ImagePath": [f"../{FIRST}", "../deid_png/x.png"]}, "image 2: no file (name withheld) beside the rows"),
+        ({"ImagePath": ["../../secret.png"]}, "image: (name withheld) leads out of the folder of the rows"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path, capsys, change, words):

@@ -1,13 +1,14 @@
 """Sets of tensorflow-datasets, prepared here as tiny sets of the same names, features and files."""
 
-import io
 import json
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from adapter_helpers import build, built, picture, refused
+from tfds_helpers import prepare
 
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.sources.chexpert import FINDINGS
 
 F = tfds.features
@@ -15,30 +16,6 @@ LABEL_TWO, LABEL_FIVE = F.ClassLabel(num_classes=2), F.ClassLabel(num_classes=5)
 PATCHES = ["BACKGROUND", "BENIGN_CALCIFICATION", "BENIGN_MASS", "MALIGNANT_CALCIFICATION", "MALIGNANT_MASS"]
 TEXTURES = ["tumor", "stroma", "complex", "lympho", "debris", "mucosa", "adipose", "empty"]
 CHEXPERT = ["uncertain", "positive", "negative", "unmentioned"]
-
-
-def prepare(folder, name, features, splits, config=None, file_format="array_record"):
-    """Write a set as tensorflow-datasets prepares it; images are given as encoded bytes."""
-    with tfds.core.registered.skip_registration():
-
-        class Tiny(tfds.core.GeneratorBasedBuilder):
-            VERSION = tfds.core.Version("3.0.0")
-            BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
-
-            def _info(self):
-                return tfds.core.DatasetInfo(builder=self, features=F.FeaturesDict(features))
-
-            def _split_generators(self, manager):  # noqa: ARG002
-                return {split: self._generate_examples(rows) for split, rows in splits.items()}
-
-            def _generate_examples(self, rows):
-                for number, row in enumerate(rows):
-                    yield number, {**row, "image": io.BytesIO(row["image"])}
-
-    Tiny.name = name
-    builder = Tiny(data_dir=str(folder), file_format=file_format)
-    builder.download_and_prepare()
-    return builder.data_path
 
 
 def images(count, first=0, **options):
@@ -99,10 +76,10 @@ def test_eyes(tmp_path):
     test_rows = [{"name": "1_left", "image": picture(9, "JPEG"), "label": 2}]
     prepare(tmp_path, "diabetic_retinopathy_detection", features, {"train": rows, "test": test_rows}, "btgraham-300")
     train, test, _ = built("eyepacs", tmp_path, tmp_path / "out")
+    golds = ("4_left", "no", "4"), ("4_right", "severe nonproliferative", "4"), ("13_left", "proliferative", "13")
     assert {question.id: (question.answer.split(" diabetic")[0], question.cluster) for question in train} == {
-        "eyepacs:4_left": ("no", "4"),
-        "eyepacs:4_right": ("severe nonproliferative", "4"),
-        "eyepacs:13_left": ("proliferative", "13"),
+        f"eyepacs:{pseudonym('eyepacs', name)}": (answer, pseudonym("eyepacs", patient))
+        for name, answer, patient in golds
     }
     assert test[0].answer == "moderate nonproliferative diabetic retinopathy"
 
@@ -119,8 +96,8 @@ def test_patches_of_mammograms(tmp_path, capsys):
     prepare(tmp_path / "a", name, features, splits, "patches")
     train, test, _ = built("cbis-ddsm", tmp_path / "a", tmp_path / "out")
     assert {question.cluster: question.answer for question in train} == {
-        "1.3.6.0": "malignant calcification",
-        "1.3.6.1": "malignant mass",
+        pseudonym("cbis-ddsm", "1.3.6.0"): "malignant calcification",
+        pseudonym("cbis-ddsm", "1.3.6.1"): "malignant mass",
     }
     assert test[0].answer == "background"
     whole = {"id": F.Text(), "image": image, "patient": F.Text()}
@@ -149,7 +126,7 @@ def test_chexpert(tmp_path):
     held = row | {"name": row["name"].replace("train/patient0", "valid/patient6"), "image": picture(1, "JPEG")}
     prepare(tmp_path, "chexpert", features, {"train": [row], "validation": [held]})
     (question,), (other,), manifest = built("chexpert-tfds", tmp_path, tmp_path / "out")
-    assert (question.answer, question.cluster) == ("Edema", "patient00001")
+    assert (question.answer, question.cluster) == ("Edema", pseudonym("chexpert", "patient00001"))
     assert question.options == tuple(name for name in FINDINGS if name != "Fracture")
     assert (other.split, manifest.access) == ("test", "credentialed")
 

@@ -22,7 +22,7 @@ from octomed_jax.questions.reading.card import Contents, write_card
 from octomed_jax.questions.reading.folder import ODD, Folder, Place, not_as_published
 from octomed_jax.questions.reading.responses import Responses, read_responses
 from octomed_jax.questions.reading.row_images import hash_files, images_of
-from octomed_jax.questions.reading.rows import Defaults, Given, read_question
+from octomed_jax.questions.reading.rows import Defaults, Given, clean_id, read_question
 from octomed_jax.questions.reading.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
 from octomed_jax.storage import PathLike
@@ -61,7 +61,7 @@ class Request:
     def defaults(self, split: Split) -> Defaults:
         """Return what holds for rows of a split that do not say it themselves."""
         adapter = self.adapter
-        strict = "credentialed" in (adapter.access, self.access)
+        strict = "credentialed" in (adapter.access_of(split), self.access)
         return Defaults(
             licence=self.licence or adapter.licence,
             access="credentialed" if strict else "open",
@@ -211,13 +211,13 @@ def _named_images(request: Request, folder: Folder, splits: Mapping[str, Split])
     for name, split in splits.items() if request.adapter.image_folders else ():
         for place in islice(folder.places(name, split), request.limit):
             try:
-                yield from (cells.get("image") for cells in _cells(request.adapter, place, name, ""))
+                yield from (cells.get("image") for cells in _cells(request.adapter, place, name, "", ""))
             except (RowError, PassedOver):
                 continue
 
 
-def _cells(adapter: Adapter, place: Place, split: str, where: str) -> list[dict[str, Any]]:
-    """Return the cells of what stands at a place, which errors call ``where``.
+def _cells(adapter: Adapter, place: Place, split: str, where: str, access: str) -> list[dict[str, Any]]:
+    """Return the cells of what stands at a place of an access class, which errors call ``where``.
 
     Raises:
         RowError: it cannot be used.
@@ -230,7 +230,7 @@ def _cells(adapter: Adapter, place: Place, split: str, where: str) -> list[dict[
     except RowError as error:
         raise RowError(f"{where}: {error}", error.column) from error
     except ODD as error:
-        raise RowError(f"{where} {not_as_published(adapter, error)}", "row") from error
+        raise RowError(f"{where} {not_as_published(adapter, error, access)}", "row") from error
 
 
 def _read(request: Request, folder: Folder, name: str, split: Split, store: Store, counted: Counted) -> None:
@@ -280,9 +280,11 @@ def _questions(
         PassedOver: they are not to be.
     """
     found = []
-    for part, cells in enumerate(_cells(adapter, place, split, where)):
+    file = folder.part(adapter.splits[split])
+    before = f"{adapter.name}:{split}:{clean_id(file)}:" if file else f"{adapter.name}:{split}:"
+    for part, cells in enumerate(_cells(adapter, place, split, where, defaults.access)):
         if not adapter.content_ids:
-            spelt = f"{adapter.name}:{split}:{number:07d}" + (f"-{part}" if part else "")
+            spelt = f"{before}{number:07d}" + (f"-{part}" if part else "")
             defaults = dataclasses.replace(defaults, place=spelt)
         if adapter.kind == "images" and not images_of(cells.get("image")):
             raise RowError(f"{where} has no image, which every question of {adapter.name} has", "image")

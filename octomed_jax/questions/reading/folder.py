@@ -1,11 +1,8 @@
 """Where the files of a published data set lie: a folder with tables, images beside them, and archives of images."""
 
-import contextlib
 import dataclasses
 import fnmatch
-import lzma
-import zipfile
-import zlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +12,14 @@ from octomed_jax.errors import UserError
 from octomed_jax.images.decode import MAX_BYTES
 from octomed_jax.progress import say
 from octomed_jax.questions.adapter import Adapter, Row, Split
+from octomed_jax.questions.reading.names import shown
+from octomed_jax.questions.reading.zips import Archives, Member, read_member
 from octomed_jax.traces.row_files import RowFile
 
 # What code raises that meets another format than it was written for.
 ODD = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 MOST_COLUMNS = 1000  # whose names are kept
+_ONLY_SHARD = re.compile(r"-0+-of-0*1\b")  # train-00000-of-00001.parquet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +45,13 @@ class Place:
         return f"{self.file} {self.counts} {self.number}"
 
 
-def not_as_published(adapter: Adapter, error: Exception) -> str:
-    """Return what an adapter found odd, as the end of an error."""
-    problem = f"no column {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+def not_as_published(adapter: Adapter, error: Exception, access: str) -> str:
+    """Return what an adapter found odd, as the end of an error; of credentialed rows without any value of theirs."""
+    named = access == "open"
+    if isinstance(error, KeyError) and (named or error.args[:1] in [(column,) for column in adapter.columns]):
+        problem = f"no column {error}"
+    else:
+        problem = f"{type(error).__name__}: {error}" if named else type(error).__name__
     return f"is not as {adapter.name} is published ({problem})"
 
 
@@ -76,20 +80,17 @@ class Folder:
         self.root = path if path.is_dir() else path.parent
         self.met: dict[str, None] = {}
         self._adapter = adapter
-        self._archives: list[zipfile.ZipFile] | None = None
-        self._open = contextlib.ExitStack()
+        self._archives: Archives | None = None
 
     def __enter__(self) -> "Folder":
-        with contextlib.ExitStack() as opened:
-            opened.push(self._open)
-            self._opened()  # an archive that is none is no matter of single rows
-            opened.pop_all()
+        self._opened()  # an archive that is none is no matter of single rows
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        if self._archives is not None:
+            self._archives.close()
 
     def splits(self, named: Sequence[str]) -> dict[str, Split]:
         """Return the splits to read: those that are named, or the usual ones, as far as they are there.
@@ -144,6 +145,17 @@ class Folder:
                 return found
         return []
 
+    def part(self, split: Split) -> str:
+        """Return the name of the input where it is one of several files of a split, else nothing.
+
+        Files that are read one by one start counting anew, so that places of two of them need their names. A file is
+        the whole split where it is published under its own name, or as the only one of its kind.
+        """
+        if not self.file or self._adapter.places:  # which count in files of their own, or find the others
+            return ""
+        whole = self.file.name in {pattern.rpartition("/")[2] for pattern in split.files}
+        return "" if whole or _ONLY_SHARD.search(self.file.name) else self.file.name
+
     def path(self, name: str) -> Path:
         """Return the path of a file of the set, which must not lead out of its folder.
 
@@ -169,7 +181,8 @@ class Folder:
             except UserError:  # is a ValueError
                 raise
             except ODD as error:
-                raise UserError(f"{self.root} {not_as_published(self._adapter, error)}") from error
+                problem = not_as_published(self._adapter, error, self._adapter.access_of(split))
+                raise UserError(f"{self.root} {problem}") from error
             return
         for path in self.tables(name, split):
             yield from self.rows(path, self._adapter.columns)
@@ -200,61 +213,48 @@ class Folder:
         """Return whether there is an image of that name."""
         return self._loose(name) is not None or self._packed(name) is not None
 
-    def read_image(self, name: str) -> bytes:
+    def read_image(self, name: str, named: bool = True) -> bytes:
         """Return the bytes of an image by its name, in a folder or an archive of the set.
 
+        Args:
+            name: as a row has it.
+            named: whether an error may say the name.
+
         Raises:
-            UserError: there is none, it leads out of the folder, or it is too large.
+            UserError: there is none, several are meant, it leads out of the folder, or it is too large.
         """
         if path := self._loose(name):
             if (size := path.stat().st_size) > MAX_BYTES:
                 raise UserError(f"a file of {size} bytes, over the limit of {MAX_BYTES}; shrink it first")
             return path.read_bytes()
-        if not (packed := self._packed(name)):
-            raise UserError(f"no file {name[:80]!r} beside the rows; names are relative to their folder")
-        archive, member = packed
-        if member.file_size > MAX_BYTES:
-            raise UserError(f"unpacks to {member.file_size} bytes, over the limit of {MAX_BYTES}")
-        try:
-            with archive.open(member) as file:
-                data = file.read(MAX_BYTES + 1)  # the size that an archive names is only a claim
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as error:
-            raise UserError(f"cannot be unpacked from {archive.filename} ({error}); get it again") from error
-        if len(data) > MAX_BYTES:
-            raise UserError(f"unpacks to more than {MAX_BYTES} bytes")
-        return data
+        if member := self._packed(name, named):
+            return read_member(member)
+        raise UserError(f"no file {shown(name, named)} beside the rows; names are relative to their folder")
 
     def image_print(self, name: str) -> str:
         """Return what changes where an image does: its hash, or in an archive its checksum and size."""
         if path := self._loose(name):
             return storage.sha256_file(path)
-        if packed := self._packed(name):
-            return f"{packed[1].CRC:08x}-{packed[1].file_size}"
-        return "none"
+        member = self._packed(name)
+        return member.print if member else "none"
 
     def _loose(self, name: str) -> Path | None:
-        for folder in self._adapter.image_folders:
-            path = storage.inside(self.root, f"{folder}/{name}" if folder else name)
+        for place in self._places_of(name):
+            path = storage.inside(self.root, place)
             if path.is_file():
                 return path
         return None
 
-    def _packed(self, name: str) -> tuple[zipfile.ZipFile, zipfile.ZipInfo] | None:
-        for archive in self._opened():
-            for folder in self._adapter.image_folders:
-                with contextlib.suppress(KeyError):
-                    return archive, archive.getinfo(f"{folder}/{name}" if folder else name)
-        return None
+    def _packed(self, name: str, named: bool = True) -> Member | None:
+        return self._opened().find(self._places_of(name), shown(name, named))
 
-    def _opened(self) -> list[zipfile.ZipFile]:
+    def _places_of(self, name: str) -> list[str]:
+        """Return where an image may lie, below the folder or in an archive."""
+        return [f"{folder}/{name}" if folder else name for folder in self._adapter.image_folders]
+
+    def _opened(self) -> Archives:
         if self._archives is None:
             found = [path for pattern in self._adapter.archives for path in sorted(self.root.glob(pattern))]
             paths = [storage.inside(self.root, self.shown(path)) for path in found]
-            archives = []
-            for path in paths:
-                try:
-                    archives.append(self._open.enter_context(zipfile.ZipFile(path)))
-                except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-                    raise UserError(f"{path} is no readable zip file ({error}); get it again") from error
-            self._archives = archives
+            self._archives = Archives(paths, self._adapter.base_names)
         return self._archives

@@ -12,12 +12,13 @@ from octomed_jax import storage
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import MAX_BYTES
 from octomed_jax.images.files import plain_file
+from octomed_jax.questions.reading.names import shown
 from octomed_jax.verification.rows import RowError
 
 MOST_IMAGES = 100  # of one question
 # How base64 of a PNG, JPEG, GIF, WebP and TIFF file begins. Every other text is the name of a file.
 BASE64_MARKS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
-ReadFile = Callable[[str], bytes]
+ReadFile = Callable[[str, bool], bytes]  # the name of a file, and whether an error may say it
 Known = Callable[[str], bytes | None]
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -49,7 +50,7 @@ def file_name(image: Any) -> str | None:
     return image if isinstance(image, str) and not image.startswith(("data:", *BASE64_MARKS)) else None
 
 
-def read_images(value: Any, read_file: ReadFile, where: str, known: Known) -> list[Image]:
+def read_images(value: Any, read_file: ReadFile, where: str, known: Known, named: bool = True) -> list[Image]:
     """Return the images of a row as PNG or JPEG files without metadata, all of them decoded once.
 
     Args:
@@ -57,6 +58,7 @@ def read_images(value: Any, read_file: ReadFile, where: str, known: Known) -> li
         read_file: name of a file to its bytes; raises UserError where it must not, or cannot, be read.
         where: names the row in an error.
         known: hash of a file to what is kept of it, if it was read before.
+        named: whether an error may say the name of a file.
 
     Raises:
         RowError: an image is missing, not of a kind that ``plain_file`` reads, damaged, or too large.
@@ -70,7 +72,7 @@ def read_images(value: Any, read_file: ReadFile, where: str, known: Known) -> li
     for number, image in enumerate(images, 1):
         name = f"{where}: image {number}" if len(images) > 1 else f"{where}: image"
         try:
-            data = _read(image, read_file, name)
+            data = _read(image, read_file, name, named)
             read = storage.sha256_bytes(data)
             kept = known(read) or plain_file(data, name)
         except UserError as error:
@@ -81,7 +83,7 @@ def read_images(value: Any, read_file: ReadFile, where: str, known: Known) -> li
     return found
 
 
-def _read(image: Any, read_file: ReadFile, name: str) -> bytes:
+def _read(image: Any, read_file: ReadFile, name: str, named: bool) -> bytes:
     """Return the bytes of one image."""
     if isinstance(image, Mapping):
         data = image.get("bytes")
@@ -94,7 +96,7 @@ def _read(image: Any, read_file: ReadFile, name: str) -> bytes:
         return image
     if not isinstance(image, str):
         raise UserError(f"{name} is {type(image).__name__}; give a file's name, base64, or bytes")
-    return _read_file(image, read_file, name) if file_name(image) is not None else _decoded(image, name)
+    return _read_file(image, read_file, name, named) if file_name(image) is not None else _decoded(image, name)
 
 
 def _decoded(text: str, name: str) -> bytes:
@@ -110,18 +112,19 @@ def _decoded(text: str, name: str) -> bytes:
         raise UserError(f"{name} is broken base64 ({error}); encode it again") from error
 
 
-def _read_file(file: str, read_file: ReadFile, name: str) -> bytes:
+def _read_file(file: str, read_file: ReadFile, name: str, named: bool) -> bytes:
     """Return the bytes of a file by its name, which must not lead out of the folder of the rows."""
+    called = shown(file, named)
     if _URL.match(file):
-        raise UserError(f"{name} is the address {file[:80]!r}; download it and give the file's name")
+        raise UserError(f"{name} is the address {called}; download it and give the file's name")
     try:
-        return read_file(file)
+        return read_file(file, named)
     except UserError as error:
         if "leads out of" in str(error):
-            raise UserError(f"{name}: {file[:80]!r} leads out of the folder of the rows; put the image there") from None
+            raise UserError(f"{name}: {called} leads out of the folder of the rows; put the image there") from None
         raise UserError(f"{name}: {error}") from error
     except (OSError, ValueError, RuntimeError) as error:  # a name too long, with a NUL, a loop of links, no permission
-        raise UserError(f"{name}: the file {file[:80]!r} cannot be read ({type(error).__name__})") from error
+        raise UserError(f"{name}: the file {called} cannot be read ({type(error).__name__})") from error
 
 
 def hash_files(values: Iterable[Any], image_print: Callable[[str], str]) -> str:

@@ -74,7 +74,7 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
     Args:
         row: column to value; other columns than COLUMNS are passed over.
         where: names the row in an error.
-        read_file: name of an image file to its bytes.
+        read_file: name of an image file, and whether an error may say it, to its bytes.
         known: hash of an image file to what is kept of it, if it was read before.
         defaults: what holds where the row says nothing.
 
@@ -97,7 +97,7 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
     fields = _fields(cells, where, defaults)
     own = _word(cells, "id", where) or defaults.place
     _check_spelling([*base.options, *base.aliases, base.question, base.answer, own, *fields.values()], where)
-    images = read_images(cells["image"], read_file, where, known)
+    images = read_images(cells["image"], read_file, where, known, named=fields["access"] == "open")
     hashes = tuple(image.digest for image in images)
     identity = clean_id(own) if own else content_id(fields["source"], base, hashes)
     question = dataclasses.replace(

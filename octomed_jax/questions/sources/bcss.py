@@ -4,7 +4,7 @@ BCSS itself is a set of segmentations. The labels of whole tiles are of its weak
 are named ``..._ymin25055_MPP-0.2500+12[1101].png``: a digit each for tumor, stroma, lymphocytes and necrosis. Its
 validation and test tiles have masks instead and are not read. The makers' code numbers the classes and does not name
 them: the order is that of the classes in the masks, as others who use the set have it. A patient (``TCGA-A1-A0SK``)
-is one cluster.
+is one cluster, by a hash of that code: a pseudonym, and no anonymity.
 """
 
 import re
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from octomed_jax.errors import UserError
 from octomed_jax.questions.adapter import Adapter, Cells, PassedOver, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.templates import several_cells
 from octomed_jax.verification.rows import RowError
@@ -31,7 +32,8 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
     if not present:
         raise PassedOver("none of the tissues")
     picture = "histology image of breast cancer"
-    yield {**several_cells(name, picture, "tissues", TISSUES, present, row["image"]), "cluster": patient}
+    asked = several_cells(name, picture, "tissues", TISSUES, present, row["image"])
+    yield {**asked, "cluster": pseudonym("bcss", patient)}
 
 
 def places(folder: Folder, split: str, patterns: Sequence[str]) -> Iterator[Place]:  # noqa: ARG001

@@ -7,7 +7,8 @@ The question names the findings and asks which are there. How its labels count, 
 - "No Finding" is the answer where it is 1 and nothing but support devices is there too; with those, they are.
 - An image without any finding that is there, and without "No Finding", has no answer and is passed over.
 
-The radiologists' validation images are the held-out split. A patient is one cluster.
+The radiologists' validation images are the held-out split. A patient is one cluster. Ids and clusters are hashes of
+the set's numbers of images and patients: pseudonyms, and no anonymity.
 """
 
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from octomed_jax.questions.adapter import Adapter, Cells, PassedOver, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.templates import several_cells
 from octomed_jax.verification.rows import RowError
 
@@ -62,7 +64,7 @@ def question(labels: Mapping[str, str], name: str, view: str, image: Any) -> Cel
         PassedOver: there is no answer.
     """
     if not (match := _PATH.fullmatch(name)) or view not in VIEWS or match[3] != view:
-        raise RowError(f"Path {name[:80]!r} with the view {view[:20]!r} is not as published", "Path")
+        raise RowError("Path is not as published, or of another view than Frontal/Lateral says", "Path")
     present = [finding for finding in FINDINGS if labels[finding] == POSITIVE]
     if NO_FINDING in present:
         if others := [finding for finding in present if finding not in (NO_FINDING, DEVICES)]:
@@ -72,9 +74,9 @@ def question(labels: Mapping[str, str], name: str, view: str, image: Any) -> Cel
         raise PassedOver("no certain finding, and not No Finding")
     options = [finding for finding in FINDINGS if labels[finding] != UNCERTAIN]
     return {
-        "id": "chexpert:" + match[1].rpartition(".")[0].replace("/", "-"),
+        "id": f"chexpert:{pseudonym('chexpert', match[1].rpartition('.')[0])}",
         **several_cells(match[1], f"{view} chest X-ray", "findings", options, present, image),
-        "cluster": match[2],
+        "cluster": pseudonym("chexpert", match[2]),
     }
 
 

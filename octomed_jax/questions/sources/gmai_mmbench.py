@@ -1,4 +1,8 @@
-"""GMAI-MMBench: multiple-choice questions on medical images of many kinds, in a table with the images in base64."""
+"""GMAI-MMBench: multiple-choice questions on medical images of many kinds, in a table with the images in base64.
+
+The eleven parts of its test split are published without answers, by what projects say that evaluate on it. One of them
+takes ``category`` for the gold, with its full stops taken out; that is a guess, and is not made here.
+"""
 
 from collections.abc import Iterator
 
@@ -30,7 +34,7 @@ SOURCES = (
         citation="Chen et al. 2024, arXiv:2408.03361",
         splits={
             "validation": Split(("GMAI_mm_bench_VAL.tsv", "GMAI-MMBench_VAL.tsv"), goes_to="test"),
-            "test": Split(("GMAI_mm_bench_TEST_part_*.tsv",), goes_to="test", chosen=False),
+            "test": Split(("GMAI_mm_bench_TEST_part_*.tsv",), goes_to="test", chosen=False, gold=False),
         },
         cells=cells,
         hub="OpenGVLab/GMAI-MMBench",

@@ -1,7 +1,7 @@
 """IU X-ray (Open-i, Indiana University): chest X-rays with their reports, where ``XXXX`` stands for what was taken out.
 
 Two forms: Kaggle's two tables with normalised images, and the XML files of Open-i itself (openi.nlm.nih.gov), which do
-not name the views.
+not name the views. A study is known by a hash of its number: a pseudonym, and no anonymity.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from pathlib import Path
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import MAX_BYTES
 from octomed_jax.questions.adapter import Adapter, Cells, PassedOver, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.reading.reports import WRITE, gold_of, shown, tidy
 from octomed_jax.verification.rows import RowError
@@ -64,13 +65,14 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
         raise RowError("has no uid", "uid")
     if not row["images"]:
         raise PassedOver("it has no image")
+    study = pseudonym("iu-xray", row["uid"])
     yield {
-        "id": f"iu-xray:{row['uid']}",
+        "id": f"iu-xray:{study}",
         "question": WRITE,
         "task": "report",
         "answer": gold_of(tidy(row["findings"]), tidy(row["impression"])),
         "image": shown(row["images"]),
-        "cluster": row["uid"],
+        "cluster": study,
     }
 
 

@@ -3,7 +3,7 @@
 The images are ADCIS's; ``messidor_data.csv`` with the grades is another publication, and its names differ from the
 images' in the spelling of their endings. Four photographs are ungradable and are passed over. There is no official
 split: all rows are to learn from. Where ``messidor-2.csv`` lies beside the grades, which pairs the eyes of a patient,
-a pair is one cluster.
+a pair is one cluster, by a hash of the images' names: a pseudonym, and no anonymity.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from octomed_jax.errors import UserError
 from octomed_jax.questions.adapter import Adapter, Cells, PassedOver, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.retinopathy import GRADES
 from octomed_jax.verification.rows import RowError
@@ -59,7 +60,7 @@ def _pairs(folder: Folder, path: Path) -> dict[str, str]:
         if place.row is None or PAIRS_COLUMN not in place.row:
             raise UserError(f"{path} {place.counts} {place.number} is no pair under {PAIRS_COLUMN!r}; get it again")
         names = [stem(name.strip()) for name in place.row[PAIRS_COLUMN].split(";") if name.strip()]
-        pairs |= dict.fromkeys(names, "+".join(names))
+        pairs |= dict.fromkeys(names, pseudonym("messidor2", "+".join(names)))
     return pairs
 
 

@@ -2,15 +2,15 @@
 
 The folder is MIMIC-CXR-JPG's, with the reports of MIMIC-CXR beside: unpacked (``files/p10/p10000032/s50414267.txt``) or
 as mimic-cxr-reports.zip. A question is a study. Neither its text nor its id holds a number of a patient or a study; the
-cluster is a patient, by a hash of the number.
+cluster is a patient, by a hash of the number: a pseudonym, and no anonymity.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from octomed_jax import storage
 from octomed_jax.errors import UserError
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.reading.reports import BOTH, FINDINGS, IMPRESSION, WRITE, gold_of, sections_of, shown
 from octomed_jax.verification.rows import RowError
@@ -53,8 +53,8 @@ def _first(folder: Folder, names: Sequence[str]) -> Path:
 def _report(folder: Folder, name: str) -> str | None:
     """Return the text of a report, which lies where images do or in the archive; None where there is none."""
     try:
-        return folder.read_image(name).decode()
-    except (UserError, UnicodeDecodeError):
+        return folder.read_image(name, named=False).decode()
+    except (ValueError, OSError, RuntimeError):  # the errors of the system name the file, and with it the patient
         return None
 
 
@@ -70,7 +70,7 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
         "task": "report",
         "answer": gold_of(sections.get(FINDINGS, ""), sections.get(IMPRESSION, ""), sections.get(BOTH, "")),
         "image": shown(row["images"]),
-        "cluster": storage.sha256_bytes(f"mimic-cxr:{row['subject_id']}".encode())[:24],
+        "cluster": pseudonym("mimic-cxr", row["subject_id"]),
     }
 
 
@@ -87,6 +87,7 @@ MIMIC_CXR = Adapter(
         "test": Split(SPLITS, 3_269, "test"),
     },
     cells=cells,
+    columns=("subject_id", "study_id", "dicom_id", "split", "ViewPosition"),
     access="credentialed",
     modality="X-ray",
     body_region="chest",

@@ -32,14 +32,13 @@ def cells(row: Row, split: str) -> Iterator[Cells]:
     if not gold:  # else a text such as "B" would be read as a letter
         raise RowError(f"gt_answer {row['gt_answer'][:60]!r} is none of the options", "gt_answer")
     modality = row["modality_type"].strip()
-    own = {"licence": RESTRICTED, "access": "credentialed"} if split == "restricted" else {}
     yield {
         "question": row["question"].strip(),
         "options": options,
         "answer": gold[0],
         "image": row["image_path"].strip(),
         "modality": MODALITIES.get(modality.lower(), modality),
-        **own,
+        "licence": RESTRICTED if split == "restricted" else None,
     }
 
 
@@ -57,7 +56,7 @@ SOURCES = (
         citation="Hu et al. 2024, arXiv:2402.09181",
         splits={
             "open": Split(_files("Open-access"), goes_to="test"),
-            "restricted": Split(_files("Restricted-access"), goes_to="test", chosen=False),
+            "restricted": Split(_files("Restricted-access"), goes_to="test", chosen=False, access="credentialed"),
         },
         cells=cells,
         image_folders=("", "OmniMedVQA"),  # rows name Images/ACRIMA/Im002_ACRIMA.png

@@ -1,11 +1,13 @@
 """PAD-UFES-20: smartphone photographs of skin lesions with patients' data; only the image and the diagnosis are used.
 
-It has no official split: all rows are to learn from, and a patient is one cluster.
+It has no official split: all rows are to learn from, and a patient is one cluster. Ids and clusters are hashes of the
+set's numbers of images and patients: pseudonyms, and no anonymity.
 """
 
 from collections.abc import Iterator
 
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.templates import Classes
 from octomed_jax.verification.rows import RowError
 
@@ -29,9 +31,9 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
     if not name.startswith(f"{patient}_"):
         raise RowError(f"img_id {name[:60]!r} is not of the patient {patient[:40]!r}", "img_id")
     yield {
-        "id": f"pad-ufes:{name.removesuffix('.png').lower()}",
+        "id": f"pad-ufes:{pseudonym('pad-ufes', name.removesuffix('.png'))}",
         **ASKED.cells(name, DIAGNOSES[diagnosis], name),
-        "cluster": patient,
+        "cluster": pseudonym("pad-ufes", patient),
     }
 
 

@@ -1,6 +1,7 @@
 """PubMedVision: talks about figures of PubMed, written by GPT-4V; a question a pair of turns.
 
-The replies are a model's: an instruction's reference text, and no gold that an answer could be marked against.
+The replies are a model's: an instruction's reference text, and no gold that an answer could be marked against. Its card
+unpacks the zip files of images with ``unzip -j``, so that a member's folder need not be the one that rows name.
 """
 
 import re
@@ -62,5 +63,6 @@ PUBMEDVISION = Adapter(
     hub="FreedomIntelligence/PubMedVision",
     image_folders=("",),
     archives=("images_*.zip",),
+    base_names=True,
 )
 SOURCES = (PUBMEDVISION,)

@@ -1,9 +1,13 @@
-"""ReXVQA: multiple-choice questions on the chest X-rays of ReXGradient-160K, some studies with several images."""
+"""ReXVQA: multiple-choice questions on the chest X-rays of ReXGradient-160K, some studies with several images.
+
+The cluster is a patient, by a hash of the set's number: a pseudonym, and no anonymity.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.reading.forms import at_letter, by_letter
 from octomed_jax.questions.reading.objects import is_keyed, keyed_rows
@@ -25,7 +29,7 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
         "answer": at_letter(by_letter(texts), row["correct_answer"], "correct_answer"),
         "image": images,
         "explanation": row.get("correct_answer_explanation"),
-        "cluster": row.get("PatientID"),
+        "cluster": pseudonym("rexvqa", row.get("PatientID") or ""),
     }
 
 
@@ -58,6 +62,7 @@ SOURCES = (
             "test": Split(_files("test"), goes_to="test"),
         },
         cells=cells,
+        columns=("question", "options", "correct_answer", "ImagePath"),
         access="credentialed",
         modality="X-ray",
         body_region="chest",

@@ -1,12 +1,14 @@
 """VQA-RAD: questions of clinicians on radiology images, closed (mostly yes or no) and open.
 
-Images stand in both splits as published, in the Hub's copy, which has no doubled rows, and in the original file.
+Images stand in both splits as published, in the Hub's copy, which has no doubled rows, and in the original file. A
+patient's case is one cluster, by a hash of its address: a pseudonym, and no anonymity.
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
+from octomed_jax.questions.pseudonyms import pseudonym
 from octomed_jax.questions.reading.folder import Folder, Place
 from octomed_jax.questions.reading.forms import short_answer
 from octomed_jax.verification.rows import RowError
@@ -33,7 +35,7 @@ def original(row: Row, split: str) -> Iterator[Cells]:
         "image": row["image_name"].strip(),
         "benchmark": f"vqa-rad-{kind.lower()}",
         "body_region": REGIONS.get(row["image_organ"].strip(), ""),
-        "cluster": row["image_case_url"].strip(),
+        "cluster": pseudonym("vqa-rad", row["image_case_url"].strip()),
     }
 
 
