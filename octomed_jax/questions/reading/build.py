@@ -116,6 +116,8 @@ def fill(request: Request, folder: Folder, splits: Mapping[str, Split], store: S
     if counted.rows == left_out:
         raise UserError(f"{request.source} holds no row that can be used; is it {request.adapter.name}?")
     _note_shared(request.adapter, store, counted)
+    if repeats := counted.repeats.total():
+        say(f"{repeats:,} options stood twice in their question and are kept once")
     return counted
 
 
@@ -159,16 +161,23 @@ class Counted:
     by_split: "Counter[str]" = dataclasses.field(default_factory=Counter)
     passed_over: "Counter[str]" = dataclasses.field(default_factory=Counter)
     shared: "Counter[str]" = dataclasses.field(default_factory=Counter)
+        repeats: options that stood twice in a question and are kept once, by published split.
 
     @property
     def rows(self) -> int:
         """How many rows were read."""
         return self.by_split.total()
+    repeats: "Counter[str]" = dataclasses.field(default_factory=Counter)
 
     def table(self) -> dict[str, Any]:
         """Return the counts as plain data, without those that are empty."""
-        counts = {"published_splits": self.by_split, "passed_over": self.passed_over, "in_both_splits": self.shared}
-        return {name: dict(sorted(count.items())) for name, count in counts.items() if count}
+        counts = {
+            "published_splits": self.by_split,
+            "passed_over": self.passed_over,
+            "in_both_splits": self.shared,
+            "repeated_options": self.repeats,
+        }
+        return {name: dict(sorted(count.items())) for name, count in counts.items() if count.total()}
 
 
 def settings_of(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -254,6 +263,7 @@ def _read(request: Request, folder: Folder, name: str, split: Split, store: Stor
             except RowError as error:
                 store.leave_out(place, error.column, _reason(error, where))
     read = counted.rows - before
+                    counted.repeats[name] += given.repeats
     if not read:
         which = f" of the split {name}" if len(adapter.splits) > 1 else ""
         raise UserError(f"{request.source} holds no row{which}; give a file with questions")

@@ -60,12 +60,14 @@ class Given:
         own_id: the id it came with, if any, as it was spelt.
         option_order: how the row shows the options, as in ``Attempt``; empty: as they are.
         read: SHA-256 of the files that its images were read from.
+        repeats: options that were taken out because another one is the same.
     """
 
     question: Question
     own_id: str
     option_order: tuple[int, ...] = ()
     read: tuple[str, ...] = ()
+    repeats: int = 0
 
 
 def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known: Known, defaults: Defaults) -> Given:
@@ -93,6 +95,9 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
         else base
     )
     _check_options(base, where)
+    shown = len(base.options)
+    if not order and not _has_responses(row):
+        base = _without_repeats(base, where)
     _check_gold(base, where)
     fields = _fields(cells, where, defaults)
     own = _word(cells, "id", where) or defaults.place
@@ -107,7 +112,7 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
         images=tuple(image.data for image in images),
         image_hashes=hashes,
     )
-    return Given(question, own, order, tuple(image.read for image in images))
+    return Given(question, own, order, tuple(image.read for image in images), shown - len(base.options))
 
 
 def content_id(source: str, question: Question, image_hashes: tuple[str, ...]) -> str:
@@ -198,6 +203,30 @@ def _check_gold(question: Question, where: str) -> None:
         if one not in options:
             shown = "; ".join(options)[:120]
             raise RowError(
+def _has_responses(row: Mapping[str, Any]) -> bool:
+    """Return whether a row has responses, whose letters belong to the options as it shows them."""
+    talk = _filled(row.get("question")) is None and row.get("conversations") is not None
+    return talk or _filled(row.get("responses")) not in (None, [], ())
+
+
+def _without_repeats(question: Question, where: str) -> Question:
+    """Return a question with every option once; those that differ in more than blanks are two ("Aa" and "AA").
+
+    Raises:
+        RowError: all of its options are one.
+    """
+    kept: dict[str, str] = {}
+    for option in question.options:
+        kept.setdefault(" ".join(option.split()), option)
+    if len(kept) == len(question.options):
+        return question
+    if len(kept) == 1:
+        raise RowError(f"{where}: all options are {question.options[0][:60]!r}; give what else may be chosen", "options")
+    golds = question.answer.split(";") if question.task == "multi_label" else [question.answer]
+    answer = ";".join(kept.get(" ".join(gold.split()), gold) for gold in golds)
+    return dataclasses.replace(question, options=tuple(kept.values()), answer=answer)
+
+
                 f"{where}: answer {one[:60]!r} is none of the options ({shown}); give an option's text or letter",
                 "answer",
             )
