@@ -145,6 +145,11 @@ def write_folder(
         access="credentialed" if contents.access["credentialed"] else "open",
     )
     manifests.write_manifest(folder, manifest)
+    if names := sorted(contents.without_gold):
+        say(
+            f"{contents.without_gold.total():,} questions have no gold: no response to them can be checked, and "
+            f"`octomed verify` takes published ones only with --config.verify.trust={','.join(names)}"
+        )
     return manifest
 
 
@@ -156,18 +161,18 @@ class Counted:
         rows: that stand in it, by published split.
         passed_over: why rows were not asked that are sound, to their number.
         shared: cluster, image or text to how many of them stand in both splits.
+        repeats: options that stood twice in a question and are kept once, by published split.
     """
 
     by_split: "Counter[str]" = dataclasses.field(default_factory=Counter)
     passed_over: "Counter[str]" = dataclasses.field(default_factory=Counter)
     shared: "Counter[str]" = dataclasses.field(default_factory=Counter)
-        repeats: options that stood twice in a question and are kept once, by published split.
+    repeats: "Counter[str]" = dataclasses.field(default_factory=Counter)
 
     @property
     def rows(self) -> int:
         """How many rows were read."""
         return self.by_split.total()
-    repeats: "Counter[str]" = dataclasses.field(default_factory=Counter)
 
     def table(self) -> dict[str, Any]:
         """Return the counts as plain data, without those that are empty."""
@@ -258,12 +263,12 @@ def _read(request: Request, folder: Folder, name: str, split: Split, store: Stor
             try:
                 for given, responses in _questions(adapter, folder, place, where, name, number, defaults, store):
                     store.add(given, place, responses)
+                    counted.repeats[name] += given.repeats
             except PassedOver as reason:
                 counted.passed_over[_spellable(str(reason))] += 1
             except RowError as error:
                 store.leave_out(place, error.column, _reason(error, where))
     read = counted.rows - before
-                    counted.repeats[name] += given.repeats
     if not read:
         which = f" of the split {name}" if len(adapter.splits) > 1 else ""
         raise UserError(f"{request.source} holds no row{which}; give a file with questions")
