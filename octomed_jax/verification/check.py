@@ -41,7 +41,7 @@ REASONS = {
     "no_number": "unparsed: a number is asked for and none is given",
     "not_an_option": "unparsed: the answer given is none of the options",
     "undecided": "unparsed: rival answers, doubt, a negation or a range, so a careful reader would not decide",
-    "partly_equal": "unparsed: a short answer that contains the gold answer or is contained in it",
+    "partly_equal": "unparsed: a short answer that contains the gold answer or is in it, or may be the same number",
     "no_date": "unparsed: a date is asked for and none is given",
     "no_rule": "unparsed: reports and instructions have no rule unless the recipe names one; a judge model is needed",
     "overlap_reached": "correct: the token F1 with the gold answer reaches the recipe's threshold",
@@ -187,7 +187,7 @@ def reader_of(question: Question) -> Reader:
     if question.task == "numeric":
         return Numbers(question)
     if question.task == "short_answer":
-        return ShortAnswers((question.answer, *question.aliases))
+        return ShortAnswers((question.answer, *question.aliases), question.question)
     if question.task == "multi_label":
         return Labels(question.options, (question.answer, *question.aliases))
     lettered = question.task == "mcq"
