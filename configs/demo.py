@@ -90,6 +90,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
             # Reports and instructions have no rule of their own: none, or token_f1 with the least F1 that is accepted.
             "open_rule": "none",
             "threshold": 0.5,
+            # Sources that publish responses and no gold, which are taken unchecked (docs/verifier.md).
+            "trust": (),
             # Asked about what the rules call wrong or unparsed; no endpoint: no judge.
             "judge": {
                 "endpoint": "",

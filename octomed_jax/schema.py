@@ -28,7 +28,8 @@ class Question:
         task: one of TASKS.
         question: the text, without options and without an answer instruction.
         options: option texts without letter prefixes; empty for open tasks.
-        answer: gold. mcq and classification: the option's text; numeric: a decimal; multi_label: joined by ``;``.
+        answer: gold. mcq and classification: the option's text; numeric: a decimal; multi_label: joined by ``;``. Empty
+            for one of OPEN_TASKS whose source publishes none.
         aliases: other spellings of the gold that count as right.
         lower_limit, upper_limit: accepted range of a numeric answer (inclusive); None for exact comparison.
         images: encoded image files (PNG or JPEG), in order of appearance before the text.
@@ -67,6 +68,16 @@ class Question:
             raise ValueError(f"question {self.id}: unknown access class {self.access!r}")
         if self.split not in ("train", "test"):
             raise ValueError(f"question {self.id}: split {self.split!r} is neither 'train' nor 'test'")
+
+    @property
+    def without_gold(self) -> bool:
+        """Whether its source publishes no answer, so that no response can be compared with one."""
+        return is_without_gold(self.task, self.answer)
+
+
+def is_without_gold(task: str, answer: str) -> bool:
+    """Say whether a question of that task and answer has no gold; see ``Question.without_gold``."""
+    return task in OPEN_TASKS and not answer.strip()
 
 
 @dataclasses.dataclass(frozen=True)

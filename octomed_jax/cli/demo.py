@@ -73,13 +73,11 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         return manifest
 
     def verify() -> object:
-        from octomed_jax.cli.verify import judge_of
-        from octomed_jax.verification.check import Rules
+        from octomed_jax.cli.verify import judge_of, rules_of
         from octomed_jax.verification.verify import verify
 
-        rules = Rules(config.verify.open_rule, config.verify.threshold)
         with judge_of(config.verify, folder / "judge.jsonl") as judge:
-            return verify(folder / "attempts", folder / "traces", rules, judge)
+            return verify(folder / "attempts", folder / "traces", rules_of(config.verify), judge)
 
     def shard() -> object:
         from octomed_jax.cli.shard import make_shards

@@ -1,6 +1,5 @@
 """``octomed shard``: accepted traces become training shards with their index."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -98,10 +97,15 @@ def _chosen(path: Path, per_question: int) -> Iterator[schema.Record]:
 
 
 def _sources(records: Sequence[schema.Record]) -> dict[str, dict[str, int]]:
-    """Return how many questions and accepted responses came of each source."""
-    questions = Counter(record.question.source for record in records)
-    responses = Counter(record.question.source for record in records for _ in record.responses)
-    return {source: {"questions": questions[source], "responses": responses[source]} for source in sorted(questions)}
+    """Return how many questions and accepted responses came of each source, and how many are taken as published."""
+    counts: dict[str, dict[str, int]] = {}
+    for record in sorted(records, key=lambda record: record.question.source):
+        count = counts.setdefault(record.question.source, {"questions": 0, "responses": 0})
+        count["questions"] += 1
+        count["responses"] += len(record.responses)
+        if record.question.without_gold:
+            count["published"] = count.get("published", 0) + len(record.responses)
+    return counts
 
 
 def _texts(records: Sequence[schema.Record], answer_format: str) -> Iterator[str]:

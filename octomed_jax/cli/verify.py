@@ -57,10 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     if overrides and config is None:
         parser.error("an override needs --config")
     settings = config.get("verify") if config else None
-    try:
-        rules = Rules(settings.open_rule, settings.threshold) if settings else Rules()
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    rules = rules_of(settings)
     if options.explain:
         return _explain(options, config, rules)
     if options.file:
@@ -75,8 +72,8 @@ def _verify_run(options: Namespace, config: ConfigDict, settings: ConfigDict | N
     with judge_of(settings, Path(config.run) / "judge.jsonl") as judge:
         counts = verify(attempts, output, rules, judge).counts
     summary = (
-        f"{counts['correct']} of {counts['asked']} attempts are right; {counts['kept']} traces of "
-        f"{counts['questions_kept']} questions lie in {output}"
+        f"{counts['correct']} of {counts['asked']} attempts are right{_unchecked(counts['published'])}; "
+        f"{counts['kept']} traces of {counts['questions_kept']} questions lie in {output}"
     )
     funnel = storage.read_json(f"{output}/funnel.json")
     _tell_judge(funnel.get("judge"), f"{output}/audit.jsonl")
@@ -102,10 +99,30 @@ def _verify_file(parser: Parser, options: Namespace, settings: ConfigDict | None
     report = judge.report() if judge else None
     _tell_judge(report, str(audit))
     verdicts = counted.verdicts
-    shares = f"{verdicts['correct']} of {verdicts.total()} responses of {counted.rows} rows are right"
+    unchecked = counted.reasons["published"]
+    right = f"{verdicts['correct'] - unchecked} of {verdicts.total()} responses of {counted.rows} rows are right"
+    shares = right + _unchecked(unchecked)
     summary = f"{shares}; verdicts lie in {target}"
     result = {"output": str(target), "verifier": rules.name, **counted.table(), **({"judge": report} if report else {})}
     return finish(summary, result, options.json)
+
+
+def rules_of(settings: ConfigDict | None) -> Rules:
+    """Return the rules that a config names, or the usual ones.
+
+    Raises:
+        UserError: they are none.
+    """
+    if not settings:
+        return Rules()
+    try:
+        return Rules(settings.open_rule, settings.threshold, tuple(settings.get("trust", ())))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _unchecked(count: int) -> str:
+    return f" and {count} are taken as published, unchecked" if count else ""
 
 
 @contextlib.contextmanager

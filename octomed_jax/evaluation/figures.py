@@ -85,19 +85,24 @@ def _funnel(total: Mapping[str, int]) -> str:
 
 
 def _sources(sources: Mapping[str, Mapping[str, int]]) -> str:
-    rows = []
-    for name in sorted(sources):
-        counts = [sources[name][step] for step in FUNNEL_STEPS]
-        asked, answered, parsed, correct, kept = counts
-        pieces = [
-            ("kept", kept),
-            ("surplus", correct - kept),
-            ("wrong", parsed - correct),
-            ("unread", answered - parsed),
-            ("failed", asked - answered),
-        ]
-        rows.append((name, pieces, f"{kept:,} of {asked:,} kept"))
+    rows = [
+        (name, fates(counts), f"{counts['kept']:,} of {counts['asked']:,} kept")
+        for name, counts in sorted(sources.items())
+    ]
     return charts.stacks(rows, "What became of the attempts of each source, as shares")
+
+
+def fates(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return what became of the attempts of a source; what was taken as published is kept without having been read."""
+    asked, answered, parsed, correct, kept = (counts[step] for step in FUNNEL_STEPS)
+    published = counts.get("published", 0)  # verifier 2 counted none
+    return [
+        ("kept", kept),
+        ("surplus", correct + published - kept),
+        ("wrong", parsed - correct),
+        ("unread", answered - parsed - published),
+        ("failed", asked - answered),
+    ]
 
 
 def _loss(run: Run) -> str:

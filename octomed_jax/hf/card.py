@@ -121,6 +121,9 @@ def _data(source: Checkpoint) -> str:
     if sources:
         rows = [f"| {name} | {one['questions']:,} | {one['responses']:,} |" for name, one in sources.items()]
         lines.append("\n".join(["| source | questions | responses |", "| --- | ---: | ---: |", *rows]))
+    if unchecked := {name: one["published"] for name, one in sources.items() if one.get("published")}:
+        shown = ", ".join(f"{name} ({count:,})" for name, count in unchecked.items())
+        lines.append(f"Taken as published, since there is no gold to check them against: responses of {shown}.")
     if teachers := source.data["extra"].get("teachers"):
         lines.append("\n".join(["Teachers that wrote the responses:", "", *map(_teacher, teachers)]))
     return "## Data\n\n" + "\n\n".join(lines)

@@ -11,7 +11,7 @@ from etils import epath
 from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import Manifest
-from octomed_jax.schema import Record, question_from_row
+from octomed_jax.schema import Record, is_without_gold, question_from_row
 from octomed_jax.storage import PathLike
 from octomed_jax.traces import lake
 from octomed_jax.traces.publish_card import CARD, write_card
@@ -31,6 +31,7 @@ class Contents:
         paths: split to the file that it is made of; a split without rows is left out.
         rows, sizes: split to rows, and to their bytes before compression (of what they are made of, until written).
         questions, responses: by source.
+        unchecked: how many of the responses are taken as published, since their questions have no gold, by source.
         licences: licence to number of questions, by source.
         access: of each source, the strictest.
         several_images: whether a question has more than one.
@@ -41,6 +42,7 @@ class Contents:
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     questions: dict[str, "Counter[str]"] = dataclasses.field(default_factory=dict)
     responses: "Counter[str]" = dataclasses.field(default_factory=Counter)
+    unchecked: "Counter[str]" = dataclasses.field(default_factory=Counter)
     licences: dict[str, "Counter[str]"] = dataclasses.field(default_factory=dict)
     access: dict[str, str] = dataclasses.field(default_factory=dict)
     several_images: bool = False
@@ -122,7 +124,7 @@ def _look(traces: PathLike | None, questions: PathLike | None, credentialed: boo
 
 
 def _count(contents: Contents, split: str, path: epath.Path, credentialed: bool) -> None:
-    names = ["id", "source", "image_hash", "licence", "access", "split"]
+    names = ["id", "source", "task", "answer", "image_hash", "licence", "access", "split"]
     names += ["responses", "option_orders"] if path.name == TRACES else []
     questions: Counter[str] = Counter()
     rows = 0
@@ -138,6 +140,8 @@ def _count(contents: Contents, split: str, path: epath.Path, credentialed: bool)
         rows += orders_of(row.get("option_orders") or ())
         questions[source] += 1
         contents.responses[source] += len(row.get("responses") or ())
+        if row.get("responses") and is_without_gold(row["task"], row["answer"]):
+            contents.unchecked[source] += len(row["responses"])
         contents.licences.setdefault(source, Counter())[row["licence"]] += 1
         contents.access[source] = max(
             contents.access.get(source, "open"), row["access"], key=("open", "credentialed").index

@@ -36,7 +36,7 @@ def write_card(contents: "Contents", teachers: Sequence[Mapping[str, Any]], acce
     parts = [
         f"---\n{head}---",
         "# Medical questions with verified responses" if accepted else "# Medical questions",
-        _what(accepted),
+        _what(accepted, contents.unchecked),
         _access(contents),
         _table(contents),
         _origins(contents),
@@ -70,12 +70,16 @@ def _front_matter(contents: "Contents") -> dict[str, Any]:
     }
 
 
-def _what(accepted: bool) -> str:
+def _what(accepted: bool, unchecked: "Counter[str]") -> str:
     lines = ["Written by `octomed data write` in the schema of OctoMed's published sets. Not for clinical use."]
     if accepted:
         lines.append(
             "Every response was accepted by a verifier, which checks its final answer against the gold and nothing "
             "else: the reasoning above it may be wrong."
+        )
+    if shown := ", ".join(f"{_plain(source)} ({count})" for source, count in sorted(unchecked.items())):
+        lines.append(
+            f"Not so {shown}: no gold is published there, and these responses were taken as they are, unchecked."
         )
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from octomed_jax.schema import OPEN_TASKS, Question, Verdict, with_option_order
 from octomed_jax.verification.answer import ANSWER_CHARACTERS, read_answer
-from octomed_jax.verification.candidates import split_response
+from octomed_jax.verification.candidates import explicit, split_response
 from octomed_jax.verification.choices import Options
 from octomed_jax.verification.labels import Labels, ShortAnswers
 from octomed_jax.verification.numeric import Numbers
@@ -21,7 +21,7 @@ from octomed_jax.verification.text import american, plain_name
 from octomed_jax.verification.yes_no import YesNo, is_yes_no
 
 # Part of every verdict: raise it with any change that can change one.
-VERIFIER_VERSION = "2"
+VERIFIER_VERSION = "3"
 
 # Every reason code with its meaning; the verdict it belongs to stands first.
 REASONS = {
@@ -41,13 +41,15 @@ REASONS = {
     "no_number": "unparsed: a number is asked for and none is given",
     "not_an_option": "unparsed: the answer given is none of the options",
     "undecided": "unparsed: rival answers, doubt, a negation or a range, so a careful reader would not decide",
-    "partly_equal": "unparsed: a short answer that contains the gold answer or is contained in it",
+    "partly_equal": "unparsed: a short answer that contains the gold answer or is in it, or may be the same number",
     "no_date": "unparsed: a date is asked for and none is given",
     "no_rule": "unparsed: reports and instructions have no rule unless the recipe names one; a judge model is needed",
     "overlap_reached": "correct: the token F1 with the gold answer reaches the recipe's threshold",
     "overlap_below": "wrong: the token F1 with the gold answer is below the recipe's threshold",
     "judge_correct": "correct: the rules did not accept it, a judge model did",
     "judge_wrong": "wrong: the rules could not read it, a judge model says that it is wrong",
+    "no_gold": "unparsed: the source publishes no gold to compare with, and config.verify.trust does not name it",
+    "published": "correct: not compared with anything: no gold is published, and config.verify.trust names the source",
     "broken_gold": "unparsed: the gold answer of the question itself cannot be read or is none of its options",
 }
 
@@ -61,10 +63,12 @@ class Rules:
     Attributes:
         open_rule: how reports and instructions are judged: ``none``, or ``token_f1``.
         threshold: the least token F1 with the gold answer that is accepted.
+        trust: names of sources whose published responses to questions without gold are taken as they are, if whole.
     """
 
     open_rule: str = "none"
     threshold: float = 0.5
+    trust: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.open_rule not in ("none", "token_f1"):
@@ -75,7 +79,8 @@ class Rules:
     @property
     def name(self) -> str:
         """What belongs to the verifier's version in a table of verdicts."""
-        return VERIFIER_VERSION + ("" if self.open_rule == "none" else f"+{self.open_rule}>={self.threshold:g}")
+        rule = "" if self.open_rule == "none" else f"+{self.open_rule}>={self.threshold:g}"
+        return VERIFIER_VERSION + rule + (f"+trust={','.join(sorted(set(self.trust)))}" if self.trust else "")
 
 
 class Checker:
@@ -107,12 +112,26 @@ class Checker:
         parts = split_response(response)
         if not parts.closed:
             return Verdict("truncated", "", "thought_not_closed")
+        if self.question.without_gold:
+            return self._check_without_gold(parts.answer)
         if self.reader is None:
             return self._check_open(parts.answer)
         reading = read_answer(parts.answer, self.reader).reading
         if reading.value is None:
             return Verdict("unparsed", "", reading.reason or "no_answer")
         return self._compare(reading.value)
+
+    def _check_without_gold(self, answer: str) -> Verdict:
+        """Take a whole answer as it was published where the recipe says so; nobody knows whether it is right."""
+        if not answer:
+            return Verdict("unparsed", "", "empty_answer")
+        if len(answer) > ANSWER_CHARACTERS:
+            return Verdict("unparsed", "", "too_long")
+        if explicit(answer)[1]:
+            return Verdict("unparsed", "", "not_closed")
+        if self.question.source not in self.rules.trust:
+            return Verdict("unparsed", "", "no_gold")
+        return Verdict("correct", "", "published")
 
     def _check_open(self, answer: str) -> Verdict:
         if self.rules.open_rule == "none":
@@ -168,7 +187,7 @@ def reader_of(question: Question) -> Reader:
     if question.task == "numeric":
         return Numbers(question)
     if question.task == "short_answer":
-        return ShortAnswers((question.answer, *question.aliases))
+        return ShortAnswers((question.answer, *question.aliases), question.question)
     if question.task == "multi_label":
         return Labels(question.options, (question.answer, *question.aliases))
     lettered = question.task == "mcq"

@@ -27,7 +27,7 @@ def explain(question: Question, response: str, finish_reason: str, rules: Rules)
     limits = (question.lower_limit, question.upper_limit)
     accepted = f", accepted from {limits[0]} to {limits[1]}" if limits != (None, None) else ""
     aliases = f", also {', '.join(question.aliases)}" if question.aliases else ""
-    yield f"gold      {question.answer}{accepted}{aliases}"
+    yield f"gold      {question.answer or '(none is published)'}{accepted}{aliases}"
     ended = f"; the request ended with {finish_reason!r}" if finish_reason else ""
     length = f"{len(parts.thought):,} characters, {'closed' if parts.closed else 'NOT closed'}"
     yield f"thought   {length if parts.thought or not parts.closed else 'none'}{ended}"

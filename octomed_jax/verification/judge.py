@@ -41,7 +41,7 @@ AT_ONCE = 64  # requests whose replies are written down together
 
 # There is nothing to ask about, or nothing to compare with.
 NOT_ASKED = frozenset(
-    {"request_failed", "content_filter", "empty_answer", "broken_gold", "length", "thought_not_closed"}
+    {"request_failed", "content_filter", "empty_answer", "broken_gold", "no_gold", "length", "thought_not_closed"}
 )
 WORDS = {"CORRECT": "correct", "WRONG": "wrong", "UNCLEAR": "unclear"}
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from octomed_jax.prompts import LETTERS
+from octomed_jax.verification.exact import asks_share, equal, exact
 from octomed_jax.verification.names import find_names, masked, ruled_out
 from octomed_jax.verification.phrases import HEDGE, NEGATION, PLACEHOLDERS
 from octomed_jax.verification.text import Reading, american, clean, fold, plain_name
@@ -31,8 +32,10 @@ class ShortAnswers:
 
     joins, emphasis, closed = False, False, False
 
-    def __init__(self, golds: Sequence[str]):
+    def __init__(self, golds: Sequence[str], asked: str):
         self._golds = [name for gold in golds if (name := american(short_name(gold)))]
+        self._numbers = [number for gold in self._golds if (number := exact(gold))]
+        self._share = bool(self._numbers) and asks_share(asked)
         self.unsure = "partly_equal" if self._golds else "broken_gold"
 
     def prepared(self, answer: str, foreign: bool) -> str:  # noqa: ARG002
@@ -65,10 +68,17 @@ class ShortAnswers:
         return self.read(text)
 
     def grade(self, value: str) -> bool | None:
-        """Say whether ``value`` is a gold answer; None where one contains the other, so that a rule cannot tell."""
+        """Say whether ``value`` is a gold answer, as a text or as an exact number.
+
+        None where one contains the other, or may be the same number or another thing, so that a rule cannot tell.
+        """
         value = american(value)
         if value in self._golds:
             return True
+        if self._numbers and (number := exact(value)):
+            found = [equal(gold, number, self._share) for gold in self._numbers]
+            if any(found) or None in found:
+                return True if any(found) else None
         rivals = find_names(value, self._golds) or any(find_names(gold, [value]) for gold in self._golds)
         doubtful = HEDGE.search(value) and not any(HEDGE.search(gold) for gold in self._golds)
         return None if rivals or doubtful or not self._golds else False

@@ -8,7 +8,7 @@ from typing import Any
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.prompts import LETTERS
-from octomed_jax.schema import ACCESS_CLASSES, TASKS, Question
+from octomed_jax.schema import ACCESS_CLASSES, OPEN_TASKS, TASKS, Question
 from octomed_jax.verification.numeric import decimal_of
 from octomed_jax.verification.text import plain_name
 from octomed_jax.verification.yes_no import is_yes_no
@@ -30,17 +30,18 @@ def question_of(row: Mapping[str, Any], where: str) -> Question:
 
     Args:
         row: ``answer``, and what is there of ``task, question, options, aliases, lower_limit, upper_limit``. Options
-            may carry their letters ("A. Asthma"); the answer may be an option's text, its letter, or both.
+            may carry their letters ("A. Asthma"); the answer may be an option's text, its letter, or both. One whose
+            task is said to be open may have none.
         where: names the row in an error.
 
     Raises:
         UserError: a column is missing, or holds what it cannot hold.
     """
-    if row.get("answer") is None:
+    if row.get("answer") is None and row.get("task") not in OPEN_TASKS:
         raise RowError(f"{where} has no answer; a row needs answer, and responses or response", "answer")
     options, prefixed = without_letters(_texts(row, "options", where))
     limits = [_limit(row, name, where) for name in ("lower_limit", "upper_limit")]
-    answer = row["answer"]
+    answer = row.get("answer")
     answer = ";".join(map(_scalar, answer)) if isinstance(answer, list | tuple) else _scalar(answer)
     access = str(row.get("access") or "open")
     if access not in ACCESS_CLASSES:

@@ -88,6 +88,12 @@ def unit_of(text: str) -> tuple[str, ...]:
     return (*_UNITS[match["unit"]], "" if per in _HARMLESS else per)
 
 
+def whole_unit(text: str) -> tuple[str, ...]:
+    """Return the unit that a folded text is, as ``unit_of``; empty where more stands there, or no unit is known."""
+    match = _UNIT.fullmatch(text.replace("μ", "µ"))
+    return unit_of(text) if match and not match["per"] else ()
+
+
 def units_in(text: str) -> set[tuple[str, ...]]:
     """Return the units that a question asks for ("in mg/dL", "(mL)")."""
     folded = text.lower()

@@ -9,7 +9,7 @@ from etils import epath
 from rich.table import Table
 
 from octomed_jax import manifests, progress, storage
-from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.errors import StopAndLook, UserError, did_you_mean
 from octomed_jax.manifests import Manifest
 from octomed_jax.schema import VERDICT_SCHEMA, Question, Verdict, question_from_row, with_option_order
 from octomed_jax.storage import PathLike
@@ -19,8 +19,9 @@ from octomed_jax.verification.check import Checkers, Rules
 from octomed_jax.verification.judge import Appeal, Judge, may_appeal, name_of
 
 STAGE = "verify"
-COUNTS = ("asked", "answered", "parsed", "correct", "kept", "questions", "questions_kept")
+COUNTS = ("asked", "answered", "parsed", "correct", "published", "kept", "questions", "questions_kept")
 VERDICTS = "verdicts.parquet"
+QUESTIONS = "questions.parquet"
 BATCH = 64  # questions whose attempts are put before a judge together
 
 Judged = tuple[dict[str, Any], list[tuple[dict[str, Any], Verdict]]]  # a question's row, its attempts with verdicts
@@ -34,17 +35,20 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
     and what changed is said.
 
     Raises:
-        UserError: the attempts are not finished, or ``output`` holds other work.
+        UserError: the attempts are not finished, the rules trust a source that they are not of, or ``output`` holds
+            other work.
         StopAndLook: a file is damaged, or attempts and questions do not fit together.
     """
     before = manifests.read_manifest(attempts, "distill")
+    if rules.trust:
+        _check_trust(rules, before, epath.Path(attempts))
     asked_for = {"verifier": name_of(rules, judge)}
     inputs = {"distill": before.identity}
     earlier = _earlier(output, inputs, asked_for["verifier"])
     if not earlier and (done := manifests.finished(output, STAGE, asked_for, inputs)):
         return done
     source = epath.Path(attempts)
-    total = lake.count_rows(source / "questions.parquet")
+    total = lake.count_rows(source / QUESTIONS)
     funnel, changes = Funnel(), Changes()
     with (
         storage.staged_folder(output, replaces=bool(earlier)) as folder,
@@ -77,13 +81,33 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
             files=manifests.hash_files(folder),
             licences=before.licences,
             access=before.access,
-            extra=dict(before.extra),
+            extra={**before.extra, **funnel.unchecked()},
         )
         manifests.write_manifest(folder, manifest)
     print_funnel(funnel.table())
     for text in changes.told(asked_for["verifier"]):
         progress.say(text)
     return manifest
+
+
+def _check_trust(rules: Rules, before: Manifest, attempts: epath.Path) -> None:
+    """Check that responses are taken as published only where somebody published them, and of sources that are there.
+
+    Raises:
+        UserError: it is not so.
+    """
+    if not before.config.get("published"):
+        raise UserError(
+            f"config.verify.trust names {', '.join(rules.trust)}, but {attempts} holds attempts that a teacher was "
+            "asked for and nobody published; leave it out with --config.verify.trust=()"
+        )
+    sources = {row["source"] for row in lake.iterate_rows(attempts / QUESTIONS, ["source"])}
+    for name in rules.trust:
+        if name not in sources:
+            raise UserError(
+                f"config.verify.trust names {name!r}, which is no source of {attempts}"
+                f"{did_you_mean(name, sorted(sources))}; its sources are {', '.join(sorted(sources))}"
+            )
 
 
 def _earlier(output: PathLike, inputs: dict[str, str], verifier: str) -> str:
@@ -124,9 +148,9 @@ def judge_questions(attempts: epath.Path, rules: Rules = Rules()) -> Iterator[Ju
     rows = lake.iterate_parts(attempts / "attempts")
     attempt = next(rows, None)
     last = ""
-    for row in lake.iterate_rows(attempts / "questions.parquet"):
+    for row in lake.iterate_rows(attempts / QUESTIONS):
         if row["id"] <= last:
-            raise StopAndLook(f"{attempts / 'questions.parquet'} is not sorted by id at {row['id']!r}; make it again")
+            raise StopAndLook(f"{attempts / QUESTIONS} is not sorted by id at {row['id']!r}; make it again")
         last = row["id"]
         checkers = Checkers(question_from_row(row), rules)
         judged = []
@@ -203,7 +227,7 @@ def _verdict_row(attempt: dict[str, Any], verdict: Verdict, verifier: str) -> di
 
 
 class Funnel:
-    """Counts, by source, what became of the attempts."""
+    """Counts, by source, what became of the attempts; what is taken as published counts apart from what is correct."""
 
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {}
@@ -215,9 +239,11 @@ class Funnel:
         reasons = self.reasons.setdefault(source, Counter())
         counts.update(asked=len(judged), kept=kept, questions=1, questions_kept=int(kept > 0))
         for attempt, verdict in judged:
+            published = verdict.reason == "published"
             counts["answered"] += not attempt["error"]
-            counts["parsed"] += verdict.verdict in ("correct", "wrong")
-            counts["correct"] += verdict.verdict == "correct"
+            counts["parsed"] += verdict.verdict in ("correct", "wrong") and not published
+            counts["correct"] += verdict.verdict == "correct" and not published
+            counts["published"] += published
             reasons[verdict.reason] += 1
 
     def table(self) -> dict[str, Any]:
@@ -225,6 +251,11 @@ class Funnel:
         sources = {name: _row(self.counts[name], self.reasons[name]) for name in sorted(self.counts)}
         total = _row(sum(self.counts.values(), Counter()), sum(self.reasons.values(), Counter()))
         return {"sources": sources, "total": total}
+
+    def unchecked(self) -> dict[str, Any]:
+        """Return what the manifest says of attempts that were taken as published, by source; nothing where none was."""
+        found = {name: counts["published"] for name, counts in sorted(self.counts.items()) if counts["published"]}
+        return {"published": found} if found else {}
 
 
 def _row(counts: "Counter[str]", reasons: "Counter[str]") -> dict[str, Any]:
@@ -235,11 +266,13 @@ def print_funnel(funnel: dict[str, Any]) -> None:
     """Print the funnel as a table, a line a source."""
     table = Table(title="From attempts to traces", title_justify="left")
     table.add_column("source")
-    for name in ("questions", "asked", "answered", "parsed", "correct", "kept"):
+    unchecked = ("published",) if funnel["total"]["published"] else ()
+    columns = ("questions", "asked", "answered", "parsed", "correct", *unchecked, "kept")
+    for name in columns:
         table.add_column(name, justify="right")
     table.add_column("accepted", justify="right")
     for name, row in [*funnel["sources"].items(), ("all", funnel["total"])]:
-        share = f"{row['correct'] / row['asked']:.1%}" if row["asked"] else "-"
-        cells = [str(row[column]) for column in ("questions", "asked", "answered", "parsed", "correct", "kept")]
+        share = f"{(row['correct'] + row['published']) / row['asked']:.1%}" if row["asked"] else "-"
+        cells = [str(row[column]) for column in columns]
         table.add_row(name, *cells, share, style="bold" if name == "all" else "")
     progress.console.print(table)

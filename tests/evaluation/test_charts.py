@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octomed_jax.evaluation import charts
+from octomed_jax.evaluation.figures import fates
 
 
 def texts(svg):
@@ -86,3 +87,17 @@ def test_labels_of_close_points_do_not_cover_each_other(places):
     spots = [(share * 300 + dx, y + dy) for (share, y), (dx, dy) in zip(places, offsets, strict=True)]
     for index, (x, y) in enumerate(spots):
         assert all(max(abs(x - a), abs(y - b)) >= 12 for a, b in spots[:index])
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"asked": 9, "answered": 8, "parsed": 6, "correct": 4, "kept": 3},
+        {"asked": 9, "answered": 8, "parsed": 2, "correct": 1, "published": 5, "kept": 6},
+    ],
+)
+def test_the_fates_of_attempts_add_up(counts):
+    found = dict(fates(counts))
+    assert sum(found.values()) == counts["asked"]
+    assert min(found.values()) >= 0
+    assert found["failed"] == 1

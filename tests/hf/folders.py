@@ -50,7 +50,7 @@ def save_run(
     shutil.copytree(student, workdir / "student")
     write_json(workdir / "config.json", claim)
     counts = {"records": 3, "examples": 5, "images": 1}
-    sources = {"brain": {"questions": 3, "responses": 5}}
+    sources = {"brain": {"questions": 3, "responses": 5}, "talks": {"questions": 1, "responses": 2, "published": 2}}
     teacher = {"model": "teacher/x", "programmatic": False, "prompt": "boxed-1", "terms": "MIT; may train others"}
     extra = {"sources": sources, "teachers": [teacher]}
     data = Manifest("shard", {}, counts=counts, licences=("CC-BY-4.0",), access=access, extra=extra)

@@ -262,6 +262,7 @@ def test_the_card_says_what_must_be_said(student, parameters, tmp_path):
         "Not for clinical use",
         "random weights",
         "| brain | 3 | 5 |",
+        "since there is no gold to check them against: responses of talks (2).",
         "- `teacher/x`, prompt `boxed-1`; terms: MIT; may train others",
         "CC-BY-4.0",
         "**credentialed**",

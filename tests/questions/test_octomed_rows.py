@@ -89,6 +89,8 @@ def test_what_a_row_does_not_say_holds_from_outside():
         ({"options": b"ab"}, "options", "options is no list"),
         ({"options": ["x", " "], "answer": "x"}, "options", "option 2 is empty"),
         ({"options": ["x", "y", "The X"], "answer": "x"}, "options", "options hold the answer 'x' more than once"),
+        ({"options": ["x", "x "], "answer": "A"}, "options", "all options are 'x'; give what else may be chosen"),
+        ({"options": ["x", "y", "x"], "answer": "A", "responses": ["A"]}, "options", "the answer 'x' more than once"),
         ({"options": [f"o{n}" for n in range(27)], "answer": "o1"}, "options", "27 options, more than letters"),
         ({"options": None, "task": "mcq"}, "options", "is mcq without options; give them as a list"),
         ({"options": None, "task": "classification"}, "options", "is a classification without options"),
@@ -169,7 +171,8 @@ def test_columns_come_before_what_a_conversation_says():
         (turns("What?", "x", "Why?", "y"), "conversations of human, gpt, human, gpt cannot be read"),
         ([], "conversations of nobody cannot be read"),
         ([{"from": "gpt", "value": "x"}], "conversations of gpt cannot be read"),
-        ([{"role": "user", "content": "x"}], "is no list of turns with from and value"),
+        ([{"role": "user", "content": "x"}], "conversations of user cannot be read; one turn of human"),
+        ([{"from": "human"}], "has a turn without a speaker or a text"),
         ("no json", "is no list of turns"),
         (turns("<image>\nWhat?", "x"), "1 <image> but 0 images"),
     ],
@@ -178,6 +181,23 @@ def test_a_conversation_that_cannot_be_read_honestly_is_refused(conversation, wo
     error = refused({"conversations": conversation})
     assert words in str(error)
     assert error.column == "conversations"
+
+
+def test_an_option_stands_once():
+    row = {"question": "Which?", "options": ["x", "y", " x", "z"], "answer": "D"}
+    assert (read(row).options, read(row).answer) == (("x", "y", "z"), "z")
+    assert read(row | {"answer": "C"}).answer == "x"
+    genes = row | {"options": ["AA", "Aa", "AA", "aa"], "answer": "aB"}
+    assert read(genes | {"options": [*genes["options"], "aB"]}).options == ("AA", "Aa", "aa", "aB")
+    labels = row | {"task": "multi_label", "answer": ["x", "z"]}
+    assert (read(labels).options, read(labels).answer) == (("x", "y", "z"), "x;z")
+
+
+def test_options_stay_where_the_letters_of_responses_belong_to_them():
+    row = {"question": "Which?", "options": ["x", "y", "y", "z"], "answer": "D"}
+    assert read(row | {"responses": ["\\boxed{D}"]}).options == ("x", "y", "y", "z")
+    assert read(row | {"responses": []}).options == ("x", "y", "z")
+    assert read(row | {"option_order": [0, 1, 2, 3]}).options == ("x", "y", "y", "z")
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), min_size=1, max_size=12).map(str.strip)

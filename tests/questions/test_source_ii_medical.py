@@ -31,10 +31,10 @@ def test_a_trace_is_no_gold(tmp_path):
     assert first.id == "ii-medical:train:0000000"
     assert first.question == second.question == ASKED  # the prompt says again how to answer
     assert (first.task, first.options) == ("instruction", ())
-    assert first.answer == "Nitrofurantoin is safe.\n\n\\boxed{B}"
+    assert (first.answer, first.without_gold) == ("", True)
     assert first.cluster == second.cluster != ""
     assert first.licence == "unknown"
-    assert manifest.counts["rows"] == 2
+    assert (manifest.counts["rows"], manifest.counts["without_gold"]) == (2, {"ii-medical": 2})
 
 
 def test_the_trace_is_handed_on_as_a_response():
@@ -42,17 +42,11 @@ def test_the_trace_is_handed_on_as_a_response():
     assert cells["responses"] == [TRACE]
 
 
-@pytest.mark.parametrize(
-    ("trace", "answer"),
-    [
-        ("So B.\n</think>\nB.", "B."),  # R1's template opens the thought
-        ("B, since it is safe.", "B, since it is safe."),
-        ("<think>\n\n</think>\n\nB.", "B."),
-    ],
-)
-def test_forms_of_traces(tmp_path, trace, answer):
-    ((question,), _, _) = build(tmp_path, row(trace=trace))
-    assert question.answer == answer
+@pytest.mark.parametrize("trace", ["So B.\n</think>\nB.", "B, since it is safe.", "<think>\n\n</think>\n\nB."])
+def test_forms_of_traces(trace):
+    """Of these the first is as R1's template has it, which opens the thought."""
+    (cells,) = ii_medical.cells(row(trace=trace), "train")
+    assert cells["responses"] == [trace]
 
 
 def test_what_is_passed_over(tmp_path):

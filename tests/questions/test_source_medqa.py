@@ -36,11 +36,29 @@ def test_five_options_of_the_hub(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "options", "gold"),
+    [
+        ({"A": "Ceftriaxone"}, ("Ceftriaxone", "Doxycycline", "Nitrofurantoin", "Gentamicin"), "Gentamicin"),
+        ({"B": " Gentamicin"}, ("Ampicillin", " Gentamicin", "Doxycycline", "Nitrofurantoin"), " Gentamicin"),
+        ({"B": "Ampicillin", "C": "Ampicillin"}, ("Ampicillin", "Nitrofurantoin", "Gentamicin"), "Gentamicin"),
+    ],
+)
+def test_an_option_that_repeats_is_kept_once_and_counted(tmp_path, capsys, change, options, gold):
+    write_lines(tmp_path / "train.jsonl", [FIVE, FIVE | {"question": "Other?", "options": FIVE["options"] | change}])
+    train, _, manifest = built("medqa-5options", tmp_path / "train.jsonl", tmp_path / "out")
+    assert [len(question.options) for question in train] == [5, len(options)]
+    assert (train[1].options, train[1].answer) == (options, gold)
+    assert manifest.counts["repeated_options"] == {"train": 5 - len(options)}
+    assert f"Repeated options: `train` ({5 - len(options)})" in (tmp_path / "out" / "card.md").read_text()
+    assert f"{5 - len(options)} options stood twice in their question" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"answer_idx": "A"}, "line 1: answer_idx A is 'Ampicillin', but answer is 'Nitrofurantoin'"),
-        ({"answer_idx": "F"}, "line 1: is not as medqa is published (no column 'F')"),
-        ({"options": FOUR["options"] | {"A": "Nitrofurantoin"}}, "options hold the answer 'Nitrofurantoin' more than"),
+        ({"answer_idx": "F"}, "line 1: answer_idx is 'F', but the options have the letters A, B, C, D"),
+        ({"options": FOUR["options"] | {"A": "nitrofurantoin"}}, "options hold the answer 'Nitrofurantoin' more than"),
         ({"question": ""}, "line 1: has no question"),
     ],
 )

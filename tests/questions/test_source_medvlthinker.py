@@ -65,10 +65,10 @@ def test_a_letter_that_is_an_options_text_stays_the_letter(tmp_path):
     ("change", "words"),
     [
         ({"answer_label": "B"}, "line 1: answer_label B is 'Bud stage.', but answer is 'Cap stage.'"),
-        ({"answer_label": "E"}, "line 1: is not as medvlthinker-m23k is published (no column 'E')"),
+        ({"answer_label": "E"}, "line 1: answer_label is 'E', but the options have the letters A, B"),
         ({"options": "['Cap stage.']"}, "line 1: is not as medvlthinker-m23k is published (JSONDecodeError"),
         ({"options": '["Cap stage."]'}, "line 1: is not as medvlthinker-m23k is published (AttributeError"),
-        ({"options": TEXT["options"].replace("Bud", "Cap")}, "options hold the answer 'Cap stage.' more than once"),
+        ({"options": TEXT["options"].replace("Bud", "The Cap")}, "options hold the answer 'Cap stage.' more than once"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path, capsys, change, words):

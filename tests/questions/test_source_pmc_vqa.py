@@ -75,7 +75,7 @@ def test_an_archive_without_folders(tmp_path):
         ({"Answer_label": "C"}, "line 2: Answer_label C is 'No uptake pattern', but Answer is 'Focal uptake pattern'"),
         ({"Answer_label": "E"}, "line 2: Answer_label is 'E', but the options have the letters A, B, C, D"),
         ({"Answer_label": "", "Answer": "No uptake"}, "answer 'No uptake' is none of the options"),
-        ({"Choice C": "C:Focal uptake pattern"}, "options hold the answer 'Focal uptake pattern' more than once"),
+        ({"Choice C": "C:Focal Uptake Pattern"}, "options hold the answer 'Focal uptake pattern' more than once"),
         ({"Figure_path": "PMC1_F1.jpg"}, "line 2: image: no file 'PMC1_F1.jpg' beside the rows"),
         ({"Figure_path": "../../secret.jpg"}, "'../../secret.jpg' leads out of the folder of the rows"),
         ({"Figure_path": "/etc/passwd"}, "'/etc/passwd' leads out of the folder of the rows"),

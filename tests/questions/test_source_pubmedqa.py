@@ -96,6 +96,22 @@ def test_a_broken_fold_is_refused(tmp_path, capsys, monkeypatch):
     assert "ori_pqal.json is one JSON object of" in words
 
 
+@pytest.mark.parametrize(("split", "counted"), [("train,test", {"test": 1, "train": 2}), ("test", {"test": 2})])
+def test_a_row_that_cannot_be_read_counts_once(tmp_path, split, counted):
+    """Its id, which says of which split it is, is not known."""
+    path = write_lines(tmp_path / "in" / "ori_pqal.json", [ROW, ROW | {"pubid": 102, "question": "Is it held out?"}])
+    path.write_text('{"pubid": 103, "question": \n' + path.read_text())
+    (tmp_path / "in" / "test_ground_truth.json").write_text('{"102": "yes"}')
+    _, (test,), manifest = built(
+        "pubmedqa", tmp_path / "in", tmp_path / "out", f"--split={split}", "--most-left-out=0.5"
+    )
+    assert test.id == "pubmedqa:102"
+    assert manifest.counts["published_splits"] == counted
+    assert manifest.counts["rows"] == sum(counted.values())
+    assert sum(manifest.counts["dropped"]["pubmedqa"].values()) == 1
+    assert len((tmp_path / "out" / "left_out.jsonl").read_text().splitlines()) == 1
+
+
 def test_the_mirror_has_files_for_each_split(tmp_path):
     for split in ("train", "validation", "test"):
         data = NESTED | {"Question": f"Is it {split}?"}

@@ -10,6 +10,7 @@ from test_verify_stage import make_attempts
 from octomed_jax.cli.main import main
 from octomed_jax.schema import Verdict
 from octomed_jax.traces import lake
+from octomed_jax.verification.check import VERIFIER_VERSION
 from octomed_jax.verification.judge import Appeal, Judge, judge_messages, may_appeal, read_reply
 
 ROWS = [
@@ -234,10 +235,10 @@ def test_a_run_is_judged_too_and_says_so(tmp_path, endpoint, capsys):
     assert "agrees with the rules on 100.0% of those wrong by rule" in printed.err
     rows = list(lake.iterate_rows(tmp_path / "traces" / "verdicts.parquet"))
     assert [(row["verdict"], row["reason"], row["judge"], row["verifier"]) for row in rows] == [
-        ("wrong", "other_option", False, "2+judge=grader/1"),
-        ("correct", "match", False, "2+judge=grader/1"),
-        ("correct", "judge_correct", True, "2+judge=grader/1"),
-        ("unparsed", "request_failed", False, "2+judge=grader/1"),
+        ("wrong", "other_option", False, f"{VERIFIER_VERSION}+judge=grader/1"),
+        ("correct", "match", False, f"{VERIFIER_VERSION}+judge=grader/1"),
+        ("correct", "judge_correct", True, f"{VERIFIER_VERSION}+judge=grader/1"),
+        ("unparsed", "request_failed", False, f"{VERIFIER_VERSION}+judge=grader/1"),
     ]
     assert [record.question.id for record in lake.iterate_records(tmp_path / "traces" / "traces.parquet")] == [
         "s:0",

@@ -68,7 +68,8 @@ def test_verdicts_traces_and_funnel(tmp_path):
     ]  # fmt: skip
     funnel = json.loads((tmp_path / "traces" / "funnel.json").read_text())
     assert funnel["sources"]["s"] == {
-        "asked": 6, "answered": 5, "parsed": 4, "correct": 3, "kept": 3, "questions": 2, "questions_kept": 1,
+        "asked": 6, "answered": 5, "parsed": 4, "correct": 3, "published": 0, "kept": 3, "questions": 2,
+        "questions_kept": 1,
         "reasons": {"length": 1, "match": 3, "other_option": 1, "request_failed": 1},
     }  # fmt: skip
     assert funnel["total"]["asked"] == 7

@@ -65,6 +65,8 @@ QUESTIONS = {
     "weeks": question("numeric", "(16 weeks, 2 days)"),
     "short": question("short_answer", "Myocardial infarction", aliases=("heart attack", "MI")),
     "two": question("short_answer", "two"),
+    "part": question("short_answer", r"\frac{3}{4}"),
+    "slashed": question("short_answer", "3/4"),
     "labels": question("multi_label", "Edema;Pleural effusion", "Edema", "Pleural effusion", "Cardiomegaly", "No finding"),
     "free_labels": question("multi_label", "edema;nodule"),
     "healthy": question("multi_label", "No finding", "Edema", "Pleural effusion", "No finding"),
@@ -1698,6 +1700,36 @@ kind(
         "twenty": "20",
         "twenty-two": "22",
         "The answer is two.": "2",
+    },
+)
+kind(
+    "exact numbers",
+    "A short answer that is one number is compared as a number: fractions, decimals, powers of ten; 75 % of what is not said.",
+    "part",
+    {
+        r"\boxed{\frac{3}{4}}": r"\frac{3}{4}",
+        r"\boxed{\dfrac34}": r"\dfrac34",
+        r"The answer is $\tfrac{3}{4}$.": r"\tfrac{3}{4}",
+        "0.75": "0.75",
+        "**Answer:** 3/4": "3/4",
+        r"\boxed{7.5 \times 10^{-1}}": r"7.5 \times 10^{-1}",
+        "75%": UNPARSED,
+        "6/8": UNPARSED,
+        "0.74": "0.74",
+        r"\boxed{\frac{4}{3}}": r"\frac{4}{3}",
+    },
+)
+kind(
+    "numbers that may be none",
+    "A gold such as 3/4 may be a date or a grade, so that a decimal of the same value is undecided.",
+    "slashed",
+    {
+        "3/4": "3/4",
+        r"\boxed{\frac{3}{4}}": r"\frac{3}{4}",
+        "0.75": UNPARSED,
+        "75%": UNPARSED,
+        "0.8": "0.8",
+        "4/3": "4/3",
     },
 )
 kind(

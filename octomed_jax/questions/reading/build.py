@@ -116,6 +116,8 @@ def fill(request: Request, folder: Folder, splits: Mapping[str, Split], store: S
     if counted.rows == left_out:
         raise UserError(f"{request.source} holds no row that can be used; is it {request.adapter.name}?")
     _note_shared(request.adapter, store, counted)
+    if repeats := counted.repeats.total():
+        say(f"{repeats:,} options stood twice in their question and are kept once")
     return counted
 
 
@@ -143,6 +145,11 @@ def write_folder(
         access="credentialed" if contents.access["credentialed"] else "open",
     )
     manifests.write_manifest(folder, manifest)
+    if names := sorted(contents.without_gold):
+        say(
+            f"{contents.without_gold.total():,} questions have no gold: no response to them can be checked, and "
+            f"`octomed verify` takes published ones only with --config.verify.trust={','.join(names)}"
+        )
     return manifest
 
 
@@ -154,11 +161,13 @@ class Counted:
         rows: that stand in it, by published split.
         passed_over: why rows were not asked that are sound, to their number.
         shared: cluster, image or text to how many of them stand in both splits.
+        repeats: options that stood twice in a question and are kept once, by published split.
     """
 
     by_split: "Counter[str]" = dataclasses.field(default_factory=Counter)
     passed_over: "Counter[str]" = dataclasses.field(default_factory=Counter)
     shared: "Counter[str]" = dataclasses.field(default_factory=Counter)
+    repeats: "Counter[str]" = dataclasses.field(default_factory=Counter)
 
     @property
     def rows(self) -> int:
@@ -167,8 +176,13 @@ class Counted:
 
     def table(self) -> dict[str, Any]:
         """Return the counts as plain data, without those that are empty."""
-        counts = {"published_splits": self.by_split, "passed_over": self.passed_over, "in_both_splits": self.shared}
-        return {name: dict(sorted(count.items())) for name, count in counts.items() if count}
+        counts = {
+            "published_splits": self.by_split,
+            "passed_over": self.passed_over,
+            "in_both_splits": self.shared,
+            "repeated_options": self.repeats,
+        }
+        return {name: dict(sorted(count.items())) for name, count in counts.items() if count.total()}
 
 
 def settings_of(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -249,6 +263,7 @@ def _read(request: Request, folder: Folder, name: str, split: Split, store: Stor
             try:
                 for given, responses in _questions(adapter, folder, place, where, name, number, defaults, store):
                     store.add(given, place, responses)
+                    counted.repeats[name] += given.repeats
             except PassedOver as reason:
                 counted.passed_over[_spellable(str(reason))] += 1
             except RowError as error:

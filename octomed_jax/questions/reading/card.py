@@ -16,12 +16,14 @@ class Contents:
 
     Attributes:
         benchmarks: benchmark and split to number of questions; likewise licences, tasks and access classes.
+        without_gold: source to number of questions without gold.
     """
 
     benchmarks: "Counter[tuple[str, str]]" = dataclasses.field(default_factory=Counter)
     licences: "Counter[str]" = dataclasses.field(default_factory=Counter)
     tasks: "Counter[str]" = dataclasses.field(default_factory=Counter)
     access: "Counter[str]" = dataclasses.field(default_factory=Counter)
+    without_gold: "Counter[str]" = dataclasses.field(default_factory=Counter)
 
     def add(self, question: Question) -> None:
         """Count a question."""
@@ -29,6 +31,8 @@ class Contents:
         self.licences[question.licence] += 1
         self.tasks[question.task] += 1
         self.access[question.access] += 1
+        if question.without_gold:
+            self.without_gold[question.source] += 1
 
     def table(self) -> dict[str, Any]:
         """Return the counts as plain data."""
@@ -40,6 +44,7 @@ class Contents:
             "benchmarks": by_split,
             "tasks": dict(sorted(self.tasks.items())),
             "licence_unknown": self.licences[UNKNOWN],
+            **({"without_gold": dict(sorted(self.without_gold.items()))} if self.without_gold else {}),
         }
 
 
@@ -73,6 +78,7 @@ def write_card(
     lines += [f"- Licence: {_plain(licence)} ({count})" for licence, count in sorted(contents.licences.items())]
     lines += [f"- Access: {access} ({count})" for access, count in sorted(contents.access.items())]
     lines += [f"- Task: {task} ({count})" for task, count in sorted(contents.tasks.items())]
+    lines += [f"- Without gold: {source} ({count})" for source, count in sorted(contents.without_gold.items())]
     lines += [f"- Left out: {count} ({about})" for about, count in left_out.items()]
     lines += [f"- Stood twice, kept once: {twice}"] if twice else []
     lines += ["", "| benchmark | train | test |", "| --- | ---: | ---: |"]

@@ -1,18 +1,19 @@
-"""The older published form of a row: ``conversations``, a list of turns with ``from`` and ``value``.
+"""The older published form of a row of OctoMed's schema: ``conversations``, turns as ``reading.turns`` has them.
 
-The question is the turn of ``human``. The gold answer is never taken from a response: a turn of ``gpt`` counts as gold
-only where it is an answer and nothing else.
+Here they are one question with its options, and not a talk to learn from: the question is the turn of ``human``. The
+gold answer is never taken from a response: a turn of ``gpt`` counts as gold only where it is an answer and nothing
+else.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from octomed_jax.prompts import LETTERS, SUFFIXES
+from octomed_jax.questions.reading.turns import PLACEHOLDER, turns_of
 from octomed_jax.verification.rows import RowError
 
-PLACEHOLDER = "<image>"
 GOLD_CHARACTERS = 100  # longer than this, a turn is a response
 _WORKED = re.compile(r"[\n]|</?think|</?answer|\\boxed", re.IGNORECASE)
 _OPTION = re.compile(r"^\s*[(\[]?([A-Z])[)\].:]\s*\S")
@@ -63,17 +64,17 @@ def _turns(value: Any, where: str) -> tuple[str, str]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             value = None
-    if not isinstance(value, Sequence) or not all(
-        isinstance(turn, Mapping) and isinstance(turn.get("value"), str) for turn in value
-    ):
-        raise RowError(f"{where}: conversations is no list of turns with from and value", "conversations")
-    speakers = [turn.get("from") for turn in value]
+    try:
+        turns = turns_of(value, "conversations")
+    except RowError as error:
+        raise RowError(f"{where}: {error}", error.column) from error
+    speakers = [who for who, _ in turns]
     if speakers not in (["human"], ["human", "gpt"]):
-        said = ", ".join(map(str, speakers[:6])) or "nobody"
+        said = ", ".join(speakers[:6]) or "nobody"
         raise RowError(
             f"{where}: conversations of {said} cannot be read; one turn of human and one of gpt can", "conversations"
         )
-    return value[0]["value"], value[1]["value"] if len(value) > 1 else ""
+    return turns[0][1], turns[1][1] if len(turns) > 1 else ""
 
 
 def _without_placeholders(text: str, images: int, where: str) -> str:

@@ -66,6 +66,7 @@ class Folder:
         root: the folder; of a single file, the one in which it lies.
         file: that file, where the input is one.
         met: the names of columns that rows had so far, in the order in which they came.
+        chosen: the splits that are read, once ``splits`` has found them.
     """
 
     def __init__(self, adapter: Adapter, path: Path):
@@ -79,6 +80,7 @@ class Folder:
         self.file = None if path.is_dir() else path
         self.root = path if path.is_dir() else path.parent
         self.met: dict[str, None] = {}
+        self.chosen: dict[str, Split] = {}
         self._adapter = adapter
         self._archives: Archives | None = None
 
@@ -100,6 +102,10 @@ class Folder:
         Raises:
             UserError: a split that is named is not there, none is, or a file may be of several.
         """
+        self.chosen = self._splits(named)
+        return self.chosen
+
+    def _splits(self, named: Sequence[str]) -> dict[str, Split]:
         chosen = self._adapter.chosen(named)
         if self.file:
             return self._split_of(self.file, chosen)
@@ -208,6 +214,13 @@ class Folder:
     def shown(self, path: Path) -> str:
         """Return a file's name as messages and the record of what was left out have it: below the input's folder."""
         return path.relative_to(self.root).as_posix()
+
+    def reads_first(self, name: str, path: Path) -> bool:
+        """Return whether a split is the first of those that are read from a table.
+
+        Where one table holds several, a row whose split nobody can tell counts there, and there alone.
+        """
+        return next((other for other, split in self.chosen.items() if path in self.tables(other, split)), name) == name
 
     def has_image(self, name: str) -> bool:
         """Return whether there is an image of that name."""

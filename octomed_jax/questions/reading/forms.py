@@ -102,14 +102,21 @@ def short_answer(question: str, answer: Any) -> dict[str, Any]:
     return {"question": question.strip(), "task": "short_answer", "answer": text}
 
 
-def gold_cells(options: Mapping[str, str | None], letter: str, text: str) -> Cells:
+def gold_cells(
+    options: Mapping[str, str | None],
+    letter: str,
+    text: str,
+    columns: tuple[str, str] = ("the gold", "the gold's text"),
+) -> Cells:
     """Return the cells ``options`` and ``answer`` of options by letter; letters without a text are no options.
+
+    ``columns`` are what errors call the gold's letter and its text.
 
     Raises:
         RowError: the letter is no option's, or is not the letter of ``text``.
     """
     given = {key: value for key, value in sorted(options.items()) if value is not None}
-    return {"options": list(given.values()), "answer": agreed(given, letter, text, ("the gold", "the gold's text"))}
+    return {"options": list(given.values()), "answer": agreed(given, letter, text, columns)}
 
 
 def nested(data: Mapping[str, Any]) -> Cells:

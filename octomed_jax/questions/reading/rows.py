@@ -17,7 +17,7 @@ from octomed_jax.errors import did_you_mean
 from octomed_jax.prompts import LETTERS
 from octomed_jax.questions.reading.conversations import from_conversations
 from octomed_jax.questions.reading.row_images import Known, ReadFile, images_of, read_images
-from octomed_jax.schema import Question
+from octomed_jax.schema import OPEN_TASKS, Question
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.rows import RowError, question_of
 from octomed_jax.verification.text import plain_name
@@ -60,12 +60,14 @@ class Given:
         own_id: the id it came with, if any, as it was spelt.
         option_order: how the row shows the options, as in ``Attempt``; empty: as they are.
         read: SHA-256 of the files that its images were read from.
+        repeats: options that were taken out because another one is the same.
     """
 
     question: Question
     own_id: str
     option_order: tuple[int, ...] = ()
     read: tuple[str, ...] = ()
+    repeats: int = 0
 
 
 def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known: Known, defaults: Defaults) -> Given:
@@ -93,10 +95,15 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
         else base
     )
     _check_options(base, where)
+    shown = len(base.options)
+    if not order and not _has_responses(row):
+        base = _without_repeats(base, where)
     _check_gold(base, where)
     fields = _fields(cells, where, defaults)
     own = _word(cells, "id", where) or defaults.place
     _check_spelling([*base.options, *base.aliases, base.question, base.answer, own, *fields.values()], where)
+    if base.without_gold and fields["split"] == "test":
+        raise RowError(f"{where} is held out and has no answer to be measured by; fill the column answer", "answer")
     images = read_images(cells["image"], read_file, where, known, named=fields["access"] == "open")
     hashes = tuple(image.digest for image in images)
     identity = clean_id(own) if own else content_id(fields["source"], base, hashes)
@@ -107,7 +114,7 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
         images=tuple(image.data for image in images),
         image_hashes=hashes,
     )
-    return Given(question, own, order, tuple(image.read for image in images))
+    return Given(question, own, order, tuple(image.read for image in images), shown - len(base.options))
 
 
 def content_id(source: str, question: Question, image_hashes: tuple[str, ...]) -> str:
@@ -143,26 +150,32 @@ def _check_asked(row: Mapping[str, Any], cells: Mapping[str, Any], where: str) -
     for name in ("question", "answer"):
         if cells[name] is None:
             near = did_you_mean(name, [str(key) for key in row if key not in COLUMNS])
+            if name == "answer" and cells["task"] in OPEN_TASKS and not near:
+                continue  # a report or an instruction, where the row says that it is one, may come without gold
             hint = f"{near}; rename that column" if near else f"; fill the column {name}"
             raise RowError(f"{where} has no {name}{hint}", name)
     if not isinstance(cells["question"], str) or not cells["question"].strip():
         raise RowError(
             f"{where}: question {str(cells['question'])[:40]!r} is no text; write the question there", "question"
         )
-    answer = cells["answer"]
+    if cells["answer"] is not None:
+        _check_answer(cells["answer"], cells["task"], where)
+    if isinstance(cells["options"], bytes):
+        raise RowError(f"{where}: options is no list", "options")
+    if cells["task"] == "mcq" and cells["options"] is None:
+        raise RowError(f"{where} is mcq without options; give them as a list, not in the question's text", "options")
+
+
+def _check_answer(answer: Any, task: Any, where: str) -> None:
     parts = answer if isinstance(answer, list | tuple) else [answer]
     if not parts or not all(isinstance(part, str | int | float | Decimal) and str(part).strip() for part in parts):
         raise RowError(f"{where}: answer {str(answer)[:40]!r} is no text; write the gold answer there", "answer")
-    if len(parts) > 1 and cells["task"] != "multi_label":
+    if len(parts) > 1 and task != "multi_label":
         raise RowError(
             f"{where}: answer holds {len(parts)} texts; give one, its other spellings as aliases, "
             "or say task multi_label",
             "answer",
         )
-    if isinstance(cells["options"], bytes):
-        raise RowError(f"{where}: options is no list", "options")
-    if cells["task"] == "mcq" and cells["options"] is None:
-        raise RowError(f"{where} is mcq without options; give them as a list, not in the question's text", "options")
 
 
 def _option_order(value: Any, options: int, where: str) -> tuple[int, ...]:
@@ -188,6 +201,31 @@ def _check_options(question: Question, where: str) -> None:
         raise RowError(
             f"{where} has {len(options)} options, more than letters; say task classification, which has none", "options"
         )
+
+
+def _has_responses(row: Mapping[str, Any]) -> bool:
+    """Return whether a row has responses, whose letters belong to the options as it shows them."""
+    talk = _filled(row.get("question")) is None and row.get("conversations") is not None
+    return talk or _filled(row.get("responses")) not in (None, [], ())
+
+
+def _without_repeats(question: Question, where: str) -> Question:
+    """Return a question with every option once; those that differ in more than blanks are two ("Aa" and "AA").
+
+    Raises:
+        RowError: all of its options are one.
+    """
+    kept: dict[str, str] = {}
+    for option in question.options:
+        kept.setdefault(" ".join(option.split()), option)
+    if len(kept) == len(question.options):
+        return question
+    if len(kept) == 1:
+        only = question.options[0][:60]
+        raise RowError(f"{where}: all options are {only!r}; give what else may be chosen", "options")
+    golds = question.answer.split(";") if question.task == "multi_label" else [question.answer]
+    answer = ";".join(kept.get(" ".join(gold.split()), gold) for gold in golds)
+    return dataclasses.replace(question, options=tuple(kept.values()), answer=answer)
 
 
 def _check_gold(question: Question, where: str) -> None:

@@ -1,4 +1,8 @@
-"""Talks in the forms in which instruction sets publish them: turns of a person and of a model, one after the other."""
+"""Talks in the forms in which instruction sets publish them: turns of a person and of a model, one after the other.
+
+For adapters of sets whose replies are texts to learn from: each pair of turns is a question with its reference text.
+``reading.conversations`` reads the same turns as a row of OctoMed's schema: one question, whose reply is no gold.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,9 +27,7 @@ def exchanges(talk: Any, images: int, column: str) -> list[tuple[str, str]]:
     Raises:
         RowError: it is none, turns do not alternate, one is empty, or there are more marks than images.
     """
-    if not isinstance(talk, list | tuple) or not all(isinstance(turn, Mapping) for turn in talk):
-        raise RowError(f"{column} is no list of turns", column)
-    turns = [_turn(turn, column) for turn in talk]
+    turns = turns_of(talk, column)
     if turns and turns[0][0] == "system":
         turns = turns[1:]
     speakers = [PERSON if who in PERSON else MODEL if who in MODEL else who for who, _ in turns]
@@ -44,6 +46,13 @@ def exchanges(talk: Any, images: int, column: str) -> list[tuple[str, str]]:
     if seen > images:
         raise RowError(f"{column} has {seen} {PLACEHOLDER}, but the row {images} images", column)
     return found
+
+
+def turns_of(talk: Any, column: str) -> list[tuple[str, str]]:
+    """Return who speaks, in lower case, and what is said, for each turn; errors as ``exchanges``."""
+    if not isinstance(talk, list | tuple) or not all(isinstance(turn, Mapping) for turn in talk):
+        raise RowError(f"{column} is no list of turns", column)
+    return [_turn(turn, column) for turn in talk]
 
 
 def _turn(turn: Mapping[str, Any], column: str) -> tuple[str, str]:

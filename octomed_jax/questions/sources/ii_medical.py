@@ -1,8 +1,9 @@
 """II-Medical-Reasoning-SFT: questions with a trace each, of Qwen3-235B-A22B and R1; the paper's "Medical-Inst".
 
-It publishes no gold. Its makers kept those traces of Qwen3 that were right, but say neither which rows these are nor
-what was right, so a box at a trace's end is no gold: every row is an instruction, whose reference text is what the
-trace says after its thought. Questions of one text, as many as it has traces, share a cluster. Some are Chinese.
+It publishes no gold: there are ``model``, ``question``, ``problem`` and ``messages``. Its makers kept those traces
+of Qwen3 that were right, but say neither which rows these are nor what was right, so a box at a trace's end is no gold:
+every row is an instruction without any, and its trace a response that nobody here can check (docs/verifier.md).
+Questions of one text, as many as it has traces, share a cluster. Some are Chinese.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,6 @@ def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
     yield {
         "question": question,
         "task": "instruction",
-        "answer": parts.answer,
         "cluster": storage.sha256_bytes(question.encode())[:24],
         "responses": [trace],
     }

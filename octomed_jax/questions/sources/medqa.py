@@ -3,18 +3,15 @@
 from collections.abc import Iterator
 
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
-from octomed_jax.verification.rows import RowError
+from octomed_jax.questions.reading.forms import gold_cells
 
 COLUMNS = ("question", "options", "answer", "answer_idx")
 
 
 def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
     """Yield the question of a row; ``options`` is a dict of letters, and the two forms of the gold must agree."""
-    options = {letter: text for letter, text in sorted(row["options"].items()) if text is not None}
-    gold = options[row["answer_idx"]]
-    if gold != row["answer"]:
-        raise RowError(f"answer_idx {row['answer_idx']} is {gold!r}, but answer is {row['answer']!r}", "answer")
-    yield {"question": row["question"], "task": "mcq", "options": list(options.values()), "answer": gold}
+    gold = gold_cells(row["options"], row["answer_idx"], row["answer"], ("answer_idx", "answer"))
+    yield {"question": row["question"], "task": "mcq", **gold}
 
 
 FOUR = Adapter(

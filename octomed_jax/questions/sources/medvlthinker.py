@@ -10,23 +10,17 @@ import re
 from collections.abc import Iterator
 
 from octomed_jax.questions.adapter import Adapter, Cells, Row, Split
-from octomed_jax.verification.rows import RowError
+from octomed_jax.questions.reading.forms import gold_cells
 
 COLUMNS = ("images", "question", "options", "answer_label", "answer", "dataset_name")
 
 
 def cells(row: Row, split: str) -> Iterator[Cells]:  # noqa: ARG001
     """Yield the question of a row; the two forms of the gold must agree."""
-    options = dict(sorted(json.loads(row["options"]).items()))
-    label = row["answer_label"].strip()
-    gold = options[label]
-    if gold.strip() != row["answer"].strip():
-        raise RowError(f"answer_label {label} is {gold!r}, but answer is {row['answer']!r}", "answer")
     yield {
         "question": row["question"],
         "task": "mcq",
-        "options": list(options.values()),
-        "answer": gold,
+        **gold_cells(json.loads(row["options"]), row["answer_label"], row["answer"], ("answer_label", "answer")),
         "image": row.get("images"),
         "benchmark": _name(row["dataset_name"]),
     }
