@@ -1,0 +1,161 @@
+"""What the images of a corpus are known by beyond their bytes, piece by piece; and which of them are the same.
+
+``pixels``: decoded, they are equal. ``near``: they show the same (image_index.py). Memory: 48 bytes an image, and for
+``near`` another 1,540 for each of those that others are looked up in.
+
+Legend: I images, Q bytes of a picture.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Int64
+
+from octomed_jax.curation.corpus import Corpus, Piece
+from octomed_jax.curation.hashing import mix
+from octomed_jax.curation.image_hashes import PICTURE_BYTES, hash_image
+from octomed_jax.curation.image_index import ImageIndex, Pairs
+from octomed_jax.curation.images_of import KEY_DIGITS, Images
+from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
+from octomed_jax.errors import UserError
+from octomed_jax.traces import lake
+
+AT_ONCE = 4096  # pictures that are looked up in a piece of work
+PAIRS_SCHEMA = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("score", pa.float64())])
+
+
+@dataclasses.dataclass(frozen=True)
+class HashPiece:
+    """A piece whose images are hashed into the folder ``target``."""
+
+    piece: Piece
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LookUp:
+    """Pictures from ``start`` to before ``stop`` that are looked up among others: those of an index, or their own."""
+
+    pictures: str
+    index: str
+    start: int
+    stop: int
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Hashed:
+    """The images of a corpus, in the order of their questions.
+
+    Attributes:
+        images: with keys of their pixels.
+        pictures: of what they show; a file that is read where it is needed.
+    """
+
+    images: Images
+    pictures: Path
+
+
+def hash_images(corpus: Corpus, title: str, folder: Path, engine: str, workers: int) -> Hashed:
+    """Hash the images of a corpus; what lies in ``folder`` is used again.
+
+    Raises:
+        UserError: an image cannot be decoded.
+    """
+    pieces = corpus.pieces()
+    targets = [folder / "pieces" / f"{number:05d}" for number in range(len(pieces))]
+    work = [HashPiece(piece, str(target)) for piece, target in zip(pieces, targets, strict=True)]
+    do_pieces(title, hash_piece, work, targets, engine, workers)
+    owner = np.concatenate([np.zeros(0, np.int64), *(load_array(target / "owner.npy") for target in targets)])
+    keys = np.concatenate([np.zeros((0, 2), np.uint64), *(load_array(target / "keys.npy") for target in targets)])
+    pictures = folder / "pictures.npy"
+    if not pictures.exists():
+        none = np.zeros((0, PICTURE_BYTES), np.int8)
+        save_array(pictures, np.concatenate([none, *(load_array(target / "pictures.npy") for target in targets)]))
+    return Hashed(Images(owner, keys), pictures)
+
+
+def hash_piece(one: HashPiece) -> None:
+    """Write the hashes of one piece's images."""
+    owner: list[int] = []
+    pixels: list[str] = []
+    pictures: list[bytes] = []
+    place = one.piece.first
+    for table in one.piece.tables(["id", "image"]):
+        for row in table.to_pylist():
+            for image in row["image"] or ():
+                try:
+                    hashes = hash_image(image["bytes"], f"an image of {row['id']}")
+                except ValueError as error:
+                    raise UserError(f"{error}; build the questions again") from error
+                owner.append(place)
+                pixels.append(hashes.pixels[:KEY_DIGITS])
+                pictures.append(hashes.picture)
+            place += 1
+    keys = np.frombuffer(bytes.fromhex("".join(pixels)), ">u8").astype(np.uint64).reshape(-1, 2)
+    with whole_folder(Path(one.target)) as partial:
+        partial.mkdir(parents=True)
+        save_array(partial / "owner.npy", np.array(owner, dtype=np.int64))
+        save_array(partial / "keys.npy", keys)
+        save_array(partial / "pictures.npy", np.frombuffer(b"".join(pictures), np.int8).reshape(-1, PICTURE_BYTES))
+
+
+def same_pictures(ours: Path, index: Path | None, title: str, folder: Path, engine: str, workers: int) -> Pairs:
+    """Return the pairs of pictures that show the same.
+
+    Args:
+        ours: file of the pictures that are looked up, left in each pair.
+        index: file of those that they are looked up in; None: among themselves, the earlier one on the left.
+        title: of the progress line.
+        folder: for what is worked out; what lies there is used again.
+        engine, workers: as in ``run_pieces``.
+    """
+    count = len(load_array(ours))
+    starts = range(0, count, AT_ONCE)
+    targets = [folder / f"{number:05d}.parquet" for number in range(len(starts))]
+    work = [
+        LookUp(str(ours), str(index or ""), start, min(start + AT_ONCE, count), str(target))
+        for start, target in zip(starts, targets, strict=True)
+    ]
+    do_pieces(title, look_up, work, targets, engine, workers)
+    table = pa.concat_tables([PAIRS_SCHEMA.empty_table(), *map(pq.read_table, targets)])
+    return Pairs(table["left"].to_numpy(), table["right"].to_numpy(), table["score"].to_numpy(), compared=0)
+
+
+def look_up(one: LookUp) -> None:
+    """Write the pairs of some pictures."""
+    pictures = load_array(Path(one.pictures))
+    if one.index:
+        found = ImageIndex(np.asarray(load_array(Path(one.index)))).pairs_with(
+            np.asarray(pictures[one.start : one.stop])
+        )
+    else:
+        found = ImageIndex(np.asarray(pictures)).pairs_within(one.start, one.stop)
+    first = one.start if one.index else 0
+    columns = {"left": found.left + first, "right": found.right, "score": found.score}
+    lake.write_table(one.target, pa.table(columns, schema=PAIRS_SCHEMA))
+
+
+def merged_keys(images: Images, pairs: Pairs) -> Images:
+    """Return images with the keys of those that show the same made equal, directly or through others."""
+    roots = _roots(len(images.owner), pairs.left.tolist(), pairs.right.tolist())
+    return Images(images.owner, mix(images.keys[roots]))
+
+
+def _roots(count: int, left: Sequence[int], right: Sequence[int]) -> Int64[np.ndarray, " I"]:
+    parents = np.arange(count)
+
+    def root(place: int) -> int:
+        while parents[place] != place:
+            parents[place] = parents[parents[place]]
+            place = int(parents[place])
+        return place
+
+    for one, other in zip(left, right, strict=True):
+        low, high = sorted((root(one), root(other)))
+        parents[high] = low
+    return np.array([root(place) for place in range(count)], dtype=np.int64)
