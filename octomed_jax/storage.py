@@ -329,11 +329,28 @@ def cache_folder() -> Path:
 def inside(folder: PathLike, name: str) -> Path:
     """Return ``folder/name``, refusing names that lead out of the folder, absolute ones and symbolic links.
 
+    In the hub library's own cache the files of a snapshot are links to blobs beside it, which belong to the same
+    repository; these are followed.
+
     Raises:
         UserError: ``name`` leaves ``folder``.
     """
     root = Path(folder).resolve()
     path = root / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or not path.resolve().is_relative_to(root):
-        raise UserError(f"{name!r} leads out of {folder}; refusing to follow it")
+    if Path(name).is_absolute() or ".." in Path(name).parts or not _belongs(path.resolve(), root):
+        raise UserError(f"{name!r} leads out of {folder}; put the file itself there")
     return path
+
+
+def _belongs(path: Path, root: Path) -> bool:
+    """Return whether a file lies in a folder, or is a blob of the repository of which that is (in) a snapshot.
+
+    Both are without links, so that a cache that somebody else made leads no further than to the blobs in it.
+    """
+    if path.is_relative_to(root):
+        return True
+    for folder in (root, *root.parents):
+        repository = folder.parent.parent  # of .../datasets--OWNER--NAME/snapshots/COMMIT
+        if folder.parent.name == "snapshots" and repository.name.startswith(("models--", "datasets--")):
+            return path.parent == repository / "blobs"
+    return False
