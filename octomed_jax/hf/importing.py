@@ -51,7 +51,7 @@ def import_model(model: str, output: storage.PathLike) -> manifests.Manifest:
         # Finished; but of these weights? Two trainings of one model differ in nothing else.
         with progress.bar("import: comparing", len(weights.tensors), "tensors") as bar:
             digests = _digests(weights, bar)
-        if done := manifests.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}):
+        if done := manifests.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}, STUDENT):
             return done
     total = sum(weights.dtypes[tensor.name].itemsize * int(np.prod(tensor.shape)) for tensor in weights.tensors)
     read: dict[tuple[str, int | None], Any] = {}

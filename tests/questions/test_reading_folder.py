@@ -8,7 +8,7 @@ import pytest
 from adapter_helpers import build, built, picture, refused, write_lines
 
 from octomed_jax.questions import registry
-from octomed_jax.questions.adapter import Adapter, Split
+from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.reading.folder import Place
 
 
@@ -208,6 +208,25 @@ def test_rows_that_stand_in_no_table_belong_to_what_was_asked(tmp_path, monkeypa
     (tmp_path / "in" / "all.txt").write_text("Is it?\nWas it so?\n")
     assert build("quiz", tmp_path / "in", tmp_path / "out") == 2
     assert "was made with other settings (rows:" in capsys.readouterr().err
+
+
+def test_a_set_that_gives_no_question_is_refused_with_what_became_of_its_rows(tmp_path, monkeypatch, capsys):
+    def picky(row, split):
+        if row["a"] == "that":
+            raise PassedOver("nobody asks that")
+        yield from () if row["a"] == "this" else cells(row, split)
+
+    monkeypatch.setitem(registry.ADAPTERS, "quiz", dataclasses.replace(QUIZ, cells=picky))
+    write_lines(tmp_path / "in" / "train.jsonl", [*ROWS, *ROWS, {"q": "", "a": "so"}])
+    line = refused(capsys, "quiz", tmp_path / "in", tmp_path / "out", "--most-left-out=1")
+    assert line == (
+        f"{tmp_path / 'in'} gives not one question: of 5 rows 1 are left out, 2 are passed over (nobody asks that); "
+        "is it quiz?"
+    )
+    write_lines(tmp_path / "in" / "train.jsonl", ROWS[:1])
+    assert "of 1 rows none asks anything; is it quiz?" in refused(capsys, "quiz", tmp_path / "in", tmp_path / "out")
+    write_lines(tmp_path / "in" / "train.jsonl", [])
+    assert "holds no row of the split train" in refused(capsys, "quiz", tmp_path / "in", tmp_path / "out")
 
 
 def test_what_stands_in_both_published_splits_is_counted(tmp_path, capsys):

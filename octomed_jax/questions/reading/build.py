@@ -113,10 +113,17 @@ def fill(request: Request, folder: Folder, splits: Mapping[str, Split], store: S
     store.leave_out_rivals(request.adapter.content_ids)
     left_out = sum(store.count_left_out().values())
     _check_left_out(request, store, counted.rows, left_out)
-    if counted.rows == left_out:
-        raise UserError(f"{request.source} holds no row that can be used; is it {request.adapter.name}?")
+    if not store.count():
+        raise UserError(_none(request, counted, left_out))
     _note_shared(request.adapter, store, counted)
     return counted
+
+
+def _none(request: Request, counted: "Counted", left_out: int) -> str:
+    """Return why a data set gives no question."""
+    passed_over = [f"{count:,} are passed over ({reason})" for reason, count in counted.passed_over.most_common(3)]
+    became = ", ".join(([f"{left_out:,} are left out"] if left_out else []) + passed_over) or "none asks anything"
+    return f"{request.source} gives not one question: of {counted.rows:,} rows {became}; is it {request.adapter.name}?"
 
 
 def write_folder(
@@ -126,7 +133,8 @@ def write_folder(
     adapter, left_out = request.adapter, store.count_left_out()
     contents = _write(folder, store)
     _write_left_out(folder, store, left_out)
-    storage.write_text(folder / CARD_FILE, write_card(adapter, contents, left_out, store.twice, counted.table()))
+    card = write_card(adapter, contents, left_out, store.twice, store.unseen, counted.table())
+    storage.write_text(folder / CARD_FILE, card)
     manifest = Manifest(
         stage=STAGE,
         config=settings,
@@ -135,6 +143,7 @@ def write_folder(
             "rows": counted.rows,
             "twice": store.twice,
             "ids_respelt": store.respelt,
+            "characters_taken_out": store.unseen,
             "dropped": {adapter.name: left_out} if left_out else {},
             **counted.table(),
         },
@@ -355,6 +364,8 @@ def _write_left_out(folder: epath.Path, store: Store, counts: Mapping[str, int])
     """Write what is left out, a line each, and say what became of the rows; write nothing where all were read."""
     if store.respelt:
         say(f"{store.respelt} ids are spelt in another way, as later stages take them; {store.spelling}")
+    if store.unseen:
+        say(f"{store.unseen} characters that nobody sees (controls, turned writing) are taken out of texts")
     if store.twice:
         say(f"{store.twice} rows stood before just as they are and are kept once; {store.again}")
     if not counts:

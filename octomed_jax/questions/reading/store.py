@@ -42,6 +42,7 @@ class Store:
     Attributes:
         twice, again: rows that stood before just as they are, and the first of them: ``line 7 is line 3 again``.
         respelt, spelling: ids that later stages would not take, and the first of them: ``'A 1' is a_1-559aead08264``.
+        unseen: how many characters were taken out of texts that nobody sees.
         keeps_responses: whether the responses of rows are wanted.
         held_out_responses: how many there are to held-out questions; these are not kept.
     """
@@ -56,6 +57,7 @@ class Store:
         self.held_out_responses = 0
         self.twice, self.again = 0, ""
         self.respelt, self.spelling = 0, ""
+        self.unseen = 0
         self._folder = folder.parent
         self._files: list[tuple[str, str]] = []  # name, and what is counted in it
         # No other process looks at it, so nothing needs a lock: some network mounts have none.
@@ -98,6 +100,7 @@ class Store:
         """Add a question; one that is there already, just as it is, is counted only. Its responses are kept."""
         number = self._number(place)
         question = given.question
+        self.unseen += given.unseen
         if given.own_id not in ("", question.id):
             self.respelt += 1
             self.spelling = self.spelling or f"{given.own_id[:60]!r} is {question.id}"
@@ -133,6 +136,10 @@ class Store:
         digest = storage.sha256_bytes(given.encode())
         row = (*key, digest, number, len(responses.texts), given)
         self._database.execute("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def count(self) -> int:
+        """Return how many questions there are."""
+        return self._database.execute("SELECT count(*) FROM questions").fetchone()[0]
 
     def count_responses(self) -> int:
         """Return how many responses there are to questions to learn from."""
