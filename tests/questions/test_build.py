@@ -57,7 +57,7 @@ def test_a_config_that_asks_for_nothing_is_refused(tmp_path):
     config = configuration.load(TINY)
     config.questions = {"mmlu_sample": {"test_each": 0}}
     with pytest.raises(
-        UserError, match="^config.questions asks mmlu_sample for not one question; raise a number there$"
+        UserError, match=r"^config\.questions asks mmlu_sample for not one question; raise a number there$"
     ):
         build_questions(config, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ def test_what_is_seen_stays_and_the_rest_goes_and_is_counted(parts):
 @given(st.text(), st.text())
 def test_a_nul_is_refused_wherever_it_stands(before, after):
     for value in (f"{before}\0{after}", [f"{before}\0{after}"], {"A": f"{before}\0{after}"}):
-        with pytest.raises(RowError, match="^here: options holds a NUL, which no text has; mend it$"):
+        with pytest.raises(RowError, match=r"^here: options holds a NUL, which no text has; mend it$"):
             without_unseen(value, "here", "options")
 
 
