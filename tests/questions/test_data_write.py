@@ -251,7 +251,7 @@ def test_credentialed_rows_are_refused_unless_it_is_said(tmp_path, capsys):
 
 def test_large_sets_are_written_in_several_files(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "FILE_BYTES", 600)
-    monkeypatch.setattr(publish, "GROUP_BYTES", 300)
+    monkeypatch.setattr(lake, "GROUP_BYTES", 300)
     train = [ask(number, images=PICTURES[number % 4 : number % 4 + 1]) for number in range(20)]
     traces = write_traces(tmp_path / "traces", [Record(one, ("\\boxed{B}",)) for one in train])
     write_data(tmp_path / "data", traces)

@@ -31,7 +31,6 @@ from octomed_jax.verification.rows import RowError
 
 LEFT_OUT_FILE = "left_out.jsonl"
 MOST_LEFT_OUT = 0.001  # share of the rows; of fewer than a thousand, none
-GROUP_BYTES = 64 * 2**20  # of images in a row group, which is what writer and readers hold in memory
 REASON_CHARACTERS = 400
 MOST_NAMES = 20  # of columns that are not used
 
@@ -349,14 +348,9 @@ def _write(folder: epath.Path, store: Store) -> Contents:
     contents = Contents()
     for split, name in (("train", TRAIN_FILE), ("test", TEST_FILE)):
         with open_writer(folder / name, QUESTION_SCHEMA) as writer:
-            held = 0
             for question in store.questions(split):
-                writer.write(question_to_row(question))
+                writer.write(question_to_row(question), sum(map(len, question.images)))
                 contents.add(question)
-                held += sum(map(len, question.images))
-                if held >= GROUP_BYTES:
-                    writer.flush()
-                    held = 0
     return contents
 
 
