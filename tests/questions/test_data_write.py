@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
 from octomed_jax.prompts import LETTERS
-from octomed_jax.questions.reading.build import Request
+from octomed_jax.questions.reading.request import Request
 from octomed_jax.questions.sources.octomed import OWN
 from octomed_jax.schema import Question, Record, with_option_order
 from octomed_jax.teacher.imported import import_attempts

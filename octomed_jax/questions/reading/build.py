@@ -1,15 +1,12 @@
 """The first stage for a published data set, or a file of one's own: its rows become a questions folder."""
 
 import dataclasses
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from etils import epath
 
 from octomed_jax import manifests, progress, storage
@@ -19,9 +16,11 @@ from octomed_jax.progress import say
 from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.packages.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
 from octomed_jax.questions.reading.card import Contents, write_card
-from octomed_jax.questions.reading.folder import ODD, Folder, Place, not_as_published
+from octomed_jax.questions.reading.cells import cells_of
+from octomed_jax.questions.reading.folder import Folder, Place
+from octomed_jax.questions.reading.request import Request, settings_of
 from octomed_jax.questions.reading.responses import Responses, read_responses
-from octomed_jax.questions.reading.row_images import hash_files, images_of
+from octomed_jax.questions.reading.row_images import images_of
 from octomed_jax.questions.reading.rows import Defaults, Given, read_question
 from octomed_jax.questions.reading.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
@@ -30,45 +29,8 @@ from octomed_jax.traces.lake import open_writer
 from octomed_jax.verification.rows import RowError
 
 LEFT_OUT_FILE = "left_out.jsonl"
-MOST_LEFT_OUT = 0.001  # share of the rows; of fewer than a thousand, none
 REASON_CHARACTERS = 400
 MOST_NAMES = 20  # of columns that are not used
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What is asked of a data set.
-
-    Attributes:
-        adapter: reads it.
-        source: the folder or file with it.
-        splits: names of published splits; empty: the usual ones.
-        limit: how many rows of each split are read, from the first on; None for all.
-        licence: of rows that do not name one; empty: the adapter's.
-        access: ``credentialed`` makes all rows so.
-        most_left_out: share of the rows that may be left out because they cannot be read.
-    """
-
-    adapter: Adapter
-    source: Path
-    splits: tuple[str, ...] = ()
-    limit: int | None = None
-    licence: str = ""
-    access: str = "open"
-    most_left_out: float = MOST_LEFT_OUT
-
-    def defaults(self, split: Split) -> Defaults:
-        """Return what holds for rows of a split that do not say it themselves."""
-        adapter = self.adapter
-        strict = "credentialed" in (adapter.access, self.access)
-        return Defaults(
-            licence=self.licence or adapter.licence,
-            access="credentialed" if strict else "open",
-            source=adapter.name,
-            split=split.goes_to,
-            modality=adapter.modality,
-            body_region=adapter.body_region,
-        )
 
 
 def build_from(request: Request, output: PathLike) -> Manifest:
@@ -179,68 +141,6 @@ class Counted:
         return {name: dict(sorted(count.items())) for name, count in counts.items() if count}
 
 
-def settings_of(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
-    """Return what the result depends on; the image files that rows name belong to it as the rows themselves do."""
-    adapter = request.adapter
-    tables = [path for name, split in splits.items() for path in _tables(adapter, folder, name, split)]
-    settings = {
-        "source": adapter.name,
-        "splits": sorted(splits) if len(adapter.splits) > 1 else [],
-        "input": {folder.shown(path): storage.sha256_file(path) for path in tables},
-        "rows": _hash_rows(request, folder, splits) if adapter.places else "",
-        "images": hash_files(_named_images(request, folder, splits), folder.image_print),
-        "licence": request.licence,
-        "access": request.access,
-        "limit": request.limit,
-        "most_left_out": None if request.most_left_out == MOST_LEFT_OUT else request.most_left_out,
-    }
-    return {name: value for name, value in settings.items() if value or value == 0.0}
-
-
-def _tables(adapter: Adapter, folder: Folder, name: str, split: Split) -> list[Path]:
-    return [] if adapter.places else folder.tables(name, split)
-
-
-def _hash_rows(request: Request, folder: Folder, splits: Mapping[str, Split]) -> str:
-    """Return a hash of rows that stand in no table."""
-    digest = hashlib.sha256()
-    for name, split in splits.items():
-        digest.update(f"split {name}\n".encode())
-        for place in islice(folder.places(name, split), request.limit):
-            digest.update(json.dumps(place.row, sort_keys=True, default=_plainly).encode())
-    return digest.hexdigest()
-
-
-def _plainly(value: Any) -> str:
-    return storage.sha256_bytes(bytes(value)) if isinstance(value, bytes | np.ndarray) else repr(value)
-
-
-def _named_images(request: Request, folder: Folder, splits: Mapping[str, Split]) -> Iterator[Any]:
-    for name, split in splits.items() if request.adapter.image_folders else ():
-        for place in islice(folder.places(name, split), request.limit):
-            try:
-                yield from (cells.get("image") for cells in _cells(request.adapter, place, name, ""))
-            except (RowError, PassedOver):
-                continue
-
-
-def _cells(adapter: Adapter, place: Place, split: str, where: str) -> list[dict[str, Any]]:
-    """Return the cells of what stands at a place, which errors call ``where``.
-
-    Raises:
-        RowError: it cannot be used.
-        PassedOver: it is not to be.
-    """
-    if place.row is None:
-        raise RowError(f"{where} {place.problem}; mend it or remove it", "row")
-    try:
-        return list(adapter.cells(place.row, split))
-    except RowError as error:
-        raise RowError(f"{where}: {error}", error.column) from error
-    except ODD as error:
-        raise RowError(f"{where} {not_as_published(adapter, error)}", "row") from error
-
-
 def _read(request: Request, folder: Folder, name: str, split: Split, store: Store, counted: Counted) -> None:
     """Put the questions of a split into the store.
 
@@ -288,7 +188,7 @@ def _questions(
         PassedOver: they are not to be.
     """
     found = []
-    for part, cells in enumerate(_cells(adapter, place, split, where)):
+    for part, cells in enumerate(cells_of(adapter, place, split, where)):
         if not adapter.content_ids:
             spelt = f"{adapter.name}:{split}:{number:07d}" + (f"-{part}" if part else "")
             defaults = dataclasses.replace(defaults, place=spelt)
@@ -370,8 +270,3 @@ def _write_left_out(folder: epath.Path, store: Store, counts: Mapping[str, int])
             lines.write(json.dumps(line, ensure_ascii=False) + "\n")
     for about, count in counts.items():
         say(f"{count} left out: {about}; see {LEFT_OUT_FILE}")
-
-
-def splits_of(text: str | None) -> tuple[str, ...]:
-    """Return the names in ``train,validation``."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
