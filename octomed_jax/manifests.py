@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 from etils import epath
 
 from octomed_jax import __version__
-from octomed_jax.errors import UserError
-from octomed_jax.storage import PathLike, canonical_json, fingerprint, read_json, sha256_file, write_json
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.storage import PathLike, canonical_json, fingerprint, in_bucket, read_json, sha256_file, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+HASHED_BYTES = 256 * 2**20  # of a finished folder, which are read again each time its command is given
+EDITED = (".md", ".html")  # cards and pages, which people may write on
 # The command of a stage, where it is not the stage's name.
 QUESTION_STAGES = ("questions", "curate")  # that write a folder of questions
 COMMANDS = {"questions": "questions build", "eval": "eval run", "data": "data write"}
@@ -110,21 +113,74 @@ def is_finished(folder: PathLike) -> bool:
     return (epath.Path(folder) / MANIFEST).exists()
 
 
-def finished(folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Manifest | None:
+def finished(
+    folder: PathLike, stage: str, config: Mapping[str, Any], inputs: Mapping[str, str], files_in: str = ""
+) -> Manifest | None:
     """Return the manifest if exactly this work is already done in ``folder``, None if it is not begun or unfinished.
+
+    Args:
+        folder: of the stage.
+        stage: its name.
+        config, inputs: what is asked for.
+        files_in: the part of the folder that the manifest's files lie in, where they do not lie in it directly.
 
     Raises:
         UserError: the folder holds finished work of another config or other inputs; it is never overwritten.
+        StopAndLook: a file of it is gone or damaged, as far as ``check_files`` looks.
     """
     if not is_finished(folder):
         return None
     manifest = read_manifest(folder, stage)
     if manifest.request == request_of(stage, config, inputs):
+        check_files(epath.Path(folder) / files_in if files_in else folder, manifest.files)
         return manifest
     raise UserError(
         f"{folder} was made with other settings ({_difference(manifest, config, inputs)}); "
         "remove that folder or choose another one"
     )
+
+
+def check_files(folder: PathLike, files: Mapping[str, str]) -> None:
+    """Check that the files of a finished folder are as they were written, as far as that takes no more than a moment.
+
+    Each must be there and hold something. The smallest are hashed, up to ``HASHED_BYTES`` in all, so that an ordinary
+    folder is checked byte by byte; of larger files only the two ends are looked at that Parquet has, so that one that
+    was cut off is found, and one with a changed byte where it is read. Cards and pages may have been written on. In a
+    bucket, where files appear whole, they must be there.
+
+    Args:
+        folder: in which the names begin.
+        files: name to SHA-256, as a manifest has them.
+
+    Raises:
+        StopAndLook: one is not; the message names it.
+    """
+    cure = f"put that file back, or move {folder} away and run the same command again"
+    sizes = {}
+    for name in files:
+        path = epath.Path(folder) / name
+        if not path.exists():
+            raise StopAndLook(f"{path} is missing, which belongs to finished work; {cure}")
+        sizes[name] = path.stat().length
+    hashed = 0
+    for name in sorted(files, key=lambda one: (sizes[one], one)):
+        path = epath.Path(folder) / name
+        hashed += sizes[name]
+        if name.endswith(EDITED) or in_bucket(folder):
+            continue
+        whole = sha256_file(path) == files[name] if hashed <= HASHED_BYTES else sizes[name] and _has_both_ends(path)
+        if not whole:
+            raise StopAndLook(f"{path} is not as it was written; {cure}")
+
+
+def _has_both_ends(path: epath.Path) -> bool:
+    """Return whether a Parquet file begins and ends as one; true of every other file."""
+    if path.suffix != ".parquet":
+        return True
+    with path.open("rb") as file:
+        begins = file.read(4) == b"PAR1"
+        file.seek(-4, os.SEEK_END)
+        return begins and file.read(4) == b"PAR1"
 
 
 def _difference(manifest: Manifest, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:

@@ -78,8 +78,10 @@ def whole_file(path: PathLike) -> Iterator[IO[bytes]]:
             return
         partial = partial_of(target)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with making(path):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                begun = partial.open("wb")
+            with begun as file:
                 yield file
             partial.replace(target)
         except BaseException:
@@ -164,13 +166,33 @@ def explain_os_error(error: OSError, path: PathLike) -> Exception:
     """Turn an error of the operating system into one of ours that says what to do."""
     import errno
 
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return TryAgain(f"no space left while writing {path}; free some space and run the same command again")
+    again = "and run the same command again"
+    if error.errno == errno.EFBIG:
+        return TryAgain(f"{path} grows over the limit on the size of files (ulimit -f); lift it {again}")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TryAgain(f"no space left while writing {path}; free some space {again}")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
         return UserError(f"cannot write {path}: {error.strerror}; choose another folder")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return UserError(f"cannot write {path}: {error.strerror}; something else lies there")
     return error
+
+
+@contextlib.contextmanager
+def making(path: PathLike) -> Iterator[None]:
+    """Explain what goes wrong in a block that makes a folder or begins a file: there the place is wrong, if no room is.
+
+    Raises:
+        TryAgain: the disk is full.
+        UserError: it cannot be made there.
+    """
+    try:
+        yield
+    except OSError as error:
+        explained = explain_os_error(error, path)
+        if explained is error:  # such as that of a file system that takes no files of anybody's
+            explained = UserError(f"cannot write {path}: {error.strerror or error}; choose another folder")
+        raise explained from error
 
 
 @contextlib.contextmanager
@@ -193,10 +215,8 @@ def staged_folder(folder: PathLike, request: str | None = None, replaces: bool =
     staging = final.parent / f".{final.name}.partial"
     mark = staging / ".request"
     with contextlib.ExitStack() as held:
-        try:
+        with making(final):
             staging.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain_os_error(error, final) from error
         if not in_bucket(staging):  # a bucket has no locks
             held.enter_context(locked(Path(staging)))
         try:
@@ -245,10 +265,11 @@ def locked(path: Path) -> Iterator[int]:
     Raises:
         TryAgain: another process holds it.
     """
-    if not path.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+    with making(path):
+        if not path.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -308,11 +329,28 @@ def cache_folder() -> Path:
 def inside(folder: PathLike, name: str) -> Path:
     """Return ``folder/name``, refusing names that lead out of the folder, absolute ones and symbolic links.
 
+    In the hub library's own cache the files of a snapshot are links to blobs beside it, which belong to the same
+    repository; these are followed.
+
     Raises:
         UserError: ``name`` leaves ``folder``.
     """
     root = Path(folder).resolve()
     path = root / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or not path.resolve().is_relative_to(root):
-        raise UserError(f"{name!r} leads out of {folder}; refusing to follow it")
+    if Path(name).is_absolute() or ".." in Path(name).parts or not _belongs(path.resolve(), root):
+        raise UserError(f"{name!r} leads out of {folder}; put the file itself there")
     return path
+
+
+def _belongs(path: Path, root: Path) -> bool:
+    """Return whether a file lies in a folder, or is a blob of the repository of which that is (in) a snapshot.
+
+    Both are without links, so that a cache that somebody else made leads no further than to the blobs in it.
+    """
+    if path.is_relative_to(root):
+        return True
+    for folder in (root, *root.parents):
+        repository = folder.parent.parent  # of .../datasets--OWNER--NAME/snapshots/COMMIT
+        if folder.parent.name == "snapshots" and repository.name.startswith(("models--", "datasets--")):
+            return path.parent == repository / "blobs"
+    return False

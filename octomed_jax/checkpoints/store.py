@@ -14,7 +14,7 @@ from octomed_jax import progress
 from octomed_jax.checkpoints.checksum import checksums
 from octomed_jax.checkpoints.parameters import save_arguments
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.storage import read_json, write_json
+from octomed_jax.storage import making, read_json, write_json
 
 LAST_GOOD = "last_good.json"
 QUARANTINE = "damaged"  # beside the checkpoints: those that could not be restored
@@ -27,7 +27,8 @@ class CheckpointStore:
     """
 
     def __init__(self, folder: Path, keep: int, keep_every: int = 0):
-        folder.mkdir(parents=True, exist_ok=True)
+        with making(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._keep, self._keep_every = keep, keep_every
         # Beside the folder, so that a run that goes on still knows it.

@@ -20,7 +20,8 @@ from octomed_jax.questions.adapter import KINDS, Adapter
 from octomed_jax.questions.packages.build import build_questions
 from octomed_jax.questions.packages.registry import SOURCES
 from octomed_jax.questions.reading import hub
-from octomed_jax.questions.reading.build import MOST_LEFT_OUT, Request, build_from, splits_of
+from octomed_jax.questions.reading.build import build_from
+from octomed_jax.questions.reading.request import MOST_LEFT_OUT, Request, splits_of
 from octomed_jax.questions.registry import ADAPTERS, find_adapter
 from octomed_jax.schema import ACCESS_CLASSES
 

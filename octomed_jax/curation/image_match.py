@@ -88,9 +88,7 @@ def _scores(left: np.ndarray, right: np.ndarray, warp: np.ndarray) -> np.ndarray
     return scores
 
 
-def _fit(
-    left: np.ndarray, right: np.ndarray, warp: np.ndarray, frequencies: int, grid: int, steps: int
-) -> np.ndarray:
+def _fit(left: np.ndarray, right: np.ndarray, warp: np.ndarray, frequencies: int, grid: int, steps: int) -> np.ndarray:
     """Return the warps (N, 4) after some steps: scale less 1 and shift across, the same downwards."""
     at = (np.arange(grid) + 0.5) / grid
     count = len(left)

@@ -47,7 +47,7 @@ def copy_side_files(source: Path, target: Path) -> list[str]:
     target.mkdir(parents=True, exist_ok=True)
     names = [name for name in SIDE_FILES if (source / name).is_file()]
     for name in names:
-        shutil.copyfile(hub_file(source, name), target / name)
+        shutil.copyfile(storage.inside(source, name), target / name)
     return names
 
 
@@ -60,20 +60,6 @@ def check_side_files(folder: Path) -> None:
     load_tokenizer(folder)
     read_patch_spec(folder)
     chat_template(folder)
-
-
-def hub_file(folder: Path, name: str) -> Path:
-    """Return a file of a model's folder.
-
-    Raises:
-        UserError: its name or a link leads out of the folder. In the hub's own cache a snapshot's files are links to
-            blobs beside it, which belong to the same model.
-    """
-    resolved = folder.resolve()
-    blobs = resolved.parent.parent / "blobs"
-    if resolved.parent.name == "snapshots" and Path(name).name == name:
-        return resolved / name if (resolved / name).resolve().is_relative_to(blobs) else storage.inside(folder, name)
-    return storage.inside(folder, name)
 
 
 def copy_base(source: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from etils import epath
 from octomed_jax import manifests, progress, storage
 from octomed_jax.checkpoints.parameters import Streamed, write_parameters
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.hf.base import SIDE_FILES, STUDENT, check_side_files, copy_base, describe_base, hub_file, side_names
+from octomed_jax.hf.base import SIDE_FILES, STUDENT, check_side_files, copy_base, describe_base, side_names
 from octomed_jax.hf.names import HubTensor
 from octomed_jax.hf.source import PARAMETERS
 from octomed_jax.hf.weights import INDEX_NAME, HubWeights
@@ -51,7 +51,7 @@ def import_model(model: str, output: storage.PathLike) -> manifests.Manifest:
         # Finished; but of these weights? Two trainings of one model differ in nothing else.
         with progress.bar("import: comparing", len(weights.tensors), "tensors") as bar:
             digests = _digests(weights, bar)
-        if done := manifests.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}):
+        if done := manifests.finished(output, "import", request | {"weights": _fingerprint(digests)}, {}, STUDENT):
             return done
     total = sum(weights.dtypes[tensor.name].itemsize * int(np.prod(tensor.shape)) for tensor in weights.tensors)
     read: dict[tuple[str, int | None], Any] = {}
@@ -60,7 +60,7 @@ def import_model(model: str, output: storage.PathLike) -> manifests.Manifest:
         storage.check_room(target, total)
         copy_base(folder, target / STUDENT)
         if (folder / INDEX_NAME).is_file():  # an export cuts its files in the same places
-            shutil.copyfile(hub_file(folder, INDEX_NAME), target / STUDENT / INDEX_NAME)
+            shutil.copyfile(storage.inside(folder, INDEX_NAME), target / STUDENT / INDEX_NAME)
         with progress.bar("import", len(weights.tensors), "tensors") as bar:
             write_parameters(target / PARAMETERS, _streamed(weights, bar, read))
         digests = {key: digest.hexdigest() for key, digest in read.items()}

@@ -14,13 +14,12 @@ from safetensors import SafetensorError, safe_open
 
 from octomed_jax.checkpoints.direct import DirectReader
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.hf.base import hub_file
 from octomed_jax.hf.names import BLOCK, HubTensor, hub_tensors, modern_name, transpose_into
 from octomed_jax.models.place import Index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trees import flatten_names
-from octomed_jax.storage import read_json
+from octomed_jax.storage import inside, read_json
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
@@ -44,14 +43,14 @@ def tensor_files(folder: Path) -> dict[str, Path]:
         weight_map = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
             raise UserError(f"{folder / INDEX_NAME} has no weight_map of tensor names to file names")
-        files = {name: hub_file(folder, file) for name, file in weight_map.items()}
+        files = {name: inside(folder, file) for name, file in weight_map.items()}
         missing = sorted({path.name for path in files.values() if not path.is_file()})
         if missing:
             raise UserError(f"{folder} lacks {', '.join(missing)}, which its index names; download it again")
         return files
     if not (folder / SINGLE_NAME).is_file():
         raise UserError(f"no safetensors weights in {folder}; expected {SINGLE_NAME} or {INDEX_NAME}")
-    path = hub_file(folder, SINGLE_NAME)
+    path = inside(folder, SINGLE_NAME)
     return dict.fromkeys(_open(path).keys(), path)
 
 

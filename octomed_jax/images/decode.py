@@ -55,6 +55,22 @@ def decode_image(
     """
     if any(data[offset : offset + len(mark)] == mark for offset, mark in VIDEO_MARKS):
         raise UserError(VIDEO.format(name))
+    with _opened(data, max_pixels, name, formats) as image:
+        if getattr(image, "is_animated", False):
+            raise UserError(PAGES.format(name) if image.format == "TIFF" else VIDEO.format(name))
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        plain = _plain(image)
+        return plain if keep_gray or plain.mode == "RGB" else plain.convert("RGB")
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, max_pixels: int, name: str, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Yield an image file whose limits are checked and whose pixels are not decoded yet; explain what the block meets.
+
+    Raises:
+        UserError: not a file of these formats, larger than allowed, truncated or corrupt.
+    """
     if len(data) > MAX_BYTES:
         raise UserError(f"{name} is a file of {len(data)} bytes, over the limit of {MAX_BYTES}; shrink it first")
     try:
@@ -66,12 +82,7 @@ def decode_image(
                     raise UserError(
                         f"{name} has {image.width} x {image.height} pixels, over the limit of {max_pixels}; shrink it"
                     )
-                if getattr(image, "is_animated", False):
-                    raise UserError(PAGES.format(name) if image.format == "TIFF" else VIDEO.format(name))
-                image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-                plain = _plain(image)
-                return plain if keep_gray or plain.mode == "RGB" else plain.convert("RGB")
+                yield image
     except Image.DecompressionBombError as error:
         raise UserError(f"{name} has more pixels than the limit of {max_pixels}; shrink it") from error
     except Image.UnidentifiedImageError as error:
@@ -109,24 +120,9 @@ def decode_tiff(data: bytes, max_pixels: int = MAX_PIXELS, name: str = "image") 
     Raises:
         UserError: not a TIFF file, larger than allowed, truncated or corrupt.
     """
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{name} is a file of {len(data)} bytes, over the limit of {MAX_BYTES}; shrink it first")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about oddities of the header; the limit of pixels is our own
-            with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-                if image.width * image.height > max_pixels:
-                    raise UserError(
-                        f"{name} has {image.width} x {image.height} pixels, over the limit of {max_pixels}; shrink it"
-                    )
-                image.load()
-                return _plain(image).convert("RGB")
-    except Image.UnidentifiedImageError as error:
-        raise UserError(f"{name} is not a TIFF file; convert it or remove it") from error
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{name} is truncated or corrupt ({error}); replace it or remove it") from error
+    with _opened(data, max_pixels, name, ("TIFF",)) as image:
+        image.load()
+        return _plain(image).convert("RGB")
 
 
 def _plain(image: Image.Image) -> Image.Image:

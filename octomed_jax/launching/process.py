@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from octomed_jax.signals import sigterm_raised
-from octomed_jax.storage import locked
+from octomed_jax.storage import locked, making
 
 TAIL_BYTES = 4096
 
@@ -36,10 +36,11 @@ def run_local(
     Raises:
         TryAgain: this process was asked to end (SIGTERM) and passed that on; or ``lock`` is held by another process.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(locked(lock)) if lock else None
-        output = stack.enter_context(log.open("ab"))
+        with making(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = stack.enter_context(log.open("ab"))
         start = output.tell()
         stack.enter_context(sigterm_raised())
         process = subprocess.Popen(

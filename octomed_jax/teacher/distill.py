@@ -106,7 +106,8 @@ def distill(
     if storage.in_bucket(output):
         storage.see_what_others_write()
     else:
-        folder.mkdir(parents=True, exist_ok=True)
+        with storage.making(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     shards = begin(folder, asked_for, inputs, counts.total(), workers, settings.shards)
     if not (folder / QUESTIONS).exists():
         carry(source, folder / QUESTIONS)

@@ -8,8 +8,9 @@ from octomed_jax.errors import UserError
 from octomed_jax.manifests import Manifest
 from octomed_jax.progress import say
 from octomed_jax.questions.packages.build import STAGE as QUESTIONS_STAGE
-from octomed_jax.questions.reading.build import Request, fill, settings_of, write_folder
+from octomed_jax.questions.reading.build import fill, write_folder
 from octomed_jax.questions.reading.folder import Folder
+from octomed_jax.questions.reading.request import Request, settings_of
 from octomed_jax.questions.reading.store import Store
 from octomed_jax.storage import PathLike
 from octomed_jax.teacher.published import STAGE, check_teacher, write_attempts

@@ -80,11 +80,9 @@ class Ledger:
             TryAgain: another process owns it, or the disk is full.
             StopAndLook: a segment is damaged.
         """
-        try:
+        with storage.making(self.folder):
             (self.folder / "segments").mkdir(parents=True, exist_ok=True)
             self._journal.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage.explain_os_error(error, self.folder) from error
         self._token = self._owned.enter_context(owned(self.folder))
         try:
             self._recover()

@@ -18,6 +18,12 @@ BLANK = " \t\r\n"
 DELIMITERS = (*BLANK, *",]}")  # what may stand behind a number; another one may be part of it
 
 
+def first_sign(path: Path) -> bytes:
+    """Return the sign that a file of JSON begins with, ``[`` of a list or ``{`` of an object; empty of a blank."""
+    with path.open("rb") as file:
+        return file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+
+
 def json_rows(path: Path) -> Iterator[tuple[str, Any, int]]:
     """Yield the values of the list or object that a file is: its key, empty in a list, the value, and the place after.
 

@@ -17,8 +17,8 @@ from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_from_row, question_to_row
 from octomed_jax.storage import PathLike, whole_file
 
-GROUP_BYTES = 64 * 2**20  # of images in a row group, which is what writer and readers hold in memory
 ROW_GROUP = 500  # rows; with images of 8 KB to 1 MB this keeps a row group between 4 MB and 500 MB
+GROUP_BYTES = 64 * 2**20  # of images in a row group, where a writer is told them: what it and readers hold in memory
 
 RECORD_SCHEMA = QUESTION_SCHEMA.append(pa.field("responses", pa.list_(pa.string()))).append(
     pa.field("option_orders", pa.list_(pa.list_(pa.int8())))
@@ -45,14 +45,19 @@ class RowWriter:
 
     def __init__(self, writer: pq.ParquetWriter, row_group: int):
         self.count = 0
+        self._images = 0
         self._writer, self._row_group, self._rows = writer, row_group, list[Mapping[str, Any]]()
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Add a row."""
+    def write(self, row: Mapping[str, Any], images: int = 0) -> None:
+        """Add a row; where the bytes of its images are given, a row group holds about GROUP_BYTES of them at most."""
         self._rows.append(row)
         self.count += 1
+        self._images += images
         if len(self._rows) == self._row_group:
             self.flush()
+        if self._images >= GROUP_BYTES:
+            self.flush()
+            self._images = 0
 
     def flush(self) -> None:
         """Write the rows held as a row group."""

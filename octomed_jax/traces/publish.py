@@ -19,7 +19,6 @@ from octomed_jax.traces.published import orders_of, rows_of, schema
 
 STAGE = "data"
 FILE_BYTES = 500 * 2**20  # of a file of a data set, about
-GROUP_BYTES = 64 * 2**20  # of images in a row group, which is what writer and readers hold in memory
 TRACES, TRAIN, TEST = "traces.parquet", "questions.parquet", "heldout.parquet"
 
 
@@ -170,14 +169,9 @@ def _write_split(folder: epath.Path, split: str, contents: Contents) -> int:
     with progress.bar(f"writing {split}", contents.rows[split], "rows") as line:
         for name, count in contents.files(split):
             with lake.open_writer(folder / name, schema(contents.several_images)) as writer:
-                held = 0
                 for _ in range(count):
                     images, row = next(rows)
-                    writer.write(row)
-                    held += images
-                    if held >= GROUP_BYTES:
-                        writer.flush()
-                        held = 0
+                    writer.write(row, images)
                     line.advance()
             size += _size(folder / name)
     return size

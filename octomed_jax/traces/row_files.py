@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.traces.gzip_lines import GzipLines, Lines
-from octomed_jax.traces.json_stream import json_rows
+from octomed_jax.traces.json_stream import first_sign, json_rows
 
 BATCH = 512  # rows in memory at once
 BATCH_BYTES = 64 * 2**20  # rows with images: fewer than BATCH, so that they stay near this
@@ -69,7 +69,7 @@ class RowFile:
             raise UserError(f"no such file: {path}")
         self.path, self.names = path, tuple[str, ...]()
         self.total, self.unit = path.stat().st_size, "bytes"
-        self._list = ending == ".json" and _begins_a_list(path)
+        self._list = ending == ".json" and first_sign(path) == b"["
         self.counts = "row" if self._list or ending in PARQUET else "line"
         if ending in PARQUET:
             with open_parquet(path) as file:
@@ -183,11 +183,6 @@ def _row_entry(number: int, row: object, position: int) -> Entry:
     if isinstance(row, dict):
         return Entry(number, row, "", position)
     return Entry(number, None, f"is no row but {type(row).__name__}", position)
-
-
-def _begins_a_list(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
 def _list_entries(path: Path) -> Iterator[Entry]:

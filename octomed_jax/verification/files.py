@@ -1,5 +1,6 @@
 """Verifies a file of rows, JSON lines or Parquet: every row comes back as it was, with its verdicts."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from octomed_jax import progress
 from octomed_jax.errors import UserError
 from octomed_jax.schema import Question, Verdict
-from octomed_jax.storage import explain_os_error
+from octomed_jax.storage import explain_os_error, making
 from octomed_jax.traces.row_files import BATCH, LINES, iterate_batches, iterate_lines, kind_of, open_parquet
 from octomed_jax.verification.changes import Changes
 from octomed_jax.verification.check import Checker, Rules
@@ -64,7 +65,9 @@ def verify_file(source: Path, target: Path, rules: Rules, judge: Judge | None = 
     partial = target.with_name(f".{target.name}.partial")
     summary = Summary()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with making(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.touch()
         (_through_lines if kind == LINES else _through_parquet)(source, partial, rules, judge, summary)
         partial.replace(target)
     except pa.ArrowException as error:
@@ -72,7 +75,8 @@ def verify_file(source: Path, target: Path, rules: Rules, judge: Judge | None = 
     except OSError as error:
         raise explain_os_error(error, target) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return summary
 
 

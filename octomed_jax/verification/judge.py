@@ -15,7 +15,7 @@ from typing import Any
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import Question, Verdict
-from octomed_jax.storage import fingerprint, write_text
+from octomed_jax.storage import fingerprint, making, write_text
 from octomed_jax.verification.candidates import split_response
 from octomed_jax.verification.check import Rules
 
@@ -128,8 +128,10 @@ class Judge:
         return [self._decide(appeal, key) for appeal, key in zip(appeals, keys, strict=True)]
 
     def _remember(self, replies: Mapping[str, str | None]) -> None:
-        self._memory.parent.mkdir(parents=True, exist_ok=True)
-        with self._memory.open("a", encoding="utf-8") as file:
+        with making(self._memory):
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            memory = self._memory.open("a", encoding="utf-8")
+        with memory as file:
             for key, reply in replies.items():
                 if reply is not None:
                     self._replies[key] = reply

@@ -13,6 +13,8 @@ from octomed_jax import manifests
 from octomed_jax.cli.main import main
 from octomed_jax.traces.lake import iterate_questions
 
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # characters that are taken out of texts
+
 
 def picture(seed=0, kind="PNG", size=(8, 8), mode="RGB"):
     """Return an encoded image."""

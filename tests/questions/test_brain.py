@@ -7,6 +7,7 @@ from PIL import Image
 from octomed_jax.errors import UserError
 from octomed_jax.questions.packages import brain
 from octomed_jax.questions.packages import brain_slices as slices
+from octomed_jax.questions.packages.brain_scene import Scene, start
 from octomed_jax.questions.packages.source import generator
 
 
@@ -14,7 +15,7 @@ from octomed_jax.questions.packages.source import generator
 def volumes(packages):  # noqa: ARG001
     brains, atlas, table = brain.load_volumes()
     lobes = brain.lobe_of_label(table)
-    brain._start(brains, atlas, lobes, brain.places_by_lobe(atlas, lobes))
+    start(Scene(brains, atlas, lobes, brain.places_by_lobe(atlas, lobes)))
     return brains, atlas, table
 
 

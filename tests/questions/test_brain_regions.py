@@ -3,6 +3,7 @@ import pytest
 
 from octomed_jax.errors import UserError
 from octomed_jax.questions.packages import brain, brain_regions
+from octomed_jax.questions.packages.brain_scene import scene
 
 SIZES = {"train": 36, "test": 36, "side_pixels": 56}
 
@@ -30,10 +31,10 @@ def test_wrong_regions_are_of_the_same_lobe(made):
 
 @pytest.mark.usefixtures("made")
 def test_the_places_of_known_regions():
-    atlas = brain_regions._atlas[0]
+    atlas = scene().atlas
     middle = {
         region: (places @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]).mean(0)
-        for region, places in brain_regions._places.items()
+        for region, places in scene().places.items()
     }
     # Millimetres of MNI space: y runs forward, z up.
     assert middle["middle frontal gyrus"][1] > middle["precentral gyrus"][1] > middle["postcentral gyrus"][1]

@@ -52,6 +52,17 @@ def test_the_folder_holds_what_docs_stages_says(built):
     assert all(question.explanation for question in train)
 
 
+@pytest.mark.usefixtures("packages")
+def test_a_config_that_asks_for_nothing_is_refused(tmp_path):
+    config = configuration.load(TINY)
+    config.questions = {"mmlu_sample": {"test_each": 0}}
+    with pytest.raises(
+        UserError, match=r"^config\.questions asks mmlu_sample for not one question; raise a number there$"
+    ):
+        build_questions(config, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_shared_between_the_splits(built):
     _, output, _ = built
     train = list(iterate_questions(output / "questions.parquet"))

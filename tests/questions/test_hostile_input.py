@@ -131,7 +131,7 @@ print(refused)
 def test_a_table_that_is_a_link_out_of_the_folder(tmp_path, ended):
     outside = write_lines(tmp_path / "secret.jsonl", [ROW])
     (tmp_path / "in" / "train.jsonl").symlink_to(outside)
-    assert ended(2, "packed", "") == f"'train.jsonl' leads out of {tmp_path}/in; refusing to follow it"
+    assert ended(2, "packed", "") == f"'train.jsonl' leads out of {tmp_path}/in; put the file itself there"
 
 
 def test_a_folder_of_tables_that_is_a_link_out_of_the_folder(tmp_path, ended):

@@ -19,6 +19,7 @@ from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
 from octomed_jax.questions.reading import build as module
 from octomed_jax.schema import QUESTION_SCHEMA
+from octomed_jax.traces import lake
 from octomed_jax.traces.lake import iterate_questions
 
 
@@ -317,7 +318,7 @@ def test_a_limit_reads_the_first_rows_only(tmp_path):
 
 
 def test_images_are_written_a_few_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "GROUP_BYTES", 2 * len(picture(0)))
+    monkeypatch.setattr(lake, "GROUP_BYTES", 2 * len(picture(0)))
     given = [{"question": f"Q{number}?", "answer": "x", "image": [picture(number)]} for number in range(9)]
     assert build(write_lines(tmp_path / "own.jsonl", given), tmp_path / "out") == 0
     file = pq.ParquetFile(tmp_path / "out" / "questions.parquet")
@@ -355,7 +356,7 @@ def test_a_full_disk_is_worth_another_try(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module.Store, "__init__", small)
     given = [{"question": "Q" * 5000 + str(number), "answer": "x"} for number in range(30)]
     assert build(write_lines(tmp_path / "own.jsonl", given), tmp_path / "out") == 42
-    assert "no space left while writing" in capsys.readouterr().err
+    assert "cannot be kept (database or disk is full); free some space there, " in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["own.jsonl"]
 
 

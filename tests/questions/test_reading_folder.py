@@ -1,13 +1,14 @@
 """Which files of a data set are read: splits by name, one file, what is missing, what lies elsewhere."""
 
 import dataclasses
+import json
 import zipfile
 
 import pytest
 from adapter_helpers import build, built, picture, refused, write_lines
 
 from octomed_jax.questions import registry
-from octomed_jax.questions.adapter import Adapter, Split
+from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.reading.folder import Place
 from octomed_jax.questions.reading.rows import clean_id
 
@@ -143,6 +144,74 @@ def test_images_in_folders_and_archives_are_the_same(tmp_path, capsys):
     assert "was made with other settings (images:" in capsys.readouterr().err
 
 
+def hub_cache(place, files, name="datasets--owner--quiz"):
+    """Lay files out as the hub's own library keeps them: a snapshot of links to blobs."""
+    repository = place / name
+    snapshot = repository / "snapshots" / ("0" * 40)
+    (repository / "blobs").mkdir(parents=True)
+    for number, (file, data) in enumerate(files.items()):
+        (repository / "blobs" / f"{number:040x}").write_bytes(data)
+        link = snapshot / file
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to("../" * (2 + file.count("/")) + f"blobs/{number:040x}")
+    return snapshot
+
+
+def packed_images(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("figures/b.png", picture(2))
+    return path.read_bytes()
+
+
+def test_a_snapshot_in_the_hubs_cache_is_read_as_a_folder_of_files(tmp_path):
+    rows = [{"q": "What is it?", "a": "a film", "image": "a.png"}, {"q": "And this?", "a": "b", "image": "b.png"}]
+    files = {
+        "data/train-00000.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode(),
+        "test.jsonl": json.dumps({"q": "Where?", "a": "here"}).encode(),
+        "figures/a.png": picture(1),
+        "images.zip": packed_images(tmp_path / "packed.zip"),
+    }
+    snapshot = hub_cache(tmp_path / "hub", files)
+    for name, data in files.items():
+        (tmp_path / "plain" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "plain" / name).write_bytes(data)
+    (tmp_path / "named").symlink_to(snapshot)
+    found = {
+        name: built("quiz", place, tmp_path / f"{name}-out")
+        for name, place in (("plain", tmp_path / "plain"), ("hub", snapshot), ("named", tmp_path / "named"))
+    }
+    train, test, manifest = found["plain"]
+    assert ([one.images for one in train], len(test)) == ([(picture(1),), (picture(2),)], 1)
+    assert found["hub"][:2] == found["named"][:2] == (train, test)
+    assert found["hub"][2].config == manifest.config
+    _, test, _ = built("quiz", snapshot / "test.jsonl", tmp_path / "a")
+    assert test == found["plain"][1]
+
+
+@pytest.mark.parametrize("blob", ["outside", "another set", "a link", "a folder of links", "no cache"])
+def test_a_snapshot_leads_to_no_file_but_its_own_blobs(tmp_path, capsys, blob):
+    secret = tmp_path / "secret.jsonl"
+    write_lines(secret, [{"q": "Secret?", "a": "yes"}])
+    name = "datasets--owner--quiz" if blob != "no cache" else "datasets"
+    snapshot = hub_cache(tmp_path / "hub", {"train.jsonl": secret.read_bytes()}, name)
+    blobs, link = snapshot.parent.parent / "blobs", snapshot / "train.jsonl"
+    if blob == "outside":
+        link.unlink()
+        link.symlink_to("/etc/passwd")
+    elif blob == "another set":
+        other = hub_cache(tmp_path / "hub", {"train.jsonl": secret.read_bytes()}, "datasets--owner--other")
+        link.unlink()
+        link.symlink_to((other / "train.jsonl").resolve())
+    elif blob == "a link":
+        (blobs / f"{0:040x}").unlink()
+        (blobs / f"{0:040x}").symlink_to(secret)
+    elif blob == "a folder of links":
+        blobs.rename(tmp_path / "elsewhere")
+        blobs.symlink_to(tmp_path / "elsewhere")
+    line = refused(capsys, "quiz", snapshot, tmp_path / "out")
+    assert line == f"'train.jsonl' leads out of {snapshot}; put the file itself there"
+
+
 def test_rows_that_stand_in_no_table_belong_to_what_was_asked(tmp_path, monkeypatch, capsys):
     def places(folder, name, patterns):  # noqa: ARG001
         for number, line in enumerate(folder.path("all.txt").read_text().splitlines(), 1):
@@ -160,6 +229,25 @@ def test_rows_that_stand_in_no_table_belong_to_what_was_asked(tmp_path, monkeypa
     (tmp_path / "in" / "all.txt").write_text("Is it?\nWas it so?\n")
     assert build("quiz", tmp_path / "in", tmp_path / "out") == 2
     assert "was made with other settings (rows:" in capsys.readouterr().err
+
+
+def test_a_set_that_gives_no_question_is_refused_with_what_became_of_its_rows(tmp_path, monkeypatch, capsys):
+    def picky(row, split):
+        if row["a"] == "that":
+            raise PassedOver("nobody asks that")
+        yield from () if row["a"] == "this" else cells(row, split)
+
+    monkeypatch.setitem(registry.ADAPTERS, "quiz", dataclasses.replace(QUIZ, cells=picky))
+    write_lines(tmp_path / "in" / "train.jsonl", [*ROWS, *ROWS, {"q": "", "a": "so"}])
+    line = refused(capsys, "quiz", tmp_path / "in", tmp_path / "out", "--most-left-out=1")
+    assert line == (
+        f"{tmp_path / 'in'} gives not one question: of 5 rows 1 are left out, 2 are passed over (nobody asks that); "
+        "is it quiz?"
+    )
+    write_lines(tmp_path / "in" / "train.jsonl", ROWS[:1])
+    assert "of 1 rows none asks anything; is it quiz?" in refused(capsys, "quiz", tmp_path / "in", tmp_path / "out")
+    write_lines(tmp_path / "in" / "train.jsonl", [])
+    assert "holds no row of the split train" in refused(capsys, "quiz", tmp_path / "in", tmp_path / "out")
 
 
 def test_what_stands_in_both_published_splits_is_counted(tmp_path, capsys):

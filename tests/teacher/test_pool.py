@@ -10,6 +10,7 @@ from aiohttp import web
 
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.teacher import pool as module
+from octomed_jax.teacher.endpoint import BREAK_AFTER, FIRST_LIMIT, Endpoint
 from octomed_jax.teacher.pool import Pool
 from octomed_jax.teacher.reply import RequestFailed
 from octomed_jax.teacher.requests import Sampling
@@ -112,13 +113,13 @@ def test_endpoints_share_the_work_and_the_cap_holds():
 def test_the_cap_grows_while_it_is_used_and_is_cut_by_overload(monkeypatch):
     """A server that takes 20 at a time: the cap swings about what it takes, and never comes near the 256 allowed."""
     limits = []
-    succeeded = module.Endpoint.succeeded
+    succeeded = Endpoint.succeeded
 
     def noted(self, completion, wanted):
         succeeded(self, completion, wanted)
         limits.append(self.limit)
 
-    monkeypatch.setattr(module.Endpoint, "succeeded", noted)
+    monkeypatch.setattr(Endpoint, "succeeded", noted)
 
     def plan(seed, _times, now):
         return "429" if seed != "probe" and now > 20 else None
@@ -133,7 +134,7 @@ def test_the_cap_grows_while_it_is_used_and_is_cut_by_overload(monkeypatch):
     calm = Server(delay=0.005)
     _, pool = ask([calm], range(600), in_flight=100)
     assert pool.endpoints[0].limit == 100
-    assert calm.most > 2 * module.FIRST_LIMIT
+    assert calm.most > 2 * FIRST_LIMIT
 
 
 def test_an_endpoint_that_is_gone_is_left_alone_and_comes_back():
@@ -168,7 +169,7 @@ def test_one_that_breaks_on_the_way_gets_no_more_until_a_token_comes_back():
     broken = Server("a", plan)
     texts, pool = ask([broken, Server("b", delay=0.002)], range(300))
     assert {text[0] for text in texts} == {"b"}
-    assert len(broken.seen) <= module.FIRST_LIMIT + module.BREAK_AFTER
+    assert len(broken.seen) <= FIRST_LIMIT + BREAK_AFTER
     assert not pool.endpoints[0].trusted
     assert pool.endpoints[0].told()["failures"]["HTTP 500"] == len(broken.seen)
 

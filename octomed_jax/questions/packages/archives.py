@@ -33,6 +33,16 @@ def wheel_members(data: bytes, names: Sequence[str], label: str, limit: int = ME
         raise UserError(f"{label} is not a readable zip file ({error}); delete it and fetch it again") from error
 
 
+def unreadable_item(member: str, label: str) -> UserError:
+    """Return the error of a member with an item that does not read as the others do: it is not the one that was pinned.
+
+    Args:
+        member: its name.
+        label: what to call the package in a message.
+    """
+    return UserError(f"{member} has an item that cannot be read; delete {label} from the cache")
+
+
 def wheel_names(data: bytes, label: str) -> list[str]:
     """Return the member names of a wheel, sorted.
 

@@ -15,10 +15,11 @@ from octomed_jax.images.decode import encode_png
 from octomed_jax.images.volumes import Volume, read_volume
 from octomed_jax.questions.packages import brain_slices as slices
 from octomed_jax.questions.packages.archives import deb_members, wheel_members
+from octomed_jax.questions.packages.brain_scene import Scene, scene, start
 from octomed_jax.questions.packages.fetch import fetch
 from octomed_jax.questions.packages.pinned import MRICRON_DATA, NILEARN
 from octomed_jax.questions.packages.rendering import render_all
-from octomed_jax.questions.packages.source import Made, Source, generator
+from octomed_jax.questions.packages.source import Made, Source, generator, side_of
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 
@@ -42,12 +43,6 @@ AAL_LEFT_OUT = ("54", "64")
 
 MIDLINE = 12.0  # mm that a marked point keeps from the middle, where side is asked
 TRIES = 200
-
-# What a rendering process was handed by _start.
-_brains: dict[str, tuple[Volume, ...]] = {}
-_places: dict[str, np.ndarray] = {}
-_lobes: dict[int, str] = {}
-_atlas: list[Volume] = []
 
 
 def load_volumes() -> tuple[dict[str, tuple[Volume, ...]], Volume, str]:
@@ -138,7 +133,7 @@ def _draw(
     split: str, benchmark: str, answer: str, side: int, rng: np.random.Generator
 ) -> tuple[Image.Image, str] | None:
     """Return an image and its explanation, or None where the draw shows too little of what is asked."""
-    volumes = _brains[split]
+    volumes = scene().brains[split]
     volume = volumes[1] if len(volumes) > 1 and rng.random() < 0.25 else volumes[0]
     # The held-out brain is cut straight but for a slight change of place and size.
     strength = 1.0 if split == "train" else 0.25
@@ -151,8 +146,7 @@ def _draw(
         article = "an" if answer == "axial" else "a"
         return Image.fromarray(shown.gray), f"Asked: plane. This is {article} {answer} slice."
     lobe = answer if benchmark == "lobe" else LOBES[int(rng.integers(len(LOBES)))]
-    voxel = _places[lobe][int(rng.integers(len(_places[lobe])))] + rng.uniform(-0.5, 0.5, 3)
-    at = _atlas[0].affine[:3, :3] @ voxel + _atlas[0].affine[:3, 3]
+    at = scene().point_in(lobe, rng)
     planes = slices.PLANES if benchmark == "lobe" else slices.PLANES[:2]
     plane = planes[int(rng.integers(len(planes)))]
     if benchmark == "side":
@@ -160,20 +154,17 @@ def _draw(
         if abs(at[0]) < MIDLINE:
             return None
     shown = slices.cut(volume, plane, at, side, rng, strength)
-    row, column, distance = slices.nearest_pixel(shown.points, at)
-    margin = 8
-    seen = margin <= row < side - margin and margin <= column < side - margin and distance < 2.5
-    if not seen or not _holds(benchmark, answer, shown.points[row, column]):
+    ring = slices.ring_at(shown, at)
+    if not ring or not _holds(benchmark, answer, shown.points[ring]):
         return None
-    return slices.with_marker(shown.gray, row, column), _marked_explanation(benchmark, answer)
+    return slices.with_marker(shown.gray, *ring), _marked_explanation(benchmark, answer)
 
 
 def _holds(benchmark: str, answer: str, point: np.ndarray) -> bool:
     """Return whether the answer is still true at the pixel that was marked, which lies up to 2.5 mm off."""
     if benchmark == "side":
         return bool((point[0] < 0) == (answer == "left"))
-    label = int(slices.labels_under(_atlas[0], point[None])[0])
-    return label in _lobes and _lobes[label] == answer
+    return scene().names.get(int(slices.labels_under(scene().atlas, point[None])[0])) == answer
 
 
 def _marked_explanation(benchmark: str, answer: str) -> str:
@@ -183,12 +174,11 @@ def _marked_explanation(benchmark: str, answer: str) -> str:
     return f"Asked: part. The ring is in the {answer}{'' if answer in ('cerebellum', 'deep nuclei') else ' lobe'}."
 
 
-def _start(brains: dict[str, tuple[Volume, ...]], atlas: Volume, lobes: dict[int, str], places: dict) -> None:
-    """Hand the volumes to this process."""
-    _brains.update(brains)
-    _lobes.update(lobes)
-    _places.update(places)
-    _atlas[:] = [atlas]
+def load_scene() -> Scene:
+    """Return what is handed to each rendering process. Errors as ``load_volumes`` and ``lobe_of_label``."""
+    brains, atlas, table = load_volumes()
+    lobes = lobe_of_label(table)
+    return Scene(brains, atlas, lobes, places_by_lobe(atlas, lobes))
 
 
 def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:
@@ -198,16 +188,12 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:
         UserError: an image side under 56 pixels.
         TryAgain: a rendering process was killed.
     """
-    side = settings["side_pixels"]
-    if side < 56:
-        raise UserError(f"config.questions.brain.side_pixels is {side}; slices need at least 56 pixels")
-    brains, atlas, table = load_volumes()
-    lobes = lobe_of_label(table)
-    state = (brains, atlas, lobes, places_by_lobe(atlas, lobes))
+    side = side_of("brain", settings, 56, "slices")
+    handed = (load_scene(),)
     wanted = {("train", name): settings[name] for name in LABELS}
     wanted |= {("test", name): settings["test_each"] for name in LABELS}
     jobs = [(split, name, index, side, seed) for (split, name), count in wanted.items() for index in range(count)]
-    return Made(render_all("brain slices", render, jobs, _start, state, workers))
+    return Made(render_all("brain slices", render, jobs, start, handed, workers))
 
 
 SOURCE = Source(

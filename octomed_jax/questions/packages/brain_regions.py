@@ -16,9 +16,10 @@ from octomed_jax.images.volumes import Volume
 from octomed_jax.questions.packages import brain_slices as slices
 from octomed_jax.questions.packages.brain import BRAINS, CONVENTION, LICENCES, TRIES, load_volumes
 from octomed_jax.questions.packages.brain import SOURCE as BRAIN
+from octomed_jax.questions.packages.brain_scene import Scene, scene, start
 from octomed_jax.questions.packages.choices import OPTIONS, family
 from octomed_jax.questions.packages.rendering import render_all
-from octomed_jax.questions.packages.source import Made, Source, generator
+from octomed_jax.questions.packages.source import Made, Source, generator, side_of
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 
@@ -64,13 +65,6 @@ REGIONS = {
 }
 NAMES = tuple(REGIONS.values())
 INSIDE = 3  # voxels that a marked point keeps from the rim of its region
-
-# What a rendering process was handed by _start.
-_brains: dict[str, tuple[Volume, ...]] = {}
-_places: dict[str, np.ndarray] = {}
-_regions: dict[int, str] = {}
-_groups: dict[str, str] = {}
-_atlas: list[Volume] = []
 
 
 def regions_of_label(table: str) -> tuple[dict[int, str], dict[str, str]]:
@@ -137,42 +131,32 @@ def render(job: tuple[str, int, int, int, int]) -> Question:
 
 def _draw(split: str, region: str, side: int, rng: np.random.Generator) -> Image.Image | None:
     """Return an image, or None where what is marked is not the region."""
-    places, atlas = _places[region], _atlas[0]
-    voxel = places[int(rng.integers(len(places)))] + rng.uniform(-0.5, 0.5, 3)
-    at = atlas.affine[:3, :3] @ voxel + atlas.affine[:3, 3]
+    at = scene().point_in(region, rng)
     plane = slices.PLANES[int(rng.integers(len(slices.PLANES)))]
     # The held-out brain is cut straight but for a slight change of place and size.
-    shown = slices.cut(_brains[split][0], plane, at, side, rng, 1.0 if split == "train" else 0.25)
-    row, column, distance = slices.nearest_pixel(shown.points, at)
-    margin = 8
-    seen = margin <= row < side - margin and margin <= column < side - margin and distance < 2.5
-    label = int(slices.labels_under(atlas, shown.points[row, column][None])[0]) if seen else 0
-    return slices.with_marker(shown.gray, row, column) if _regions.get(label) == region else None
+    shown = slices.cut(scene().brains[split][0], plane, at, side, rng, 1.0 if split == "train" else 0.25)
+    ring = slices.ring_at(shown, at)
+    if not ring or scene().names.get(int(slices.labels_under(scene().atlas, shown.points[ring][None])[0])) != region:
+        return None
+    return slices.with_marker(shown.gray, *ring)
 
 
 def _options(region: str, letter: int, rng: np.random.Generator) -> tuple[str, ...]:
     """Return the region among three others, of its own group first; another part of the same gyrus is none."""
     others = [name for name in NAMES if family(name) != family(region)]
     order = [others[place] for place in rng.permutation(len(others))]
-    order.sort(key=lambda name: _groups[name] != _groups[region])
+    groups = scene().groups
+    order.sort(key=lambda name: groups[name] != groups[region])
     options = order[: OPTIONS - 1]
     options.insert(letter, region)
     return tuple(options)
 
 
-def _start(
-    brains: dict[str, tuple[Volume, ...]],
-    atlas: Volume,
-    regions: dict[int, str],
-    groups: dict[str, str],
-    places: dict[str, np.ndarray],
-) -> None:
-    """Hand the volumes to this process."""
-    _brains.update(brains)
-    _regions.update(regions)
-    _groups.update(groups)
-    _places.update(places)
-    _atlas[:] = [atlas]
+def load_scene() -> Scene:
+    """Return what is handed to each rendering process. Errors as ``load_volumes`` and ``regions_of_label``."""
+    brains, atlas, table = load_volumes()
+    regions, groups = regions_of_label(table)
+    return Scene(brains, atlas, regions, places_by_region(atlas, regions), groups)
 
 
 def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:
@@ -182,18 +166,14 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:
         UserError: an image side under 56 pixels.
         TryAgain: a rendering process was killed.
     """
-    side = settings["side_pixels"]
-    if side < 56:
-        raise UserError(f"config.questions.brain_regions.side_pixels is {side}; slices need at least 56 pixels")
-    brains, atlas, table = load_volumes()
-    regions, groups = regions_of_label(table)
-    places = places_by_region(atlas, regions)
+    side = side_of("brain_regions", settings, 56, "slices")
+    handed = (load_scene(),)
     jobs = []
     for split in ("train", "test"):
         # Every letter is right equally often, so that guessing one letter gains nothing.
         letters = generator("brain_regions", seed, split).permutation(np.arange(settings[split]) % OPTIONS)
         jobs += [(split, index, int(letter), side, seed) for index, letter in enumerate(letters)]
-    return Made(render_all("brain regions", render, jobs, _start, (brains, atlas, regions, groups, places), workers))
+    return Made(render_all("brain regions", render, jobs, start, handed, workers))
 
 
 SOURCE = Source(

@@ -24,6 +24,7 @@ AXES = {
 RANGES = {"axial": (-30.0, 62.0), "coronal": (-82.0, 50.0), "sagittal": (-56.0, 56.0)}
 CENTER = np.array([0.0, -18.0, 10.0])
 FIELD_OF_VIEW = 205.0  # mm
+MARGIN, FARTHEST = 8, 2.5  # pixels that a ring's middle keeps from the rim; mm from it to what it marks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +135,14 @@ def nearest_pixel(points: np.ndarray, at: np.ndarray) -> tuple[int, int, float]:
     distances = np.linalg.norm(points - at, axis=-1)
     row, column = np.unravel_index(int(distances.argmin()), distances.shape)
     return int(row), int(column), float(distances[row, column])
+
+
+def ring_at(shown: Slice, at: np.ndarray) -> tuple[int, int] | None:
+    """Return row and column of the pixel to mark for the point ``at`` (3,), None where a ring would not show it."""
+    row, column, distance = nearest_pixel(shown.points, at)
+    side = len(shown.gray)
+    inside = MARGIN <= row < side - MARGIN and MARGIN <= column < side - MARGIN
+    return (row, column) if inside and distance < FARTHEST else None
 
 
 def with_marker(gray: np.ndarray, row: int, column: int) -> Image.Image:

@@ -73,6 +73,8 @@ def _make(
         say(f"  {len(made.questions)} questions; licence {source.licence}. {source.attribution}")
         for reason, count in sorted(made.dropped.items()):
             say(f"  {count} left out: {reason}")
+    if not questions:
+        raise UserError(f"config.questions asks {', '.join(asked)} for not one question; raise a number there")
     questions.sort(key=lambda question: question.id)
     check_questions(questions)
     return questions, dropped

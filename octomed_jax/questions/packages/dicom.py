@@ -12,7 +12,7 @@ from octomed_jax.images.dicom import DicomFrames, read_dicom
 from octomed_jax.questions.packages.archives import wheel_members
 from octomed_jax.questions.packages.fetch import fetch
 from octomed_jax.questions.packages.pinned import PYDICOM, PYDICOM_DATA, Package
-from octomed_jax.questions.packages.source import Made, Source, generator
+from octomed_jax.questions.packages.source import Made, Source, generator, side_of
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 
@@ -118,9 +118,7 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:  # noqa:
     Raises:
         UserError: a view under 28 pixels a side; a file that cannot be read.
     """
-    side = settings["side_pixels"]
-    if side < 28:
-        raise UserError(f"config.questions.dicom.side_pixels is {side}; views need at least 28 pixels")
+    side = side_of("dicom", settings, 28, "views")
     questions = []
     wheels = {package: fetch(package) for package in (PYDICOM_DATA, PYDICOM)}
     for study in STUDIES:

@@ -19,7 +19,7 @@ from octomed_jax import storage
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.progress import bar, say
 from octomed_jax.questions.packages.pinned import Package
-from octomed_jax.storage import explain_os_error, sha256_bytes
+from octomed_jax.storage import explain_os_error, making, sha256_bytes
 
 CACHE_VARIABLE = "OCTOMED_CACHE"
 ATTEMPT_SECONDS = 900
@@ -72,7 +72,8 @@ def download(package: Package, path: Path) -> None:
     """
     tools: dict[str, Callable[[Package, Path], None]] = {"pypi": _pip_download, "debian": _apt_download}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with making(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
             say(f"fetching {package.name} {package.version} ({package.size / 1e6:.1f} MB, kept in {path.parent})")
             tools[package.registry](package, Path(folder))

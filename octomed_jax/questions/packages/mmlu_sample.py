@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from octomed_jax.errors import UserError
-from octomed_jax.questions.packages.archives import wheel_members
+from octomed_jax.questions.packages.archives import unreadable_item, wheel_members
 from octomed_jax.questions.packages.fetch import fetch
 from octomed_jax.questions.packages.pinned import LM_EVAL
 from octomed_jax.questions.packages.source import Made, Source
@@ -43,17 +42,13 @@ def parse_item(item: Any) -> Example | None:
     try:
         asked, target = (" ".join(item[name].split()) for name in ("question", "target"))
     except (TypeError, KeyError, AttributeError) as error:
-        raise _refusal() from error
+        raise unreadable_item(FOLDER, LM_EVAL.filename) from error
     question, worked = ITEM.fullmatch(asked), TARGET.fullmatch(target)
     if question is None or worked is None:
-        raise _refusal()
+        raise unreadable_item(FOLDER, LM_EVAL.filename)
     text, *options = question.groups()
     gold = options["ABCD".index(worked[2])]
     return (text, tuple(options), gold, worked[1]) if len(set(options)) == len(options) else None
-
-
-def _refusal() -> UserError:
-    return UserError(f"{FOLDER} has an item that cannot be read; delete {LM_EVAL.filename} from the cache")
 
 
 def read_items(files: Mapping[str, bytes]) -> dict[str, list[Example | None]]:
@@ -67,7 +62,7 @@ def read_items(files: Mapping[str, bytes]) -> dict[str, list[Example | None]]:
         try:
             samples = yaml.safe_load(files[member(subject)])["fewshot_config"]["samples"]
         except (yaml.YAMLError, TypeError, KeyError) as error:
-            raise _refusal() from error
+            raise unreadable_item(FOLDER, LM_EVAL.filename) from error
         found[subject] = [parse_item(item) for item in samples]
     return found
 

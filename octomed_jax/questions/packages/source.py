@@ -71,6 +71,17 @@ def check_settings(source: Source, settings: object) -> Mapping[str, int]:
     return settings
 
 
+def side_of(source: str, settings: Mapping[str, int], least: int, what: str) -> int:
+    """Return the side of the images that a source is to render, in pixels.
+
+    Raises:
+        UserError: it is less than ``least``, which ``what`` need.
+    """
+    if (side := settings["side_pixels"]) < least:
+        raise UserError(f"config.questions.{source}.side_pixels is {side}; {what} need at least {least} pixels")
+    return side
+
+
 def generator(*key: object) -> np.random.Generator:
     """Return a random generator that depends on nothing but ``key``: each question draws from its own."""
     digest = hashlib.sha256("/".join(str(part) for part in key).encode()).digest()

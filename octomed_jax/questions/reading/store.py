@@ -5,9 +5,7 @@ lies in it once, however many questions show it. It is thrown away at the end: w
 with the unfinished folder.
 """
 
-import errno
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +13,15 @@ from types import TracebackType
 from typing import Any
 
 from octomed_jax import storage
-from octomed_jax.errors import UserError
+from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.questions.reading.folder import Place
 from octomed_jax.questions.reading.responses import Responses
 from octomed_jax.questions.reading.rows import Given
 from octomed_jax.schema import Question, question_from_row, question_to_row
 
 FILE = 2**40  # places of a file; its number counts in these
+# No space; a write that failed, as over a limit on the size of files; a file that cannot be made or written.
+_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _TABLES = """
 CREATE TABLE images (hash TEXT PRIMARY KEY, data BLOB);
 CREATE TABLE files (hash TEXT PRIMARY KEY, image TEXT) WITHOUT ROWID;
@@ -42,21 +42,32 @@ class Store:
     Attributes:
         twice, again: rows that stood before just as they are, and the first of them: ``line 7 is line 3 again``.
         respelt, spelling: ids that later stages would not take, and the first of them: ``'A 1' is a_1-559aead08264``.
+        unseen: how many characters were taken out of texts that nobody sees.
         keeps_responses: whether the responses of rows are wanted.
         held_out_responses: how many there are to held-out questions; these are not kept.
     """
 
     def __init__(self, folder: Path, keeps_responses: bool = False):
-        """Begin in an empty folder."""
+        """Begin in an empty folder.
+
+        Raises:
+            TryAgain: the disk is full, or takes no such file; also from any other call, when the block ends.
+        """
         self.keeps_responses = keeps_responses
         self.held_out_responses = 0
         self.twice, self.again = 0, ""
         self.respelt, self.spelling = 0, ""
+        self.unseen = 0
+        self._folder = folder.parent
         self._files: list[tuple[str, str]] = []  # name, and what is counted in it
         # No other process looks at it, so nothing needs a lock: some network mounts have none.
         name = f"{(folder / 'questions.db').absolute().as_uri()}?nolock=1"
-        self._database = sqlite3.connect(name, uri=True, isolation_level=None)
-        self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN;" + _TABLES)
+        try:
+            self._database = sqlite3.connect(name, uri=True, isolation_level=None)
+            self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN;" + _TABLES)
+        except sqlite3.Error as error:
+            _explain(error, self._folder)
+            raise
 
     def __enter__(self) -> "Store":
         return self
@@ -65,8 +76,8 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._database.close()
-        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if isinstance(error, sqlite3.Error):
+            _explain(error, self._folder)
 
     def image_of(self, digest: str) -> bytes | None:
         """Return the image that became of the file with this hash, if a question with it was added."""
@@ -89,6 +100,7 @@ class Store:
         """Add a question; one that is there already, just as it is, is counted only. Its responses are kept."""
         number = self._number(place)
         question = given.question
+        self.unseen += given.unseen
         if given.own_id not in ("", question.id):
             self.respelt += 1
             self.spelling = self.spelling or f"{given.own_id[:60]!r} is {question.id}"
@@ -124,6 +136,10 @@ class Store:
         digest = storage.sha256_bytes(given.encode())
         row = (*key, digest, number, len(responses.texts), given)
         self._database.execute("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def count(self) -> int:
+        """Return how many questions there are."""
+        return self._database.execute("SELECT count(*) FROM questions").fetchone()[0]
 
     def count_responses(self) -> int:
         """Return how many responses there are to questions to learn from."""
@@ -214,6 +230,19 @@ class Store:
                 for digest in row["image_hash"]
             ]
             yield question_from_row({**row, "image": [{"bytes": one, "path": None} for one in data]})
+
+
+def _explain(error: sqlite3.Error, folder: Path) -> None:
+    """Raise an error of the database as one that says what to do, where it is one of the disk.
+
+    Raises:
+        TryAgain: it is.
+    """
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:  # the code of its kind
+        raise TryAgain(
+            f"the scratch database in {folder} cannot be kept ({error}); free some space there, lift a limit on the "
+            "size of files (ulimit -f), and run the same command again"
+        ) from error
 
 
 def _kept_apart(row: dict[str, Any]) -> list[tuple[str, Any]]:

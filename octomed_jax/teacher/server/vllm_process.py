@@ -20,6 +20,7 @@ import psutil
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.progress import duration, say
 from octomed_jax.signals import signals_ignored, sigterm_raised
+from octomed_jax.storage import making
 from octomed_jax.teacher.server import vllm_log
 from octomed_jax.teacher.server.blocking import CHAT, MODELS, Address, RequestRefused, ask, read_page, why_none
 from octomed_jax.teacher.server.probes import ONE_TOKEN, image_messages
@@ -101,8 +102,10 @@ def started(vllm: str, settings: VllmSettings, log: Path) -> Iterator[Server]:
     command, environment = command_of(path, settings, port), environment_of(settings)
     address = Address(f"http://{settings.reachable}:{port}/v1", environment.get(KEY, ""))
     say(f"starting vLLM; its log is {log}\n  {shlex.join(command)}")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with making(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        begun = log.open("wb")
+    with begun as output:
         # A session of its own: vLLM's engine and workers are ended with it, and Ctrl-C reaches this process alone.
         process = subprocess.Popen(
             [sys.executable, "-ISc", _EXEC, *command],
