@@ -136,7 +136,7 @@ def test_a_key_that_expires_ends_the_run_at_once(questions, tmp_path):
         return "401" if count[0] > 30 else None
 
     with serving(Faults(questions, plan=plan)) as url, pytest.raises(UserError, match="refuses the key"):
-        distill(make_config(endpoint=url, most_failed=0.9), questions, tmp_path / "a")
+        distill(make_config(endpoint=url, most_failed=0.9, in_flight=8), questions, tmp_path / "a")
     assert count[0] < 60
 
 
