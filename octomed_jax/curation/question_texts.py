@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64, UInt64
+from jaxtyping import Int64
 
-from octomed_jax.curation.hashing import mix
 from octomed_jax.curation.normal_text import NormalTexts, concatenate, normalise
 
 
@@ -45,9 +44,7 @@ class QuestionTexts:
         """The questions, each followed by its options in their order."""
         parts, first = self.parts, self.starts[:-1]
         signs = np.add.reduceat(parts.signs, first) if len(first) else parts.signs
-        return dataclasses.replace(
-            parts, first=parts.first[first], last=parts.last[self.starts[1:] - 1], signs=signs
-        )
+        return dataclasses.replace(parts, first=parts.first[first], last=parts.last[self.starts[1:] - 1], signs=signs)
 
 
 def question_texts(
@@ -84,24 +81,6 @@ def concatenate_questions(batches: Sequence[QuestionTexts]) -> QuestionTexts:
         starts.append(batch.starts[1:] + parts)
         parts += len(batch.parts)
     return QuestionTexts(concatenate([batch.parts for batch in batches]), np.concatenate(starts))
-
-
-def number_guard(texts: QuestionTexts) -> UInt64[np.ndarray, "N"]:
-    """Return a hash of all that counts or compares in each question and its options, whatever the order of the options.
-
-    These are the words with a digit in them (0.5, 12500, b12, cd4), each as often as it comes, and the signs +, <, >
-    and the arrows up and down with the words before them. Two questions that differ in them are two questions,
-    however alike their other words are: 5 mg and 0.5 mg, CD4 and CD8, Rh+ and Rh.
-    """
-    parts = texts.parts
-    letters = parts.data[: parts.words[-1]]
-    digits = np.flatnonzero((letters - np.uint8(ord("0"))) < 10)
-    words = np.searchsorted(parts.words, digits, side="right") - 1
-    words = words[np.diff(words, prepend=-1) > 0]
-    sums = np.zeros(len(words) + 1, dtype=np.uint64)
-    np.cumsum(mix(parts.hashes[words]), out=sums[1:])
-    whole = texts.whole
-    return sums[np.searchsorted(words, whole.last)] - sums[np.searchsorted(words, whole.first)] + whole.signs
 
 
 def _column(values: "Sequence[object] | pa.Array | pa.ChunkedArray", kind: pa.DataType) -> pa.Array:
