@@ -63,7 +63,7 @@ def near_duplicates(
         threshold: smallest Jaccard similarity of two questions that are alike; above 0, at most 1.
 
     Raises:
-        ValueError: the threshold is none, or there are 2**32 questions or more.
+        ValueError: the threshold is none, there are 2**32 questions or more, or ``read`` gives another number.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold:g} of near-duplicates: above 0 and at most 1, such as {THRESHOLD}")
@@ -167,13 +167,14 @@ def _similarities(
     pairs: Int64[np.ndarray, "C 2"], read: Callable[[Int64[np.ndarray, "R"]], QuestionTexts], threshold: float
 ) -> Float32[np.ndarray, "C"]:
     """Return the Jaccard similarity of each pair; -1 where it is less than the threshold."""
-    places, inverse = np.unique(pairs, return_inverse=True)
-    numbers: list[list[int]] = inverse.reshape(pairs.shape).tolist()
+    places = np.unique(pairs)
     texts = read(places)
+    if len(texts) != len(places):
+        raise ValueError(f"{len(places)} questions were asked for, and {len(texts)} read: their places are unsure")
     found = np.full(len(pairs), -1, dtype=np.float32)
     ours: frozenset[bytes] = frozenset()
     known = -1
-    for at, (one, other) in enumerate(numbers):
+    for at, (one, other) in enumerate(np.searchsorted(places, pairs).tolist()):
         if one != known:  # pairs are sorted: most have the same first question as those before
             known, ours = one, _shingles(texts, one)
         theirs = _shingles(texts, other)

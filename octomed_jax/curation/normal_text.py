@@ -72,10 +72,15 @@ class NormalTexts:
 
 def normalise(texts: "Sequence[str] | pa.Array | pa.ChunkedArray") -> NormalTexts:
     """Return texts in their normal form; null is an empty text."""
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
-    column = texts.cast(pa.large_string()) if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
-    return concatenate([_normalise_piece(piece) for piece in _pieces(column.fill_null(""))])
+    column = as_array(texts, pa.large_string()).fill_null("")
+    return concatenate([_normalise_piece(piece) for piece in _pieces(column)])
+
+
+def as_array(values: "Sequence[object] | pa.Array | pa.ChunkedArray", kind: pa.DataType) -> pa.Array:
+    """Return values, or a column, as one array of a kind."""
+    if isinstance(values, pa.ChunkedArray):
+        return values.cast(kind).combine_chunks()
+    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 def concatenate(pieces: Sequence[NormalTexts]) -> NormalTexts:

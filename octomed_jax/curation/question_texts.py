@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from octomed_jax.curation.normal_text import NormalTexts, concatenate, normalise
+from octomed_jax.curation.normal_text import NormalTexts, as_array, concatenate, normalise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +60,10 @@ def question_texts(
     Raises:
         ValueError: there are not as many lists of options as questions.
     """
-    texts = _column(questions, pa.large_string())
+    texts = as_array(questions, pa.large_string())
     if options is None:
         return QuestionTexts(normalise(texts), np.arange(len(texts) + 1))
-    lists = _column(options, pa.large_list(pa.large_string()))
+    lists = as_array(options, pa.large_list(pa.large_string()))
     if len(lists) != len(texts):
         raise ValueError(f"{len(texts)} questions, but the options of {len(lists)}: give a list for each")
     counts = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
@@ -81,9 +81,3 @@ def concatenate_questions(batches: Sequence[QuestionTexts]) -> QuestionTexts:
         starts.append(batch.starts[1:] + parts)
         parts += len(batch.parts)
     return QuestionTexts(concatenate([batch.parts for batch in batches]), np.concatenate(starts))
-
-
-def _column(values: "Sequence[object] | pa.Array | pa.ChunkedArray", kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
