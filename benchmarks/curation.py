@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--rows", type=int, default=1_800_000, help="questions for ours")
     parser.add_argument("--evaluation", type=int, default=10_000, help="evaluation questions")
-    parser.add_argument("--peer-rows", type=int, default=40_000, help="questions for ours and datatrove, side by side")
+    parser.add_argument("--peer-rows", type=int, default=20_000, help="questions for ours and datatrove, side by side")
     parser.add_argument("--peers", type=Path, help="folder of the peers' environments; left out: only ours is measured")
     parser.add_argument("--folder", type=Path, help="where the questions are written (4 GB; they go again)")
     parser.add_argument("--write", nargs=5, help=argparse.SUPPRESS)

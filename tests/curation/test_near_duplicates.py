@@ -203,6 +203,12 @@ def test_thresholds(threshold):
         near_duplicates(1, np.ones((BANDS, 1), np.uint64).__getitem__, reader([("a", [])]), threshold)
 
 
+def test_as_many_questions_are_read_as_were_asked_for():
+    keys = np.ones((BANDS, 3), dtype=np.uint64)
+    with pytest.raises(ValueError, match="3 questions were asked for, and 1 read"):
+        near_duplicates(3, keys.__getitem__, lambda _: texts_of([("a", [])]))
+
+
 def test_a_threshold_is_reached_exactly():
     questions: list[Pair] = [(" ".join(WORDS[:12]), []), (" ".join(WORDS[:14]), [])]  # 8 shingles of 10
     assert jaccard(*questions) == 0.8
