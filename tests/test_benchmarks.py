@@ -130,3 +130,22 @@ def test_asking_a_teacher_is_measured(tmp_path):
     assert list(figures["memory"]) == ["10 questions", "20 questions"]
     assert min(run["peak_mb"] for run in figures["memory"].values()) > 20
     assert min(figures["server_alone_requests_a_second"].values()) > 400
+
+
+@pytest.mark.integration
+def test_curation_finds_what_is_planted(tmp_path):
+    """The benchmark ends with an error if a planted row stays or a clean one goes."""
+    command = [sys.executable, "benchmarks/curation.py", "--only=text", "--rows=12000", "--evaluation=300"]
+    command += [f"--folder={tmp_path}", f"--output={tmp_path / 'out.json'}"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())["text"]["all"]
+    counts = figures["planted"]
+    for step, kinds in (("decontaminate", 8), ("deduplicate", 4)):
+        ours = figures[step]["ours"]
+        assert (ours["found"], ours["clean_removed"]) == (1, 0)
+        assert ours["removed"] == kinds * (10 if kinds == 8 else 13)
+        assert min(ours["documents_a_second_per_core"], ours["peak_mb"]) > 0
+    assert sum(counts.values()) == 12000
+    assert 14 <= figures["index"]["bytes_a_run"] <= 18
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

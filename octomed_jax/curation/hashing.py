@@ -6,7 +6,7 @@ costs log2(n) additions whatever its length, needs no powers of places, and text
 
 These hashes find; they decide nothing. Whoever removes a question for a hash compares the words themselves.
 
-Legend: B bytes, W words.
+Legend: B bytes, L words, R runs of words, N ranges of words.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def eight_bytes(data: UInt8[np.ndarray, "B"]) -> UInt64[np.ndarray, "B-7"]:
     return np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
 
 
-def word_hashes(data: UInt8[np.ndarray, "B"], words: Int64[np.ndarray, "W+1"]) -> UInt64[np.ndarray, "W"]:
+def word_hashes(data: UInt8[np.ndarray, "B"], words: Int64[np.ndarray, "L+1"]) -> UInt64[np.ndarray, "L"]:
     """Return a hash of each word.
 
     Args:
@@ -54,7 +54,7 @@ def word_hashes(data: UInt8[np.ndarray, "B"], words: Int64[np.ndarray, "W+1"]) -
     return hashes
 
 
-def run_hashes(hashes: UInt64[np.ndarray, "W"], count: int) -> UInt64[np.ndarray, "W-n+1"]:
+def run_hashes(hashes: UInt64[np.ndarray, "L"], count: int) -> UInt64[np.ndarray, "R"]:
     """Return the hash of each run of ``count`` words, whatever texts they are of; none if there are fewer words."""
     places = len(hashes) - count + 1
     if places <= 0:
@@ -72,7 +72,7 @@ def run_hashes(hashes: UInt64[np.ndarray, "W"], count: int) -> UInt64[np.ndarray
 
 
 def range_hashes(
-    hashes: UInt64[np.ndarray, "W"], first: Int64[np.ndarray, "N"], last: Int64[np.ndarray, "N"], base: int = BASE
+    hashes: UInt64[np.ndarray, "L"], first: Int64[np.ndarray, "N"], last: Int64[np.ndarray, "N"], base: int = BASE
 ) -> UInt64[np.ndarray, "N"]:
     """Return a hash of the words from ``first`` to before ``last``, of any number; ranges stand in order."""
     lengths = last - first

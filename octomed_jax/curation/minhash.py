@@ -8,7 +8,7 @@ share a band with a probability of 1 - (1 - s**ROWS)**BANDS: 0.9993 at s = 0.8, 
 
 An order is a multiplication by an odd number and an addition, modulo 2**32, of 32 bits of the shingle's hash.
 
-Legend: N questions, S shingles, P = BANDS * ROWS orders.
+Legend: N questions, L shingles, K = BANDS * ROWS orders.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ def band_keys(texts: QuestionTexts, guard: UInt64[np.ndarray, "N"] | None = None
     return keys
 
 
-def minhashes(texts: QuestionTexts) -> UInt32[np.ndarray, "P N"]:
+def minhashes(texts: QuestionTexts) -> UInt32[np.ndarray, "K N"]:
     """Return the smallest value of each question's shingles under each order; the largest number where it has none."""
     shingles, ends = shingle_hashes(texts)
     smallest = np.full((BANDS * ROWS, len(texts)), 0xFFFFFFFF, dtype=np.uint32)
@@ -67,7 +67,7 @@ def minhashes(texts: QuestionTexts) -> UInt32[np.ndarray, "P N"]:
     return smallest
 
 
-def shingle_hashes(texts: QuestionTexts) -> tuple[UInt32[np.ndarray, "S"], Int64[np.ndarray, "N+1"]]:
+def shingle_hashes(texts: QuestionTexts) -> tuple[UInt32[np.ndarray, "L"], Int64[np.ndarray, "N+1"]]:
     """Return a hash of each shingle, question after question and with repetitions, and where each question begins."""
     parts = texts.parts
     lengths = parts.lengths
@@ -83,7 +83,7 @@ def shingle_hashes(texts: QuestionTexts) -> tuple[UInt32[np.ndarray, "S"], Int64
     return (mix(hashes) >> np.uint64(32)).astype(np.uint32), ends
 
 
-def _orders() -> tuple[UInt32[np.ndarray, "P"], UInt32[np.ndarray, "P"]]:
+def _orders() -> tuple[UInt32[np.ndarray, "K"], UInt32[np.ndarray, "K"]]:
     """Return the factors and summands of the orders: the same in every process and of any version of NumPy."""
     numbers = mix(np.arange(_SEED, _SEED + BANDS * ROWS, dtype=np.uint64))
     return (numbers >> np.uint64(32)).astype(np.uint32) | np.uint32(1), numbers.astype(np.uint32)

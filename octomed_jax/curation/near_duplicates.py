@@ -5,13 +5,14 @@ candidates, each with the first of the run, not m * m. Candidates are read again
 the words of their shingles: only those with a Jaccard similarity of ``threshold`` or more are alike. What is alike
 directly or through others is one group.
 
-The first of a run may be unlike the others, and they alike among themselves: so the rejected ones are asked once more
-without it, ROUNDS times at most. All of it is a function of the keys and texts, whoever made them in whatever pieces.
+The first of a run may be unlike others of it that are alike among themselves: so those that it rejects are a run of
+their own in the next round, ROUNDS rounds at most. Of two questions that share a key and are alike, one at least is
+then not the first of its group. All of it is a function of the keys and texts, whoever made them in whatever pieces.
 
-Memory: a band's keys and their order (16 bytes a question), 8 bytes a question for the groups, 16 bytes a candidate,
-and the texts of PAIRS_AT_ONCE candidates.
+Memory: some 40 bytes a question (a band's keys and their order, and the groups), 32 bytes a candidate, and the texts of
+PAIRS_AT_ONCE candidates. Texts are asked for once for so many candidates of all bands together, not for each band.
 
-Legend: N questions, C candidates.
+Legend: N questions, C candidates, D rejected ones, R places that are asked for.
 """
 
 import dataclasses
@@ -24,9 +25,9 @@ from octomed_jax.curation.minhash import BANDS, NO_KEY, SHINGLE_WORDS
 from octomed_jax.curation.question_texts import QuestionTexts
 
 THRESHOLD = 0.8
-PAIRS_AT_ONCE = 8192
-# Rejected members of a run of m equal keys cost m comparisons a round. Templated questions make long runs that are alike
-# to 0.6 or 0.7: after some rounds what is left of them is rejected for good.
+PAIRS_AT_ONCE = 16384
+# A run of m equal keys costs up to m comparisons a round. Questions made by one template can be alike to 0.6 or 0.7,
+# and stand in long runs: without an end they would cost m * m.
 ROUNDS = 8
 
 
@@ -50,7 +51,7 @@ class NearDuplicates:
 def near_duplicates(
     count: int,
     band: Callable[[int], UInt64[np.ndarray, "N"]],
-    read: Callable[[Int64[np.ndarray, "M"]], QuestionTexts],
+    read: Callable[[Int64[np.ndarray, "R"]], QuestionTexts],
     threshold: float = THRESHOLD,
 ) -> NearDuplicates:
     """Return the groups of near-duplicates.
@@ -62,7 +63,7 @@ def near_duplicates(
         threshold: smallest Jaccard similarity of two questions that are alike; above 0, at most 1.
 
     Raises:
-        ValueError: the threshold is none, or there are 2**32 questions or more.
+        ValueError: the threshold is none, there are 2**32 questions or more, or ``read`` gives another number.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold:g} of near-duplicates: above 0 and at most 1, such as {THRESHOLD}")
@@ -70,11 +71,10 @@ def near_duplicates(
         raise ValueError(f"{count} questions: fewer than 2**32 can be compared at once")
     groups = _Groups(count)
     alike, similarities, rejected = _none(), np.zeros(0, dtype=np.float32), _none()
-    places: Int64[np.ndarray, "M"] | None = None  # all of them
+    left: list[Int64[np.ndarray, "R"] | None] = [None] * BANDS  # all of them
     compared = 0
     for _ in range(ROUNDS):
-        candidates = _candidates(band, places, groups)
-        candidates = np.setdiff1d(candidates, rejected, assume_unique=True)
+        candidates = np.setdiff1d(_candidates(band, left, rejected, groups.first()), rejected, assume_unique=True)
         if not candidates.size:
             break
         similarity = np.concatenate([_similarities(pairs, read, threshold) for pairs in _batches(candidates)])
@@ -82,11 +82,10 @@ def near_duplicates(
         good = similarity >= 0
         alike = np.concatenate([alike, candidates[good]])
         similarities = np.concatenate([similarities, similarity[good]])
-        rejected = np.union1d(rejected, candidates[~good])
         groups.join(candidates[good])
-        places = np.unique(rejected & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        if not places.size:
+        if good.all():
             break
+        rejected = np.union1d(rejected, candidates[~good])
     order = np.argsort(alike)
     return NearDuplicates(groups.first(), _split(alike[order]), similarities[order], compared)
 
@@ -119,49 +118,66 @@ class _Groups:
 
 
 def _candidates(
-    band: Callable[[int], UInt64[np.ndarray, "N"]], places: Int64[np.ndarray, "M"] | None, groups: _Groups
+    band: Callable[[int], UInt64[np.ndarray, "N"]],
+    left: list[Int64[np.ndarray, "R"] | None],
+    rejected: UInt64[np.ndarray, "D"],
+    first: Int64[np.ndarray, "N"],
 ) -> UInt64[np.ndarray, "C"]:
-    """Return the pairs of places that share a key in some band, sorted and each once; those of one group left out."""
-    first, found = groups.first(), _none()
+    """Return the pairs that share a key in some band, sorted and each once; those of one group left out.
+
+    Args:
+        band: gives the keys of a band.
+        left: of each band the places that are still asked; brought up to date.
+        rejected: pairs that are not alike.
+        first: of each place the first of its group.
+    """
+    found = _none()
     for number in range(BANDS):
         keys = band(number)
-        pairs = _split(_with_first(keys if places is None else keys[places]))
-        if places is not None:
-            pairs = places[pairs]
-        apart = first[pairs[:, 0]] != first[pairs[:, 1]]
-        found = np.union1d(found, _join(pairs[apart]))
+        places = left[number]
+        if rejected.size:
+            pairs = _with_first(keys, places)
+            places = left[number] = np.sort(_split(pairs[np.isin(pairs, rejected)])[:, 1])
+        pairs = _with_first(keys, places)
+        one, other = _split(pairs).T
+        found = np.union1d(found, pairs[first[one] != first[other]])
     return found
 
 
-def _with_first(keys: UInt64[np.ndarray, "N"]) -> UInt64[np.ndarray, "C"]:
-    """Return for each run of equal keys the pairs of its first place with each other one."""
+def _with_first(keys: UInt64[np.ndarray, "N"], places: Int64[np.ndarray, "R"] | None) -> UInt64[np.ndarray, "C"]:
+    """Return for each run of equal keys at these places (None: at all) the pairs of its first one with each other."""
+    if places is not None:
+        keys = keys[places]
     order = np.argsort(keys, kind="stable")  # equal keys stay in the order of their places
     ordered = keys[order]
     new = np.ones(len(keys), dtype=bool)
     new[1:] = ordered[1:] != ordered[:-1]
     later = np.flatnonzero(~new & (ordered != NO_KEY))
     starts = np.flatnonzero(new)
-    first = starts[np.searchsorted(starts, later, side="right") - 1]
-    return _join(np.stack([order[first], order[later]], axis=1))
+    pairs = np.stack([order[starts[np.searchsorted(starts, later, side="right") - 1]], order[later]], axis=1)
+    return _join(pairs if places is None else places[pairs])
 
 
-def _batches(pairs: UInt64[np.ndarray, "C"]) -> Iterator[Int64[np.ndarray, "M 2"]]:
+def _batches(pairs: UInt64[np.ndarray, "C"]) -> Iterator[Int64[np.ndarray, "C 2"]]:
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         yield _split(pairs[start : start + PAIRS_AT_ONCE])
 
 
 def _similarities(
-    pairs: Int64[np.ndarray, "M 2"], read: Callable[[Int64[np.ndarray, "M"]], QuestionTexts], threshold: float
-) -> Float32[np.ndarray, "M"]:
+    pairs: Int64[np.ndarray, "C 2"], read: Callable[[Int64[np.ndarray, "R"]], QuestionTexts], threshold: float
+) -> Float32[np.ndarray, "C"]:
     """Return the Jaccard similarity of each pair; -1 where it is less than the threshold."""
-    places, numbers = np.unique(pairs, return_inverse=True)
-    reader = _Shingles(read(places))
+    places = np.unique(pairs)
+    texts = read(places)
+    if len(texts) != len(places):
+        raise ValueError(f"{len(places)} questions were asked for, and {len(texts)} read: their places are unsure")
     found = np.full(len(pairs), -1, dtype=np.float32)
-    known, ours = -1, frozenset[bytes]()
-    for at, (one, other) in enumerate(numbers.reshape(pairs.shape).tolist()):
+    ours: frozenset[bytes] = frozenset()
+    known = -1
+    for at, (one, other) in enumerate(np.searchsorted(places, pairs).tolist()):
         if one != known:  # pairs are sorted: most have the same first question as those before
-            known, ours = one, reader.of(one)
-        theirs = reader.of(other)
+            known, ours = one, _shingles(texts, one)
+        theirs = _shingles(texts, other)
         shared = len(ours & theirs)
         every = len(ours) + len(theirs) - shared
         if shared >= threshold * every:
@@ -169,26 +185,18 @@ def _similarities(
     return found
 
 
-class _Shingles:
-    """The shingles of questions, as their words and not as hashes: a collision makes no two questions alike."""
-
-    def __init__(self, texts: QuestionTexts) -> None:
-        parts = texts.parts
-        self.data = parts.data.tobytes()
-        self.words, self.starts = parts.words.tolist(), texts.starts.tolist()
-        self.first, self.last = parts.first.tolist(), parts.last.tolist()
-
-    def of(self, question: int) -> frozenset[bytes]:
-        found: set[bytes] = set()
-        words, data = self.words, self.data
-        for part in range(self.starts[question], self.starts[question + 1]):
-            first, last = self.first[part], self.last[part]
-            if last - first >= SHINGLE_WORDS:
-                ends = words[first + SHINGLE_WORDS : last + 1]
-                found.update(data[start:end] for start, end in zip(words[first:], ends, strict=False))
-            elif last > first:
-                found.add(data[words[first] : words[last]])
-        return frozenset(found)
+def _shingles(texts: QuestionTexts, question: int) -> frozenset[bytes]:
+    """Return the shingles of a question, as their words and not as hashes: a collision makes no two questions alike."""
+    parts = texts.parts
+    found: set[bytes] = set()
+    for part in range(texts.starts[question], texts.starts[question + 1]):
+        words = parts.words[parts.first[part] : parts.last[part] + 1]
+        data = parts.data[words[0] : words[-1]].tobytes()
+        places = (words - words[0]).tolist()
+        run = min(SHINGLE_WORDS, len(words) - 1)
+        if run:
+            found.update(data[start:end] for start, end in zip(places, places[run:], strict=False))
+    return frozenset(found)
 
 
 def _none() -> UInt64[np.ndarray, "0"]:

@@ -6,10 +6,10 @@ for. It takes 14 to 16 bytes for each run (8 hash, 4 place, 2 to 4 filter), and 
 word: by them every hit is checked word for word, so that no question is ever removed because two hashes are equal.
 
 A run in a question without its options is one in the question with its options too, so both are found at once, and of
-each hit it is said where it lies. A text of fewer than n words has no run; it is compared as a whole, the question alone
-and the question with its options, if it has WHOLE_WORDS words.
+each hit it is said where it lies. A text of fewer than n words has no run; it is compared as a whole, the question
+alone and the question with its options, if it has WHOLE_WORDS words.
 
-Legend: W words, G runs of the index, N questions, H hits.
+Legend: L words, K runs in the index, F bytes of its filter, C places that may share words.
 """
 
 import dataclasses
@@ -73,11 +73,11 @@ class NgramIndex:
 
     count: int
     texts: QuestionTexts
-    keys: UInt64[np.ndarray, "G"]
-    places: UInt32[np.ndarray, "G"]
+    keys: UInt64[np.ndarray, "K"]
+    places: UInt32[np.ndarray, "K"]
     bits: UInt8[np.ndarray, "F"]
-    whole_keys: UInt64[np.ndarray, "H"]
-    wholes: Int64[np.ndarray, "H"]
+    whole_keys: UInt64[np.ndarray, "C"]
+    wholes: Int64[np.ndarray, "C"]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -209,12 +209,12 @@ def read_index(folder: Path) -> NgramIndex:
 
 def same_words(
     texts: NormalTexts,
-    first: Int64[np.ndarray, "H"],
+    first: Int64[np.ndarray, "C"],
     others: NormalTexts,
-    other_first: Int64[np.ndarray, "H"],
-    counts: Int64[np.ndarray, "H"],
-    other_counts: Int64[np.ndarray, "H"],
-) -> Bool[np.ndarray, "H"]:
+    other_first: Int64[np.ndarray, "C"],
+    counts: Int64[np.ndarray, "C"],
+    other_counts: Int64[np.ndarray, "C"],
+) -> Bool[np.ndarray, "C"]:
     """Say for each pair of runs, given by their first words and how many they are, whether they are the same words."""
     same = np.zeros(len(first), dtype=bool)
     for start in range(0, len(first), _HITS_AT_ONCE):
@@ -232,13 +232,13 @@ def same_words(
     return same
 
 
-def _heads(data: UInt8[np.ndarray, "B"], places: Int64[np.ndarray, "H"], lengths: Int64[np.ndarray, "H"]) -> np.ndarray:
+def _heads(data: UInt8[np.ndarray, "B"], places: Int64[np.ndarray, "C"], lengths: Int64[np.ndarray, "C"]) -> np.ndarray:
     """Return the next eight bytes at each place, or as many as ``lengths`` says, which may be none."""
     short = np.clip(lengths, 0, 8)
     return eight_bytes(data)[np.where(short > 0, places, 0)] & MASKS[short]
 
 
-def _runs_of(texts: NormalTexts, count: int) -> tuple[UInt64[np.ndarray, "G"], Int64[np.ndarray, "G"]]:
+def _runs_of(texts: NormalTexts, count: int) -> tuple[UInt64[np.ndarray, "K"], Int64[np.ndarray, "K"]]:
     """Return the hashes of the runs of a batch, sorted and each once, and the word where each first begins."""
     hashes = run_hashes(texts.hashes, count)
     word = np.arange(len(hashes))
@@ -246,7 +246,7 @@ def _runs_of(texts: NormalTexts, count: int) -> tuple[UInt64[np.ndarray, "G"], I
     return _first_of_each([hashes[word]], [word])
 
 
-def _short(batch: QuestionTexts, form: int, count: int) -> tuple[Int64[np.ndarray, "H"], UInt64[np.ndarray, "H"]]:
+def _short(batch: QuestionTexts, form: int, count: int) -> tuple[Int64[np.ndarray, "C"], UInt64[np.ndarray, "C"]]:
     """Return the questions (form 1: with options) that have too few words for a run, and hashes of their words."""
     texts = batch.whole if form else batch.questions
     short = np.flatnonzero((texts.lengths >= WHOLE_WORDS) & (texts.lengths < count))
@@ -259,7 +259,7 @@ def _first_of_each(keys: list[np.ndarray], values: list[np.ndarray]) -> tuple[np
     return unique, np.concatenate(values)[first]
 
 
-def _filter_of(keys: UInt64[np.ndarray, "G"]) -> UInt8[np.ndarray, "F"]:
+def _filter_of(keys: UInt64[np.ndarray, "K"]) -> UInt8[np.ndarray, "F"]:
     width = max(int(len(keys) * _FILTER_BITS - 1).bit_length(), 6) if len(keys) else 6
     bits = np.zeros(1 << (width - 3), dtype=np.uint8)
     slots = keys >> np.uint64(64 - width)
@@ -269,7 +269,7 @@ def _filter_of(keys: UInt64[np.ndarray, "G"]) -> UInt8[np.ndarray, "F"]:
     return bits
 
 
-def _passes(bits: UInt8[np.ndarray, "F"], hashes: UInt64[np.ndarray, "W"]) -> Bool[np.ndarray, "W"]:
+def _passes(bits: UInt8[np.ndarray, "F"], hashes: UInt64[np.ndarray, "L"]) -> Bool[np.ndarray, "L"]:
     """Say which hashes may be in the index; all that are, and few others."""
     width = len(bits).bit_length() + 2
     slots = (hashes >> np.uint64(64 - width)).astype(np.int64)

@@ -13,7 +13,7 @@ them: who asks whether two questions are the same compares it, who looks for sha
 Texts are never touched word by word: Arrow's buffer goes through table look-ups, and only texts with characters beyond
 ASCII are read in Python before.
 
-Legend: B bytes, W words, N texts.
+Legend: B bytes, L words, N texts, C signs that are no letters or spaces, D of them dropped.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int64, UInt8, UInt64
+from jaxtyping import Bool, Int64, UInt8, UInt64
 
 from octomed_jax.curation.hashing import PADDING, mix, word_hashes
 from octomed_jax.curation.plain_letters import FALLING, RISING, plain_letters
@@ -47,8 +47,8 @@ class NormalTexts:
     """
 
     data: UInt8[np.ndarray, "B"]
-    words: Int64[np.ndarray, "W+1"]
-    hashes: UInt64[np.ndarray, "W"]
+    words: Int64[np.ndarray, "L+1"]
+    hashes: UInt64[np.ndarray, "L"]
     first: Int64[np.ndarray, "N"]
     last: Int64[np.ndarray, "N"]
     signs: UInt64[np.ndarray, "N"]
@@ -72,10 +72,15 @@ class NormalTexts:
 
 def normalise(texts: "Sequence[str] | pa.Array | pa.ChunkedArray") -> NormalTexts:
     """Return texts in their normal form; null is an empty text."""
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
-    column = texts.cast(pa.large_string()) if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
-    return concatenate([_normalise_piece(piece) for piece in _pieces(column.fill_null(""))])
+    column = as_array(texts, pa.large_string()).fill_null("")
+    return concatenate([_normalise_piece(piece) for piece in _pieces(column)])
+
+
+def as_array(values: "Sequence[object] | pa.Array | pa.ChunkedArray", kind: pa.DataType) -> pa.Array:
+    """Return values, or a column, as one array of a kind."""
+    if isinstance(values, pa.ChunkedArray):
+        return values.cast(kind).combine_chunks()
+    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 def concatenate(pieces: Sequence[NormalTexts]) -> NormalTexts:
@@ -162,9 +167,9 @@ def _buffer(column: pa.Array) -> tuple[UInt8[np.ndarray, "B"], Int64[np.ndarray,
 
 def _resolve(
     letters: UInt8[np.ndarray, "B"],
-    in_word: "np.ndarray",
-    beside: Int64[np.ndarray, "S"],
-    kinds: UInt8[np.ndarray, "S"],
+    in_word: Bool[np.ndarray, "B"],
+    beside: Int64[np.ndarray, "C"],
+    kinds: UInt8[np.ndarray, "C"],
 ) -> Int64[np.ndarray, "D"]:
     """Decide in place which points, commas and dashes belong to a number; return the places of those that go."""
     before, after = letters[beside - 1], letters[beside + 1]
@@ -184,16 +189,16 @@ def _resolve(
     return beside[thousands]
 
 
-def _is_digit(letters: UInt8[np.ndarray, "S"]) -> "np.ndarray":
+def _is_digit(letters: UInt8[np.ndarray, "C"]) -> Bool[np.ndarray, "C"]:
     return (letters - np.uint8(ord("0"))) < 10
 
 
 def _hash_signs(
     signs: UInt64[np.ndarray, "N"],
-    kinds: UInt8[np.ndarray, "S"],
-    text: Int64[np.ndarray, "S"],
-    before: Int64[np.ndarray, "S"],
-    hashes: UInt64[np.ndarray, "W"],
+    kinds: UInt8[np.ndarray, "C"],
+    text: Int64[np.ndarray, "C"],
+    before: Int64[np.ndarray, "C"],
+    hashes: UInt64[np.ndarray, "L"],
 ) -> None:
     """Put into ``signs`` a hash of each text's signs, in their order, with the words before them (-1: none)."""
     texts, starts, counts = np.unique(text, return_index=True, return_counts=True)

@@ -17,9 +17,8 @@ RISING, FALLING = "\x05", "\x06"  # the arrows, for which ASCII has no character
 
 _ODD = re.compile(r"[^\x00-\x7f]+")
 _RAISED = re.compile("(?<=[0-9０-９])[²³¹⁰⁴-⁹¼-¾⅐-⅟↉]")
-_OWN_WORD = re.compile(
-    "[\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
-)
+_CHINESE = re.compile("[\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_KANA = re.compile("[\u3040-\u30ff\u31f0-\u31ff]")
 _SIGNS = (
     dict.fromkeys("‐‑‒–−", "-")
     | dict.fromkeys("·∙⋅٫", ".")
@@ -52,7 +51,7 @@ def _plain(run: str, after_digit: bool) -> str:
     raised = _RAISED.sub(r" \g<0>", "0" + run if after_digit else run)[after_digit:]
     folded = unicodedata.normalize("NFKD", raised.translate(_RAISED_LETTERS)).casefold()
     letters = unicodedata.normalize("NFKD", folded).translate(_TABLE)
-    return _OWN_WORD.sub(r" \g<0> ", unicodedata.normalize("NFC", letters))
+    return _KANA.sub(r" \g<0> ", unicodedata.normalize("NFC", letters))  # when they have their voicing again
 
 
 _plain_short = functools.lru_cache(maxsize=1 << 15)(_plain)
@@ -67,7 +66,7 @@ def _plain_character(letter: str) -> str:
     if kind == "Nd":
         return str(unicodedata.decimal(letter))
     if kind[0] in "LN":
-        return letter
+        return f" {letter} " if _CHINESE.match(letter) else letter
     if kind[0] == "M":
         return "" if _is_accent(letter) else letter
     return "" if kind == "Cf" else " "  # Cf: invisible ones, such as soft hyphens

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64, UInt64
+from jaxtyping import Int64
 
-from octomed_jax.curation.hashing import mix
-from octomed_jax.curation.normal_text import NormalTexts, concatenate, normalise
+from octomed_jax.curation.normal_text import NormalTexts, as_array, concatenate, normalise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +60,10 @@ def question_texts(
     Raises:
         ValueError: there are not as many lists of options as questions.
     """
-    texts = _column(questions, pa.large_string())
+    texts = as_array(questions, pa.large_string())
     if options is None:
         return QuestionTexts(normalise(texts), np.arange(len(texts) + 1))
-    lists = _column(options, pa.large_list(pa.large_string()))
+    lists = as_array(options, pa.large_list(pa.large_string()))
     if len(lists) != len(texts):
         raise ValueError(f"{len(texts)} questions, but the options of {len(lists)}: give a list for each")
     counts = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
@@ -82,27 +81,3 @@ def concatenate_questions(batches: Sequence[QuestionTexts]) -> QuestionTexts:
         starts.append(batch.starts[1:] + parts)
         parts += len(batch.parts)
     return QuestionTexts(concatenate([batch.parts for batch in batches]), np.concatenate(starts))
-
-
-def number_guard(texts: QuestionTexts) -> UInt64[np.ndarray, "N"]:
-    """Return a hash of all that counts or compares in each question and its options, whatever the order of the options.
-
-    These are the words with a digit in them (0.5, 12500, b12, cd4), each as often as it comes, and the signs +, <, >
-    and the arrows up and down with the words before them. Two questions that differ in them are two questions,
-    however alike their other words are: 5 mg and 0.5 mg, CD4 and CD8, Rh+ and Rh.
-    """
-    parts = texts.parts
-    letters = parts.data[: parts.words[-1]]
-    digits = np.flatnonzero((letters - np.uint8(ord("0"))) < 10)
-    words = np.searchsorted(parts.words, digits, side="right") - 1
-    words = words[np.diff(words, prepend=-1) > 0]
-    sums = np.zeros(len(words) + 1, dtype=np.uint64)
-    np.cumsum(mix(parts.hashes[words]), out=sums[1:])
-    whole = texts.whole
-    return sums[np.searchsorted(words, whole.last)] - sums[np.searchsorted(words, whole.first)] + whole.signs
-
-
-def _column(values: "Sequence[object] | pa.Array | pa.ChunkedArray", kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
