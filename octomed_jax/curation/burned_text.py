@@ -134,7 +134,14 @@ def _lines(glyphs: list[_Glyph]) -> list[Box]:
             if _follows(line[-1], glyph, FURTHER) or _follows(glyph, line[0], FURTHER):
                 line.append(glyph)
                 line.sort(key=lambda one: one.left)
-    return [_around(line) for line in lines]
+    joined: list[list[_Glyph]] = []
+    for line in sorted(lines, key=lambda line: line[0].left):
+        before = next((other for other in joined if _follows(other[-1], line[0], FURTHER)), None)
+        if before is None:
+            joined.append(line)
+        else:
+            before += line
+    return [_around(line) for line in joined]
 
 
 def _is_text(line: Sequence[_Glyph]) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64, Int8, Int64
 
 from octomed_jax.curation.image_hashes import FREQUENCIES, FREQUENCY, PICTURE_BYTES, SIDE, cosines
-from octomed_jax.curation.image_match import LEAST_SCORE, same_image, warp_of
+from octomed_jax.curation.image_match import LEAST_SCORE, same_image
 
 NUMBERS = 64
 LEAST_ALIKE = 0.885  # cosine of two views from which two images are compared
@@ -117,11 +117,6 @@ def _cropping(before: float, after: float) -> np.ndarray:
     return cosines(at).T @ cosines(before + at * (1 - before - after))
 
 
-def alike(left: Int8[np.ndarray, "N E"], right: Int8[np.ndarray, "M E"]) -> np.ndarray:
-    """Return the products (N, M) of two views; whole numbers, exact."""
-    return left.astype(np.float32) @ right.astype(np.float32).T
-
-
 LEAST_PRODUCT = round(LEAST_ALIKE * _LENGTH**2)
 
 
@@ -142,15 +137,15 @@ def _pairs(
         for start in range(begin, len(right), _COLUMNS):
             columns = slice(start, start + _COLUMNS)
             theirs = {name: view[columns].astype(np.float32) for name, view in right_views.items()}
-            row, column, views = _candidates(mine, theirs)
+            row, column = _candidates(mine, theirs)
             row, column = row + top, column + start
             if first is not None:
                 later = column > row + first
-                row, column, views = row[later], column[later], views[later]
+                row, column = row[later], column[later]
             if not len(row):
                 continue
             compared += len(row)
-            score = same_image(left[row], right[column], _WARPS[views])
+            score = same_image(left[row], right[column])
             same = score >= LEAST_SCORE
             found.append((row[same] + (first or 0), column[same], score[same]))
     if not found:
@@ -161,27 +156,17 @@ def _pairs(
     return Pairs(rows_[order], columns_[order], scores[order], compared)
 
 
-def _candidates(
-    mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows and columns of a block that look alike, in order, each once with the most alike pair of views."""
-    count = len(theirs["whole"])
-    places, products, views = [], [], []
-    for number, (one, other) in enumerate(_COMPARED):
-        all_products = (mine[one] @ theirs[other].T).ravel()
-        if all_products.max() >= LEAST_PRODUCT:
-            places.append(np.flatnonzero(all_products >= LEAST_PRODUCT))
-            products.append(all_products[places[-1]])
-            views.append(np.full(len(places[-1]), number))
+def _candidates(mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of a block that look alike in one of the pairs of views, each once, in order."""
+    places = []
+    for one, other in _COMPARED:
+        products = mine[one] @ theirs[other].T
+        if products.max() >= LEAST_PRODUCT:
+            places.append(np.flatnonzero(products.ravel() >= LEAST_PRODUCT))
     if not places:
-        none = np.zeros(0, np.int64)
-        return none, none, none
-    place, product, view = (np.concatenate(parts) for parts in (places, products, views))
-    order = np.lexsort((view, -product, place))
-    first = order[np.unique(place[order], return_index=True)[1]]
-    rows, columns = np.divmod(place[first], count)
-    return rows, columns, view[first]
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    rows, columns = np.divmod(np.unique(np.concatenate(places)), len(theirs["whole"]))
+    return rows, columns
 
 
-_WARPS = np.stack([warp_of(_CROPS[one], _CROPS[other]) for one, other in _COMPARED])
 _LOWEST = np.argsort((FREQUENCY**2 + 1e-3 * np.arange(FREQUENCIES)).ravel(), kind="stable")[1 : NUMBERS + 1]

@@ -14,10 +14,12 @@ from octomed_jax.curation.image_hashes import FREQUENCIES, FREQUENCY, PICTURE_BY
 
 # Same image from here on. Slices of one brain that are 3 mm apart stay below it, see docs/curation-images.md.
 LEAST_SCORE = 0.989
-# (highest frequency, grid, steps) of the search, coarse to fine; after the first two the hopeless are given up.
-_COARSE = ((6, 10, 2), (12, 18, 3))
+_STARTS = (0.0, 0.07, -0.07)  # zooms that the search begins with: the best after the coarsest steps is followed
+# (frequencies, grid, steps) of the search; before the last, the hopeless are given up.
+_COARSEST = (6, 10, 2)
+_COARSE = (12, 18, 3)
 _FINE = (24, 32, 4)
-_HOPE = 0.9  # of the plain correlation after the coarse steps
+_HOPE = 0.8  # of the plain correlation after the coarse steps
 _GRID = 36
 _BROAD = 0.05  # of the image's side: shades broader than this are taken away
 _RIM = 0.03  # of the image's side: what is next to a border depends on what was cut off there
@@ -26,9 +28,7 @@ _FURTHEST = 0.13  # most that scale and shift may differ
 _TOGETHER = 256  # pairs at a time: about 60 MB
 
 
-def same_image(
-    left: Int8[np.ndarray, "N Q"], right: Int8[np.ndarray, "N Q"], begin: Float64[np.ndarray, "N 4"] | None = None
-) -> Float64[np.ndarray, "N"]:
+def same_image(left: Int8[np.ndarray, "N Q"], right: Int8[np.ndarray, "N Q"]) -> Float64[np.ndarray, "N"]:
     """Return a score for each pair of pictures: 1 for the same, from LEAST_SCORE on the same image.
 
     Each score depends on its own pair only. The same pair the other way round has nearly the same score. A picture of
@@ -36,7 +36,6 @@ def same_image(
 
     Args:
         left, right: pictures as rows of PICTURE_BYTES bytes.
-        begin: the warps that the search begins with, see ``warp_of`` (default: none is scaled or shifted).
 
     Raises:
         ValueError: other shapes.
@@ -44,25 +43,10 @@ def same_image(
     if left.shape != right.shape or left.shape[1:] != (PICTURE_BYTES,):
         raise ValueError(f"pictures of shapes {left.shape} and {right.shape}; both take (N, {PICTURE_BYTES})")
     scores = np.zeros(len(left))
-    begin = np.zeros((len(left), 4)) if begin is None else begin
     for start in range(0, len(left), _TOGETHER):
         part = slice(start, start + _TOGETHER)
-        scores[part] = _scores(_frequencies(left[part]), _frequencies(right[part]), begin[part])
+        scores[part] = _scores(_frequencies(left[part]), _frequencies(right[part]))
     return scores
-
-
-def warp_of(left: tuple[float, float, float, float], right: tuple[float, float, float, float]) -> np.ndarray:
-    """Return the warp (4,) by which parts of two images lie over each other: scale less 1 and shift, across and down.
-
-    Args:
-        left, right: shares of the image that a part leaves out: left, top, right, bottom.
-    """
-    warp = []
-    for before, after in ((0, 2), (1, 3)):
-        mine, theirs = (1 - crop[before] - crop[after] for crop in (left, right))
-        scale = theirs / mine
-        warp += [scale - 1, right[before] - left[before] * scale + (scale - 1) / 2]
-    return np.array(warp)
 
 
 def _frequencies(pictures: np.ndarray) -> np.ndarray:
@@ -71,12 +55,16 @@ def _frequencies(pictures: np.ndarray) -> np.ndarray:
     return values / np.maximum(np.sqrt(_sum(values**2))[:, None, None], 1e-9)
 
 
-def _scores(left: np.ndarray, right: np.ndarray, warp: np.ndarray) -> np.ndarray:
+def _scores(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     scores = np.zeros(len(left))
-    for frequencies, grid, steps in _COARSE:
-        warp = _fit(left, right, warp, frequencies, grid, steps)
-    rough = _correlation(*_laid_over(left, right, warp, 12, 18))
-    hopeful = np.flatnonzero(rough > _HOPE)
+    warp, best = np.zeros((len(left), 4)), np.full(len(left), -1.0)
+    for zoom in _STARTS:
+        found = _fit(left, right, np.tile([zoom, 0.0, zoom, 0.0], (len(left), 1)), *_COARSEST)
+        rough = _correlation(*_laid_over(left, right, found, *_COARSEST[:2]))
+        better = rough > best
+        warp[better], best[better] = found[better], rough[better]
+    warp = _fit(left, right, warp, *_COARSE)
+    hopeful = np.flatnonzero(_correlation(*_laid_over(left, right, warp, *_COARSE[:2])) > _HOPE)
     if not len(hopeful):
         return scores
     left, right = left[hopeful], right[hopeful]
