@@ -84,6 +84,10 @@ def print_steps(manifest: Manifest) -> None:
     for step in manifest.counts["steps"]:
         for reason, count in step["reasons"].items():
             table.add_row(step["step"], MEANINGS[reason], f"{count:,}")
+        if kept := step.get("shared_images_kept"):
+            table.add_row(
+                step["step"], "(left in: share an image, and their source keeps those)", f"{kept:,}", style="dim"
+            )
         for field, found in step.get("filled", {}).items():
             filled = sum(found.values())
             table.add_row(step["step"], f"(filled in: {field.replace('_', ' ')})", f"{filled:,}", style="dim")
