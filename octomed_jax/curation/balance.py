@@ -1,7 +1,7 @@
 """Balance: of classes that come far oftener than others, a sample stays, drawn by a seed.
 
-Classes are the answers of one benchmark of one source. The paper balances its classification sets by stratified sampling
-and gives no sizes; here a class may come ``ratio`` times as often as the rarest one, or ``most`` times.
+Classes are the answers of one benchmark of one source. The paper balances its classification sets by stratified
+sampling and gives no sizes; here a class may come ``ratio`` times as often as the rarest one, or ``most`` times.
 """
 
 import hashlib

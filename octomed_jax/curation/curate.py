@@ -139,10 +139,13 @@ def curate(
 def _scratch(folder: epath.Path, asked_for: Mapping[str, Any], inputs: Mapping[str, str], engine: str) -> Path:
     """Return where features are kept until the end: in the folder itself, for a bucket on this machine."""
     if not storage.in_bucket(folder):
-        return Path(folder) / WORK
-    if engine != "local":
+        scratch = Path(folder) / WORK
+    elif engine != "local":
         raise UserError(f"--engine={engine} needs an --output on a disk that all machines share; copy it from there")
-    return storage.cache_folder() / "curate" / manifests.request_of(STAGE, asked_for, inputs)
+    else:
+        scratch = storage.cache_folder() / "curate" / manifests.request_of(STAGE, asked_for, inputs)
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
 
 
 def _remove_torn(folder: epath.Path) -> None:

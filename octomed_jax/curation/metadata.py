@@ -1,8 +1,8 @@
 """Metadata: modality and body region of questions whose source names none, by rule.
 
 A rule is a list of words that only questions about one modality, or one region, have. Where words of two stand in a
-question, nothing is filled in. What was filled in is marked: ``metadata.parquet`` says of each value which rule gave it.
-A modality is that of an image, so only questions with images get one.
+question, nothing is filled in. What was filled in is marked: ``metadata.parquet`` says of each value which rules gave
+it. A modality is that of an image, so only questions with images get one.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ METADATA_SCHEMA = pa.schema([("id", pa.string()), ("field", pa.string()), ("valu
 
 # Words as they are in a text in lower case; a word stands for its beginnings where it ends with a star.
 MODALITIES = {
-    "CT": ("ct", "ct-scan*", "cect", "hrct", "computed tomograph*", "computerized tomograph*", "hounsfield"),
-    "MRI": ("mri", "mr image*", "magnetic resonance", "t1-weighted", "t2-weighted", "t1w", "t2w", "flair"),
+    "CT": ("ct", "ct-scan*", "pet-ct", "cect", "hrct", "computed tomograph*", "computerized tomograph*", "hounsfield"),
+    "MRI": ("mri", "pet-mri", "mr image*", "magnetic resonance", "t1-weighted", "t2-weighted", "t1w", "t2w", "flair"),
     "X-ray": ("x-ray*", "xray*", "x ray*", "radiograph*", "roentgen*", "cxr"),
     "ultrasound": ("ultrasound*", "ultrasonograph*", "sonogra*", "echocardiogra*", "doppler"),
     "fundus photography": ("fundus", "fundoscop*", "funduscop*", "ophthalmoscop*"),

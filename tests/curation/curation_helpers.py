@@ -14,11 +14,13 @@ from octomed_jax.curation.settings import defaults
 from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA, Question, question_to_row
 from octomed_jax.traces import lake
 
-WORDS = (
-    "patient fever cough lesion nodule artery valve graft tremor ulcer tendon cortex marrow plasma enzyme receptor "
-    "biopsy rash oedema murmur vertigo seizure anaemia jaundice dyspnoea syncope ataxia fibrosis stenosis embolism "
-    "with without after before during shows reports denies develops presents notes left right upper lower mild severe"
-).split()
+WORDS = [
+    "patient", "fever", "cough", "lesion", "nodule", "artery", "valve", "graft", "tremor", "ulcer", "tendon",
+    "cortex", "marrow", "plasma", "enzyme", "receptor", "biopsy", "rash", "oedema", "murmur", "vertigo",
+    "seizure", "anaemia", "jaundice", "dyspnoea", "syncope", "ataxia", "fibrosis", "stenosis", "embolism", "with",
+    "without", "after", "before", "during", "shows", "reports", "denies", "develops", "presents", "notes", "left",
+    "right", "upper", "lower", "mild", "severe",
+]  # fmt: skip
 FILES = ("questions.parquet", "heldout.parquet", "removed.parquet", "examples.parquet", "card.md", "manifest.json")
 
 

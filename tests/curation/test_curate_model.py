@@ -171,7 +171,7 @@ def test_steps_take_out_what_plain_python_takes_out(mine, theirs, cut, right, or
 
 def test_every_order_of_the_steps_runs(tmp_path):
     made = [
-        make(f"{number}", text(number // 2), task="yes_no", answer="yes no no".split()[number % 3])
+        make(f"{number}", text(number // 2), task="yes_no", answer=["yes", "no", "no"][number % 3])
         for number in range(12)
     ]
     folder = write_folder(tmp_path / "questions", made)

@@ -1,6 +1,5 @@
 """The same bytes come of any number of workers and pieces, and of a stage that was killed and goes on."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ def questions(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clean(questions, tmp_path_factory):
     output = tmp_path_factory.mktemp("clean") / "out"
-    left, gone, _ = curated(output, questions, CONFIG)
+    _, gone, _ = curated(output, questions, CONFIG)
     assert {row["step"] for row in gone.values()} == {"decontaminate", "deduplicate", "balance"}
     found = folder_bytes(output)
     assert set(found) == {
@@ -123,16 +122,16 @@ def test_pieces_that_are_done_are_not_done_again(tmp_path, monkeypatch, question
 
 def test_finished_work_returns_at_once(tmp_path, monkeypatch, questions):
     _, _, first = curated(tmp_path / "out", questions, CONFIG)
-    before = {path.name: os.stat(path).st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
 
-    def refuse(*arguments):
+    def refuse(*_):
         raise AssertionError("nothing is to be opened")
 
     monkeypatch.setattr(stage, "open_corpus", refuse)
     monkeypatch.setattr(scratch, "run_pieces", refuse)
     _, _, again = curated(tmp_path / "out", questions, CONFIG)
     assert again.identity == first.identity
-    assert {path.name: os.stat(path).st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
 
 
 def test_other_settings_or_inputs_are_refused(tmp_path, questions):
