@@ -13,7 +13,8 @@ from octomed_jax.curation.settings import defaults
 from octomed_jax.executor import ENGINES
 from octomed_jax.manifests import Manifest
 
-DESCRIPTION = """Makes one folder of questions out of one or several, without those that the steps of config.curate take out:
+DESCRIPTION = """Makes one folder of questions out of one or several, without those that the steps of config.curate take
+out:
 
   decontaminate  that share 16 words in a row, or an image, with a held-out question
   deduplicate    that are the same as an earlier one, or nearly
@@ -41,8 +42,8 @@ def run(arguments: Sequence[str]) -> int:
         "repeated (default: RUN/questions)",
     )  # fmt: skip
     parser.add_argument(
-        "--against", metavar="DIR", action="append", default=[], help="more questions whose held-out ones count; may be "
-        "repeated",
+        "--against", metavar="DIR", action="append", default=[], help="more questions whose held-out ones count; may "
+        "be repeated",
     )  # fmt: skip
     parser.add_argument("--attempts", metavar="DIR", help="what `octomed distill` wrote, for the step difficulty")
     parser.add_argument("--output", metavar="DIR", help="folder to write (default: RUN/curated)")
@@ -84,6 +85,10 @@ def print_steps(manifest: Manifest) -> None:
     for step in manifest.counts["steps"]:
         for reason, count in step["reasons"].items():
             table.add_row(step["step"], MEANINGS[reason], f"{count:,}")
+        if kept := step.get("shared_images_kept"):
+            table.add_row(
+                step["step"], "(left in: share an image, and their source keeps those)", f"{kept:,}", style="dim"
+            )
         for field, found in step.get("filled", {}).items():
             filled = sum(found.values())
             table.add_row(step["step"], f"(filled in: {field.replace('_', ' ')})", f"{filled:,}", style="dim")

@@ -46,6 +46,8 @@ def write_card(
         lines += ["", f"## {step['step']}", ""]
         lines += [f"- Setting: {name} = `{value}`" for name, value in step["settings"].items()]
         lines += [f"- Taken out: {count} ({MEANINGS[reason]})" for reason, count in step["reasons"].items()]
+        if "shared_images_kept" in step:
+            lines.append(f"- Left in: {step['shared_images_kept']} (share an image, and their source keeps those)")
         for field, found in step.get("filled", {}).items():
             lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
     lines += ["", "## What went in", ""]

@@ -23,11 +23,11 @@ from octomed_jax import manifests, progress, storage
 from octomed_jax.curation.balance import balance
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
-from octomed_jax.curation.decontaminate import decontaminate_images, decontaminate_words
+from octomed_jax.curation.decontaminate import decontaminate_images, decontaminate_words, not_of_sources
 from octomed_jax.curation.deduplicate import deduplicate
 from octomed_jax.curation.difficulty import difficulty
 from octomed_jax.curation.images_of import guard_of, images_by_bytes
-from octomed_jax.curation.metadata import RULES_VERSION, Filled, fill, with_metadata
+from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, Filled, fill, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
 from octomed_jax.curation.settings import check_settings, result_settings
@@ -54,6 +54,7 @@ class Work:
         folder: for what is worked out.
         engine, workers: where pieces are done.
         filled: what the metadata step has filled in.
+        told: what the step at hand tells beside its counts.
     """
 
     corpus: Corpus
@@ -65,6 +66,7 @@ class Work:
     engine: str
     workers: int
     filled: Filled | None = None
+    told: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def curate(
@@ -82,7 +84,7 @@ def curate(
         config: uses ``curate`` and ``seed``.
         questions: folders; of equal questions that of the first one stays.
         output: folder for ``questions.parquet``, ``heldout.parquet``, ``removed.parquet``, ``examples.parquet``,
-            ``card.md`` and the manifest.
+            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``.
         against: further folders whose held-out questions count, and are not carried on.
         attempts: of the student or teacher at these questions; needed for the difficulty filter.
         engine, workers: as in ``run_pieces``.
@@ -92,6 +94,8 @@ def curate(
         TryAgain: the disk is full, a process was lost, or another one is at work there.
         StopAndLook: a file is damaged.
     """
+    if "curate" not in config:
+        raise UserError("the config has no field curate; configs/demo.py shows what it holds")
     settings = config.curate
     check_settings(settings)
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
@@ -107,9 +111,11 @@ def curate(
         return done
     corpus = open_corpus([epath.Path(folder) / TRAIN_FILE for folder in questions])
     held_out = open_corpus([epath.Path(folder) / TEST_FILE for folder in (*questions, *against)])
-    _check_ids(corpus)
+    for one in (corpus, open_corpus([epath.Path(folder) / TEST_FILE for folder in questions])):
+        _check_ids(one)
     with storage.staged_folder(output, request=manifests.request_of(STAGE, asked_for, inputs)) as folder:
         scratch = _scratch(folder, asked_for, inputs, engine)
+        _remove_torn(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
         work = Work(corpus, held_out, kept, given, int(config.seed), scratch, engine, workers)
@@ -125,16 +131,27 @@ def curate(
         contents = Contents()
         _write(folder / TRAIN_FILE, _left(work), contents)
         _write(folder / TEST_FILE, _held_out(questions), contents)
+        if work.filled:
+            write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         return _finish(folder, scratch, asked_for, inputs, before, told, contents)
 
 
 def _scratch(folder: epath.Path, asked_for: Mapping[str, Any], inputs: Mapping[str, str], engine: str) -> Path:
     """Return where features are kept until the end: in the folder itself, for a bucket on this machine."""
     if not storage.in_bucket(folder):
-        return Path(folder) / WORK
-    if engine != "local":
+        scratch = Path(folder) / WORK
+    elif engine != "local":
         raise UserError(f"--engine={engine} needs an --output on a disk that all machines share; copy it from there")
-    return storage.cache_folder() / "curate" / manifests.request_of(STAGE, asked_for, inputs)
+    else:
+        scratch = storage.cache_folder() / "curate" / manifests.request_of(STAGE, asked_for, inputs)
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def _remove_torn(folder: epath.Path) -> None:
+    """Remove files that a killed process had begun: nothing reads them, and the folder is handed on as it is."""
+    for torn in [path for path in folder.iterdir() if path.name.endswith(".partial")]:
+        torn.unlink()
 
 
 def _check_ids(corpus: Corpus) -> None:
@@ -157,6 +174,7 @@ def _do(work: Work, step: Mapping[str, Any], number: int) -> tuple[dict[str, Any
     """Do one step; return what is told of it, and what it took out."""
     before = int(work.kept.sum())
     name = step["step"]
+    work.told = {}
     found = STEPS[name](work, step, work.folder / f"{number:02d}-{name}")
     table = found.table
     found = Removed(table.filter(pa.array(work.kept[table["place"].to_numpy()])))
@@ -169,21 +187,26 @@ def _do(work: Work, step: Mapping[str, Any], number: int) -> tuple[dict[str, Any
         "removed": before - after,
         "after": after,
         "reasons": found.reasons,
+        **work.told,
     }
-    if name == "metadata" and work.filled:
-        told["filled"] = work.filled.counts
     progress.say(f"{name}: {before:,} questions, {before - after:,} go, {after:,} are left")
     return told, found
 
 
 def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
     folder.mkdir(parents=True, exist_ok=True)
-    found = [decontaminate_words(work.corpus, work.held_out, settings, folder, work.engine, work.workers)]
-    shared = [
+    words = decontaminate_words(work.corpus, work.held_out, settings, folder, work.engine, work.workers)
+    images = [
         decontaminate_images(images_by_bytes(work.corpus), images_by_bytes(work.held_out), kind)
         for kind in settings["images"]
     ]
-    return removed_table(pa.concat_tables([one.table for one in (*found, *shared)]))
+    shared = removed_table(pa.concat_tables([SCHEMA.empty_table(), *(one.table for one in images)]))
+    if settings["keep_shared_images"]:
+        going = not_of_sources(work.corpus, shared, settings["keep_shared_images"])
+        staying = np.setdiff1d(shared.places, np.union1d(going.places, words.places))
+        work.told["shared_images_kept"] = int(work.kept[staying].sum())
+        shared = going
+    return removed_table(pa.concat_tables([words.table, shared.table]))
 
 
 def _deduplicate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
@@ -196,7 +219,8 @@ def _balance(work: Work, settings: Mapping[str, Any], _folder: Path) -> Removed:
 
 
 def _metadata(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
-    work.filled = fill(work.corpus, settings, folder, work.engine, work.workers)
+    work.filled = fill(work.corpus, work.kept, settings, folder, work.engine, work.workers)
+    work.told["filled"] = work.filled.counts
     return Removed(SCHEMA.empty_table())
 
 
@@ -285,7 +309,8 @@ def _finish(
         config=asked_for,
         inputs=inputs,
         counts={**contents.table(), "steps": list(steps)},
-        files=manifests.hash_files(folder),
+        # Beside them lies the mark of a folder that is not finished.
+        files={name: digest for name, digest in manifests.hash_files(folder).items() if not name.startswith(".")},
         licences=tuple(sorted(contents.licences)),
         access="credentialed" if contents.access["credentialed"] else "open",
         extra={"rules": rules} if rules else {},

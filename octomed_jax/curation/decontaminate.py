@@ -6,7 +6,7 @@ in the same words, and it is by the image that they differ. A short question cou
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +66,16 @@ def _write_index(held_out: Corpus, settings: Mapping[str, Any], path: Path) -> N
     pictured: list[np.ndarray] = [np.zeros(0, dtype=bool)]
 
     def batches() -> Iterator[QuestionTexts]:
-        for piece in held_out.groups:
-            for table in piece.tables(TEXT_COLUMNS):
-                images = has_images(table)
-                wanted = np.flatnonzero(~images) if settings["held_out"] == "text" else np.arange(len(images))
-                places.append(wanted + piece.first)
-                pictured.append(images[wanted])
-                some = table.take(pa.array(wanted))
-                yield question_texts(some["question"], some["options"])
+        # Those with images last: of equal short texts the first is found, and it counts only without images.
+        for last in (False, True) if settings["held_out"] == "all" else (False,):
+            for piece in held_out.groups:
+                for table in piece.tables(TEXT_COLUMNS):
+                    images = has_images(table)
+                    wanted = np.flatnonzero(images == last)
+                    places.append(wanted + piece.first)
+                    pictured.append(images[wanted])
+                    some = table.take(pa.array(wanted))
+                    yield question_texts(some["question"], some["options"])
 
     index = build_index(batches(), settings["ngram"])
     with whole_folder(path) as partial:
@@ -126,3 +128,10 @@ def decontaminate_images(ours: Images, held_out: Images, kind: str) -> Removed:
         "detail": pa.array([""] * len(hit), pa.string()),
     }
     return removed_table(pa.table(columns, schema=SCHEMA))
+
+
+def not_of_sources(corpus: Corpus, found: Removed, sources: Sequence[str]) -> Removed:
+    """Return what was found without the questions of some sources."""
+    column = corpus.read(found.places, ["source"])["source"]
+    mine = pc.is_in(column, value_set=pa.array(list(sources), pa.string())).combine_chunks()
+    return Removed(found.table.filter(pc.invert(mine)))

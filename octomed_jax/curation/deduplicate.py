@@ -1,9 +1,9 @@
 """Deduplication: of questions that are the same, or share most of their words, the first stays.
 
 Two questions are the same if their words and signs, their options in any order, and their images are. Where their
-answers differ one of them is wrong, or both are free text: the first stays too, and they are counted apart. Two questions
-are near-duplicates (near_duplicates.py) only if images, answer and every number in them are the same too: a case of
-another age, dose or value is another case.
+answers differ one of them is wrong, or both are free text: the first stays too, and they are counted apart. Two
+questions are near-duplicates (near_duplicates.py) only if images, answer and every number in them are the same too: a
+case of another age, dose or value is another case.
 
 Memory: 80 bytes a question, on disk 230 more.
 """

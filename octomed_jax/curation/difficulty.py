@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.removed import Removed, removed_columns
-from octomed_jax.errors import UserError
+from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.traces import lake
 
 COLUMNS = ("question_id", "teacher", "verdict")
@@ -65,14 +65,16 @@ def right_of_each(attempts: epath.Path, model: str) -> Iterator[tuple[str, int, 
     """Yield each question's id with its attempts and how many of them are right, in the order of the ids.
 
     Raises:
-        UserError: the attempts are of several models, and ``model`` names none of them.
+        UserError: the attempts are of several models and ``model`` is empty, or none are of ``model``.
     """
     question, samples, right, only = "", 0, 0, model
+    others = set()
     for row in lake.iterate_parts(attempts / "attempts", COLUMNS):
         if not only:
             only = row["teacher"]
         if row["teacher"] != only:
             if model:
+                others.add(row["teacher"])
                 continue
             raise UserError(
                 f"{attempts} holds attempts of {only} and of {row['teacher']}; name one in "
@@ -86,3 +88,5 @@ def right_of_each(attempts: epath.Path, model: str) -> Iterator[tuple[str, int, 
         right += row["verdict"] == "correct"
     if samples:
         yield question, samples, right
+    elif others:
+        raise UserError(f"{attempts} holds no attempts of {model!r}{did_you_mean(model, sorted(others))}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 SCHEMA = pa.schema(
     [
@@ -29,13 +29,18 @@ class Removed:
         return self.table.num_rows
 
     @property
+    def places(self) -> Int64[np.ndarray, " M"]:
+        """The places of the questions."""
+        return self.table["place"].to_numpy()
+
+    @property
     def reasons(self) -> dict[str, int]:
         """Reason to number of questions, sorted."""
         return dict(sorted(Counter(self.table["reason"].to_pylist()).items()))
 
     def leave(self, kept: Bool[np.ndarray, " N"]) -> None:
         """Take its questions out of what is kept."""
-        kept[self.table["place"].to_numpy()] = False
+        kept[self.places] = False
 
 
 def removed(rows: Iterable[Mapping[str, object]]) -> Removed:

@@ -1,0 +1,252 @@
+"""Planted overlaps and duplicates of every kind go, for the reason that is planted; what is clean stays."""
+
+import pytest
+from curation_helpers import curated, folder_bytes, held, make, make_config, reasons, text, words, write_folder
+
+from octomed_jax.schema import QUESTION_SCHEMA
+from octomed_jax.traces import lake
+
+RUN = words("run", 40)
+
+
+def shown(of, expected):
+    """Print and return recall and precision of what went (``of``) by what was planted, names that are in it."""
+    right = len(of & expected)
+    recall, precision = right / len(expected), right / len(of)
+    print(f"planted {len(expected)}, taken out {len(of)}: recall {recall:.3f}, precision {precision:.3f}")
+    return recall, precision
+
+
+OVERLAPS = {
+    # name: question, options, the reason for which it goes or None
+    "same": (" ".join(RUN), (), "words"),
+    "sixteen words": (f"{text(1, 20)} {' '.join(RUN[4:20])} {text(2, 20)}", (), "words"),
+    "fifteen words": (f"{text(3, 20)} {' '.join(RUN[4:19])} {text(4, 20)}", (), None),
+    "case": (" ".join(RUN).upper(), (), "words"),
+    "punctuation": (", ".join(RUN) + "?!", (), "words"),
+    "lines": ("\n".join(RUN), (), "words"),
+    "unicode spaces": ("\u00a0".join(RUN), (), "words"),
+    "full-width letters": (
+        "".join(chr(ord(one) + 0xFEE0) if one != " " else one for one in " ".join(RUN)),
+        (),
+        "words",
+    ),
+    "accents": (" ".join(RUN).replace("e", "e\u0301"), (), "words"),
+    "curly quotes": ("\u201c" + "\u2019 \u2018".join(RUN) + "\u201d", (), "words"),
+    "into the options": (" ".join(RUN[:12]), (" ".join(RUN[12:30]), text(5, 2)), "words_with_options"),
+    "in an option": (text(6), (text(7, 3), " ".join(RUN[:17])), "words_with_options"),
+    "a word changed": (" ".join([*RUN[:15], "other", *RUN[16:31]]), (), None),
+    "another order": (" ".join(RUN[::-1]), (), None),
+    "clean": (text(8, 60), (), None),
+    "clean with options": (text(9, 60), (text(10, 5), text(11, 5)), None),
+    "short": ("What is shown?", ("Nothing", "All"), None),
+    "whole": ("Which enzyme of the liver makes urea out of ammonia, mostly?", (), "text"),
+    "whole but for a word": ("Which enzyme of the kidney makes urea out of ammonia, mostly?", (), None),
+    "number changed": ("A child of 8 years with " + " ".join(words("case", 11)) + " now", (), None),
+}
+HELD_OUT = [
+    held("1", " ".join(RUN), options=("no", "yes")),
+    held("2", "which enzyme of the liver makes urea out of ammonia mostly"),
+    held("3", "A child of 9 years with " + " ".join(words("case", 11)) + " now"),
+    held("4", "What is shown?", options=("Nothing", "All")),
+]
+
+
+def test_words_shared_with_held_out_questions(tmp_path):
+    questions = [
+        make(name, question, options=options, answer=f"answer {name}")
+        for name, (question, options, _) in OVERLAPS.items()
+    ]
+    folder = write_folder(tmp_path / "questions", [*questions, *HELD_OUT])
+    left, gone, manifest = curated(tmp_path / "out", folder, make_config(["decontaminate"]))
+    planted = {name: reason for name, (_, _, reason) in OVERLAPS.items() if reason}
+    assert shown(set(reasons(gone)), set(planted)) == (1, 1)
+    assert reasons(gone) == planted
+    assert left.keys() == {f"made:{name}" for name in OVERLAPS.keys() - planted.keys()}
+    assert {row["match"] for row in gone.values()} == {"made:1", "made:2"}
+    step = manifest.counts["steps"][0]
+    assert (step["before"], step["removed"], step["after"]) == (len(OVERLAPS), len(planted), len(left))
+    assert sum(step["reasons"].values()) == len(planted)
+    assert manifest.counts["test"] == 4
+    detail = gone["made:sixteen words"]["detail"]
+    assert detail == " ".join(RUN[4:20])
+
+
+@pytest.mark.parametrize("ngram", [8, 13, 16])
+def test_the_length_of_a_run_is_the_config_s(tmp_path, ngram):
+    questions = [make(f"{count:02d}", f"{text(count)} {' '.join(RUN[:count])}") for count in range(6, 18)]
+    folder = write_folder(tmp_path / "questions", [*questions, *HELD_OUT])
+    config = make_config(["decontaminate"], decontaminate={"ngram": ngram})
+    left, _, _ = curated(tmp_path / "out", folder, config)
+    assert sorted(left) == [f"made:{count:02d}" for count in range(6, ngram)]
+
+
+def test_held_out_questions_with_images_count_only_where_the_config_says_so(tmp_path):
+    questions = [make("run", " ".join(RUN)), make("other", text(1))]
+    folder = write_folder(tmp_path / "questions", [*questions, held("1", " ".join(RUN), images=[1])])
+    _, gone, _ = curated(tmp_path / "text", folder, make_config(["decontaminate"]))
+    assert not gone
+    config = make_config(["decontaminate"], decontaminate={"held_out": "all"})
+    _, gone, _ = curated(tmp_path / "all", folder, config)
+    assert reasons(gone) == {"run": "words"}
+
+
+@pytest.mark.parametrize(("ours", "theirs", "reason"), [((), (), "text"), ((1,), (), None), ((), (2,), None)])
+def test_a_short_question_counts_as_a_whole_only_without_images(tmp_path, ours, theirs, reason):
+    question = "Which organ is the one shown in this picture?"
+    questions = [make("short", question, images=ours), make("other", text(1)), held("1", question, images=theirs)]
+    config = make_config(["decontaminate"], decontaminate={"held_out": "all"})
+    _, gone, _ = curated(tmp_path / "out", write_folder(tmp_path / "questions", questions), config)
+    assert reasons(gone) == ({"short": reason} if reason else {})
+
+
+def test_of_two_equal_held_out_texts_the_one_without_images_counts(tmp_path):
+    question = "Which organ is the one shown in this picture?"
+    questions = [make("short", question), make("other", text(1)), held("1", question, images=[1]), held("2", question)]
+    config = make_config(["decontaminate"], decontaminate={"held_out": "all"})
+    _, gone, _ = curated(tmp_path / "out", write_folder(tmp_path / "questions", questions), config)
+    assert gone["made:short"]["match"] == "made:2"
+
+
+def test_images_are_the_same_by_their_bytes(tmp_path):
+    questions = [
+        make("shared", text(1), images=[1]),
+        make("second", text(2), images=[9, 2]),
+        make("own", text(3), images=[3]),
+        make("words too", " ".join(RUN), images=[1]),
+        make("kept", text(4), images=[1], source="vqa-rad"),
+        make("kept not", " ".join(RUN), images=[2], source="vqa-rad"),
+        make("none", text(5)),
+        *HELD_OUT,
+        held("5", text(6), images=[1]),
+        held("6", text(7), images=[8, 2]),
+    ]
+    folder = write_folder(tmp_path / "questions", questions)
+    _, gone, manifest = curated(tmp_path / "out", folder, make_config(["decontaminate"]))
+    both = {"shared": "image_bytes", "second": "image_bytes", "words too": "words", "kept not": "words"}
+    assert reasons(gone) == {**both, "kept": "image_bytes"}
+    assert (gone["made:shared"]["match"], gone["made:second"]["match"]) == ("made:5", "made:6")
+    assert "shared_images_kept" not in manifest.counts["steps"][0]
+    config = make_config(["decontaminate"], decontaminate={"keep_shared_images": ("vqa-rad",)})
+    left, gone, manifest = curated(tmp_path / "keeping", folder, config)
+    assert reasons(gone) == both
+    assert "made:kept" in left
+    assert manifest.counts["steps"][0]["shared_images_kept"] == 1
+    assert "Left in: 1 (" in (tmp_path / "keeping" / "card.md").read_text()
+    config = make_config(["decontaminate"], decontaminate={"images": ()})
+    assert reasons(curated(tmp_path / "words", folder, config)[1]) == {"words too": "words", "kept not": "words"}
+
+
+OPTIONS = ("liver cell", "kidney", "5 mg")
+CASE = words("case", 90)
+
+
+def changed(place, word):
+    return " ".join([*CASE[:place], word, *CASE[place + 1 :]])
+
+
+# name: question, fields, the reason for which it goes or None; each is compared with "0 first".
+DUPLICATES = {
+    "0 first": (" ".join(CASE), {}, None),
+    "case": (" ".join(CASE).upper(), {}, "same"),
+    "punctuation": (". ".join(CASE) + "?", {}, "same"),
+    "unicode": ("\u2003".join(CASE).replace("e", "\u00e9"), {}, "same"),
+    "answer spelt otherwise": (" ".join(CASE), {"answer": "Aspirin."}, "same"),
+    "order of options": (" ".join(CASE), {"options": OPTIONS[::-1]}, "same"),
+    "letters of options": (" ".join(CASE), {"options": ("Liver-Cell", "KIDNEY", "5 mg.")}, "same"),
+    "other answer": (" ".join(CASE), {"answer": "heparin"}, "same_with_other_answer"),
+    "other source": (" ".join(CASE), {"source": "other", "benchmark": "other", "explanation": "So."}, "same"),
+    "one word": (changed(3, "else"), {}, "near"),
+    "word more": (" ".join(CASE) + " today", {}, "near"),
+    "word less": (" ".join(CASE[:-1]), {"options": OPTIONS[1:] + OPTIONS[:1]}, "near"),
+    "one word, other answer": (changed(80, "unlike"), {"answer": "heparin"}, None),
+    "one number": (changed(3, "57"), {}, None),
+    "other number": (changed(3, "58"), {}, None),
+    "one option": (" ".join(CASE), {"options": ("liver cell", "kidney", "6 mg")}, None),
+    "one option less": (" ".join(CASE), {"options": OPTIONS[:2]}, None),
+    "sign": (" ".join(CASE) + "+", {}, None),
+    "with an image": (" ".join(CASE), {"images": [1]}, None),
+    "with another image": (" ".join(CASE), {"images": [2]}, None),
+    "with two images": (" ".join(CASE), {"images": [1, 2]}, None),
+    "with two images, turned": (" ".join(CASE), {"images": [2, 1]}, None),
+    "with the same image": (" ".join(CASE), {"images": [1], "options": OPTIONS[::-1]}, "same"),
+    "with the image, a word": (changed(3, "else"), {"images": [2]}, "near"),
+    "half": (" ".join(CASE[:45]), {}, None),
+    "clean": (text("clean", 90), {}, None),
+}
+
+
+def duplicates():
+    return [make(name, question, **{"options": OPTIONS, **more}) for name, (question, more, _) in DUPLICATES.items()]
+
+
+def test_duplicates(tmp_path):
+    folder = write_folder(tmp_path / "questions", duplicates())
+    _, gone, _ = curated(tmp_path / "out", folder, make_config(["deduplicate"]))
+    planted = {name: reason for name, (_, _, reason) in DUPLICATES.items() if reason}
+    assert shown(set(reasons(gone)), set(planted)) == (1, 1)
+    assert reasons(gone) == planted
+    first = {"with the same image": "with an image", "with the image, a word": "with another image"}
+    assert {name.removeprefix("made:"): row["match"] for name, row in gone.items()} == {
+        name: f"made:{first.get(name, '0 first')}" for name in planted
+    }
+    assert gone["made:one word"]["detail"] == "Jaccard 0.91"  # 85 of 93 runs of five words and short options
+
+
+def test_near_duplicates_can_be_left_in_and_asked_for_more_closely(tmp_path):
+    folder = write_folder(tmp_path / "questions", duplicates())
+    _, gone, _ = curated(tmp_path / "exact", folder, make_config(["deduplicate"], deduplicate={"near": False}))
+    assert "near" not in reasons(gone).values()
+    assert len(gone) == sum(str(reason).startswith("same") for _, _, reason in DUPLICATES.values())
+    _, gone, _ = curated(tmp_path / "close", folder, make_config(["deduplicate"], deduplicate={"threshold": 0.95}))
+    assert {name for name, reason in reasons(gone).items() if reason == "near"} == {"word more", "word less"}
+
+
+def test_of_several_folders_the_first_one_stays_whatever_its_ids(tmp_path):
+    one, other = (
+        write_folder(
+            tmp_path / name,
+            [make(f"{name}{index}", text(index)) for index in range(3)] + [held(f"{name} held", text(f"{name} held"))],
+        )
+        for name in ("a", "b")
+    )
+    left, gone, manifest = curated(tmp_path / "ab", [one, other])
+    assert sorted(left) == ["made:a0", "made:a1", "made:a2"]
+    assert {row["match"] for row in gone.values()} == set(left)
+    left, _, other_manifest = curated(tmp_path / "ba", [other, one])
+    assert sorted(left) == ["made:b0", "made:b1", "made:b2"]
+    assert manifest.counts["test"] == 2
+    assert manifest.identity != other_manifest.identity
+    assert sorted(row["id"] for row in lake.iterate_rows(tmp_path / "ab" / "heldout.parquet")) == [
+        "made:a held",
+        "made:b held",
+    ]
+
+
+def test_held_out_questions_of_further_folders_count_and_are_not_carried_on(tmp_path):
+    mine = write_folder(tmp_path / "mine", [make("1", text(1)), make("2", text(2)), held("3", text(3))])
+    theirs = write_folder(tmp_path / "theirs", [make("4", text(4)), held("5", text(1))])
+    left, gone, manifest = curated(tmp_path / "out", mine, against=[theirs])
+    assert sorted(left) == ["made:2"]
+    assert gone["made:1"]["match"] == "made:5"
+    assert manifest.counts["test"] == 1
+    assert set(manifest.inputs) == {"questions 1", "against 1"}
+
+
+def test_what_stays_is_as_it_was_and_what_went_is_shown(tmp_path):
+    questions = [make(f"{index}", text(index), images=[index], modality="CT") for index in range(5)]
+    questions += [make(f"copy {index}", text(0), images=[0]) for index in range(5)]
+    folder = write_folder(tmp_path / "questions", [*questions, held("x", text("x")), *HELD_OUT])
+    left, _, manifest = curated(tmp_path / "out", folder)
+    assert list(left.values()) == questions[:5]
+    assert (tmp_path / "out" / "heldout.parquet").exists()
+    assert set(manifest.files) == set(folder_bytes(tmp_path / "out")) - {"manifest.json"}
+    rows = list(lake.iterate_rows(tmp_path / "out" / "examples.parquet"))
+    assert [row["role"] for row in rows] == ["removed", "kept"] * 3
+    assert {row["id"] for row in rows if row["role"] == "kept"} == {"made:0"}
+    assert {row["id"] for row in rows if row["role"] == "removed"} < {f"made:copy {index}" for index in range(5)}
+    assert set(rows[0]) == {"step", "reason", "detail", "role", *QUESTION_SCHEMA.names}
+    assert [row["image_hash"] for row in rows] == [list(questions[0].image_hashes)] * 6
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "| deduplicate | 10 | 5 | 5 |" in card
+    assert "Licence: CC0-1.0" in card

@@ -1,0 +1,157 @@
+"""The same bytes come of any number of workers and pieces, and of a stage that was killed and goes on."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from curation_helpers import ALL_STEPS, curated, folder_bytes, make_config, mixed, write_folder
+
+from octomed_jax.curation import corpus, deduplicate, scratch
+from octomed_jax.curation import curate as stage
+from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.storage import locked
+
+CONFIG = make_config(ALL_STEPS)
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("made") / "questions", mixed(), row_group=7)
+
+
+@pytest.fixture(scope="module")
+def clean(questions, tmp_path_factory):
+    output = tmp_path_factory.mktemp("clean") / "out"
+    _, gone, _ = curated(output, questions, CONFIG)
+    assert {row["step"] for row in gone.values()} == {"decontaminate", "deduplicate", "balance"}
+    found = folder_bytes(output)
+    assert set(found) == {
+        "card.md", "examples.parquet", "heldout.parquet", "manifest.json", "metadata.parquet", "questions.parquet",
+        "removed.parquet",
+    }  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(("workers", "rows"), [(1, 1), (1, 15), (3, 10)])
+def test_workers_and_pieces_do_not_change_a_byte(tmp_path, monkeypatch, questions, clean, workers, rows):
+    monkeypatch.setattr(corpus, "PIECE_ROWS", rows)  # pieces are made in this process
+    curated(tmp_path / "out", questions, CONFIG, workers=workers)
+    assert folder_bytes(tmp_path / "out") == clean
+
+
+def test_row_groups_of_the_input_do_not_change_a_byte(tmp_path, clean):
+    for rows in (1, 500):
+        folder = write_folder(tmp_path / f"questions {rows}", mixed(), row_group=rows)
+        curated(tmp_path / f"out {rows}", folder, CONFIG)
+        found = folder_bytes(tmp_path / f"out {rows}")
+        # The manifest and the card name the folder by the hash of its files.
+        assert {name for name in clean if found[name] != clean[name]} == {"manifest.json", "card.md"}
+
+
+CHILD = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from curation_helpers import ALL_STEPS, make_config
+from octomed_jax.curation import corpus, curate, {module}
+corpus.PIECE_ROWS = 10
+inner, calls = {module}.{name}, []
+
+def deadly(*arguments):
+    calls.append(0)
+    result = inner(*arguments)
+    if len(calls) == {times}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+{module}.{name} = deadly
+curate.curate(make_config(ALL_STEPS), [sys.argv[1]], sys.argv[2], workers=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "times"),
+    [
+        ("metadata", "fill_piece", 2),
+        ("decontaminate", "_write_index", 1),
+        ("decontaminate", "find_overlaps", 1),
+        ("deduplicate", "write_keys", 3),
+        ("curate", "write_removed", 1),
+        ("curate", "_write", 1),
+        ("curate", "Contents.add", 1),  # in the middle of a file
+        ("curate", "write_card", 1),
+        ("curate", "manifests.hash_files", 1),
+    ],
+)
+def test_what_is_killed_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch, questions, clean, module, name, times):
+    code = CHILD.format(tests=str(Path(__file__).parent), module=module, name=name, times=times)
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(questions), str(tmp_path / "out")], capture_output=True, text=True
+    )
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / ".out.partial").is_dir()
+    monkeypatch.setattr(corpus, "PIECE_ROWS", 10)
+    curated(tmp_path / "out", questions, CONFIG)
+    assert folder_bytes(tmp_path / "out") == clean
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_pieces_that_are_done_are_not_done_again(tmp_path, monkeypatch, questions, clean):
+    monkeypatch.setattr(corpus, "PIECE_ROWS", 10)
+    inner, done = deduplicate.write_keys, []
+
+    def write(piece):
+        if len(done) == 2:
+            raise TryAgain("the machine goes away")
+        done.append(piece.piece.first)
+        inner(piece)
+
+    monkeypatch.setattr(deduplicate, "write_keys", write)
+    with pytest.raises(TryAgain):
+        curated(tmp_path / "out", questions, CONFIG)
+    assert not (tmp_path / "out").exists()
+    again = []
+    monkeypatch.setattr(deduplicate, "write_keys", lambda piece: (again.append(piece.piece.first), inner(piece)))
+    curated(tmp_path / "out", questions, CONFIG)
+    assert set(done) & set(again) == set()
+    assert sorted(done + again) == [0, 14, 28, 42, 56]
+    assert folder_bytes(tmp_path / "out") == clean
+
+
+def test_finished_work_returns_at_once(tmp_path, monkeypatch, questions):
+    _, _, first = curated(tmp_path / "out", questions, CONFIG)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+
+    def refuse(*_):
+        raise AssertionError("nothing is to be opened")
+
+    monkeypatch.setattr(stage, "open_corpus", refuse)
+    monkeypatch.setattr(scratch, "run_pieces", refuse)
+    _, _, again = curated(tmp_path / "out", questions, CONFIG)
+    assert again.identity == first.identity
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_other_settings_or_inputs_are_refused(tmp_path, questions):
+    curated(tmp_path / "out", questions, CONFIG)
+    before = folder_bytes(tmp_path / "out")
+    with pytest.raises(UserError, match=r"made with other settings \(seed: 0 -> 1\)"):
+        curated(tmp_path / "out", questions, make_config(ALL_STEPS, seed=1))
+    with pytest.raises(UserError, match=r"made with other settings \(steps: "):
+        curated(tmp_path / "out", questions, make_config(ALL_STEPS[::-1]))
+    other = write_folder(tmp_path / "other", mixed(12))
+    with pytest.raises(UserError, match="the questions 1 it was made from"):
+        curated(tmp_path / "out", other, CONFIG)
+    with pytest.raises(UserError, match="made with other settings"):
+        curated(tmp_path / "out", questions, CONFIG, against=[other])
+    # Settings of a step that is not done are none of the result's.
+    curated(tmp_path / "out", questions, make_config(ALL_STEPS, difficulty={"samples": 8}))
+    assert folder_bytes(tmp_path / "out") == before
+
+
+def test_two_at_once_do_not_write_the_same_folder(tmp_path, questions):
+    (tmp_path / ".out.partial").mkdir()
+    with locked(tmp_path / ".out.partial"), pytest.raises(TryAgain, match="another process"):
+        curated(tmp_path / "out", questions, CONFIG)
