@@ -1,0 +1,74 @@
+"""Which images count as the same, in the ways that a config names: by their bytes, their pixels, or what they show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import UInt64
+
+from octomed_jax.curation.corpus import Corpus
+from octomed_jax.curation.decontaminate import decontaminate_images
+from octomed_jax.curation.image_index import Pairs
+from octomed_jax.curation.image_pieces import Hashed, hash_images, merged_keys, same_pictures
+from octomed_jax.curation.images_of import Images, guard_of, images_by_bytes
+from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
+
+OURS, HELD_OUT = "images", "held-out images"  # folders of what was hashed, which several steps use
+
+
+def shared_images(
+    corpus: Corpus, held_out: Corpus, kinds: Sequence[str], folder: Path, engine: str, workers: int
+) -> Removed:
+    """Return the questions with an image that a held-out question has too, by the first of the ways that finds it.
+
+    Args:
+        corpus, held_out: the questions.
+        kinds: some of ``bytes``, ``pixels`` and ``near``.
+        folder: for what is worked out, and used again by other steps.
+        engine, workers: as in ``run_pieces``.
+    """
+    found = [SCHEMA.empty_table()]
+    if "bytes" in kinds:
+        found.append(decontaminate_images(images_by_bytes(corpus), images_by_bytes(held_out), "bytes").table)
+    if {"pixels", "near"} & set(kinds):
+        ours = hash_images(corpus, "hashing images", folder / OURS, engine, workers)
+        theirs = hash_images(held_out, "hashing held-out images", folder / HELD_OUT, engine, workers)
+        if "pixels" in kinds:
+            found.append(decontaminate_images(ours.images, theirs.images, "pixels").table)
+        if "near" in kinds:
+            title = "comparing images with held-out ones"
+            pairs = same_pictures(ours.pictures, theirs.pictures, title, folder / "shared pictures", engine, workers)
+            found.append(_near(ours.images, theirs.images, pairs))
+    return removed_table(pa.concat_tables(found))
+
+
+def _near(ours: Images, theirs: Images, pairs: Pairs) -> pa.Table:
+    """Return the pairs as removed questions, of each image the one that is most alike."""
+    best = np.lexsort((pairs.right, -pairs.score, pairs.left))
+    left, right = ours.owner[pairs.left[best]], theirs.owner[pairs.right[best]]
+    columns = {
+        "place": pa.array(left),
+        "reason": pa.array(["image_near"] * len(left), pa.string()),
+        "match": pa.array(right),
+        "held_out": pa.array(np.ones(len(left), dtype=bool)),
+        "detail": pa.array([f"alike to {score:.3f}" for score in pairs.score[best]], pa.string()),
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def image_guard(corpus: Corpus, kind: str, folder: Path, engine: str, workers: int) -> UInt64[np.ndarray, " N"]:
+    """Return a number for each question that is equal where its images are the same, see ``guard_of``."""
+    return guard_of(_images(corpus, kind, folder, engine, workers), len(corpus))
+
+
+def _images(corpus: Corpus, kind: str, folder: Path, engine: str, workers: int) -> Images:
+    if kind == "bytes":
+        return images_by_bytes(corpus)
+    hashed: Hashed = hash_images(corpus, "hashing images", folder / OURS, engine, workers)
+    if kind == "pixels":
+        return hashed.images
+    title = "comparing images"
+    return merged_keys(
+        hashed.images, same_pictures(hashed.pictures, None, title, folder / "own pictures", engine, workers)
+    )

@@ -1,0 +1,177 @@
+"""The image transform: images that are too large are made smaller, and burned-in text is dealt with, before they are stored.
+
+The paper resizes every image to at most 262,144 pixels. Text that a machine burned into an ultrasound or X-ray image
+may name a patient or give the answer away: it is kept, painted over, or its question goes. What is found is not all of
+it (burned_text.py): this is no de-identification. Held-out images stay as they are; evaluation resizes them itself.
+
+Only changed images are written, by place, and put in where the questions are written.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool
+
+from octomed_jax.curation.corpus import Corpus, Piece
+from octomed_jax.curation.image_transform import transform_image
+from octomed_jax.curation.metadata import Filled, with_metadata
+from octomed_jax.curation.removed import Removed, removed_columns
+from octomed_jax.curation.scratch import do_pieces, load_array, save_array
+from octomed_jax.schema import QUESTION_SCHEMA
+from octomed_jax.storage import sha256_bytes
+from octomed_jax.traces import lake
+
+CHANGED_SCHEMA = pa.schema(
+    [
+        ("place", pa.int64()),
+        ("image", QUESTION_SCHEMA.field("image").type),
+        ("image_hash", QUESTION_SCHEMA.field("image_hash").type),
+        ("resized", pa.int32()),  # images of the question
+        ("text", pa.int32()),  # images in which text was found
+        ("dropped", pa.bool_()),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformPiece:
+    """A piece whose changed images go to ``target``.
+
+    Attributes:
+        kept, text: files that say of each question of the corpus whether it is still there, and whether its images are
+            of a modality whose text is looked for.
+        max_pixels, policy: as in ``transform_image``.
+    """
+
+    piece: Piece
+    kept: str
+    text: str
+    max_pixels: int
+    policy: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Changed:
+    """Questions whose images were changed, in files sorted by place."""
+
+    targets: tuple[Path, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images were made smaller, and in how many text was found."""
+        tables = [pq.read_table(target, columns=["resized", "text"]) for target in self.targets]
+        return {name: sum(sum(table[name].to_pylist()) for table in tables) for name in ("resized", "text")}
+
+    def dropped(self) -> Removed:
+        """Return the questions that go for text in an image."""
+        places = [
+            place
+            for target in self.targets
+            for place, drop in zip(
+                *pq.read_table(target, columns=["place", "dropped"]).to_pydict().values(), strict=True
+            )
+            if drop
+        ]
+        return removed_columns(places, ["burned_text"] * len(places))
+
+    def put_in(self, tables: Iterator[tuple[int, pa.Table]]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield questions again, each table with the place of its first, with changed images in the stead of theirs."""
+        rows = self._rows()
+        row = next(rows, None)
+        for first, table in tables:
+            columns = {name: table[name].to_pylist() for name in ("image", "image_hash")}
+            changed = False
+            while row is not None and row["place"] < first + table.num_rows:
+                if row["place"] >= first:
+                    changed = True
+                    for name, values in columns.items():
+                        values[row["place"] - first] = row[name]
+                row = next(rows, None)
+            for name, values in columns.items() if changed else ():
+                field = QUESTION_SCHEMA.field(name)
+                table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
+            yield first, table
+
+    def _rows(self) -> Iterator[Mapping[str, Any]]:
+        for target in self.targets:
+            yield from (row for row in lake.iterate_rows(target) if not row["dropped"])
+
+
+def transform(
+    corpus: Corpus,
+    kept: Bool[np.ndarray, " N"],
+    filled: Filled | None,
+    settings: Mapping[str, Any],
+    folder: Path,
+    engine: str,
+    workers: int,
+) -> Changed:
+    """Transform the images of the questions that are kept.
+
+    Args:
+        corpus, kept: the questions.
+        filled: modalities that were filled in, or None.
+        settings: ``max_pixels``, ``burned_text`` (a policy) and ``modalities`` whose text is looked for.
+        folder: for what is worked out; what lies there is used again.
+        engine, workers: as in ``run_pieces``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_array(folder / "kept.npy", kept)
+    save_array(folder / "text.npy", _of_modalities(corpus, filled, settings["modalities"]))
+    pieces = corpus.pieces()
+    targets = [folder / f"{number:05d}.parquet" for number in range(len(pieces))]
+    given = (str(folder / "kept.npy"), str(folder / "text.npy"), settings["max_pixels"], settings["burned_text"])
+    work = [TransformPiece(piece, *given, str(target)) for piece, target in zip(pieces, targets, strict=True)]
+    do_pieces("transforming images", transform_piece, work, targets, engine, workers)
+    return Changed(tuple(targets))
+
+
+def _of_modalities(corpus: Corpus, filled: Filled | None, modalities: Sequence[str]) -> Bool[np.ndarray, " N"]:
+    found = [np.zeros(0, dtype=bool)]
+    for group in corpus.groups:
+        for table in group.tables(["modality", "body_region"]):
+            known = with_metadata(table, filled, group.first) if filled else table
+            found.append(np.isin(np.array(known["modality"].to_pylist(), dtype=object), list(modalities)))
+    return np.concatenate(found)
+
+
+def transform_piece(one: TransformPiece) -> None:
+    """Write the changed images of one piece.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    kept, text = load_array(Path(one.kept)), load_array(Path(one.text))
+    place = one.piece.first
+    with lake.open_writer(one.target, CHANGED_SCHEMA) as writer:
+        for table in one.piece.tables(["id", "image"]):
+            for row in table.to_pylist():
+                if kept[place] and row["image"]:
+                    changed = _changed(row, place, one.max_pixels, one.policy if text[place] else "keep")
+                    if changed:
+                        writer.write(changed, sum(len(image["bytes"]) for image in changed["image"]))
+                place += 1
+
+
+def _changed(row: Mapping[str, Any], place: int, max_pixels: int, policy: str) -> dict[str, Any] | None:
+    """Return what is written of a question; None where its images stay as they are."""
+    before = [image["bytes"] for image in row["image"]]
+    made = [transform_image(data, max_pixels, policy, f"an image of {row['id']}") for data in before]
+    after = [one.data for one in made if one.data is not None]
+    if after == before:
+        return None
+    dropped = len(after) < len(before)
+    return {
+        "place": place,
+        "image": [] if dropped else [{"bytes": data, "path": None} for data in after],
+        "image_hash": [] if dropped else [sha256_bytes(data) for data in after],
+        "resized": sum(one.resized for one in made),
+        "text": sum(bool(one.text) for one in made),
+        "dropped": dropped,
+    }
