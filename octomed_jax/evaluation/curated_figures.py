@@ -70,14 +70,14 @@ def _steps(table: Table) -> str:
 
 
 def _removed(steps: Sequence[Table]) -> str:
-    rows = [
-        (f"{words(step['step'])}: {words(reason)}", count, f"{count:,}", f"piece {colour(step['step'])}")
+    found = [
+        (step["step"], words(reason), count)
         for step in steps
         for reason, count in sorted(step["reasons"].items(), key=lambda item: (-item[1], item[0]))
     ]
-    return charts.bars(
-        rows, "Questions taken out, by step and reason: " + ", ".join(f"{name} {value}" for name, _, value, _ in rows)
-    )
+    bars = [(shortened(reason), count, f"{count:,}", f"piece {colour(step)}") for step, reason, count in found]
+    told = ", ".join(f"{step}: {reason} {count:,}" for step, reason, count in found)
+    return charts.bars(bars, f"Questions taken out, by step and reason: {told}")
 
 
 def _sources(sources: Table) -> str:

@@ -131,9 +131,7 @@ def _side(row: Row, marked: Sequence[Pieces], allowed: int) -> dict[str, Any]:
         **item,
         "heading": ROLES.get(row["role"], "Taken out"),
         "question": _cut(marked[0]),
-        "options": [
-            ([(text.removesuffix(option), False), *pieces], gold) for (text, gold), option, pieces in lettered
-        ],
+        "options": [([(text.removesuffix(option), False), *pieces], gold) for (text, gold), option, pieces in lettered],
     }
 
 

@@ -13,7 +13,9 @@ from octomed_jax.curation.normal_text import normalise
 
 _PIECE = re.compile(r"\S+")
 # What is usually one word of the normal form: a run of letters and digits, or one character of Chinese or Japanese.
-_WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_WORD = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+)
 
 Pieces = list[tuple[str, bool]]  # of a text: what stands there, and whether it is shared
 
@@ -29,14 +31,12 @@ class Word(NamedTuple):
 
 def run_of(detail: str) -> tuple[str, ...]:
     """Return the words that the detail of a removed question names as shared."""
-    words, more, _ = detail.partition(" (and ")
+    words = detail.partition(" (and ")[0]
     # Longer runs are cut, maybe within their last word.
     return tuple(words.split()[:-1] if len(words) == SHOWN_WORDS else words.split())
 
 
-def mark_shared(
-    left: Sequence[str], right: Sequence[str], run: Sequence[str]
-) -> tuple[list[Pieces], list[Pieces]]:
+def mark_shared(left: Sequence[str], right: Sequence[str], run: Sequence[str]) -> tuple[list[Pieces], list[Pieces]]:
     """Return the texts of two questions in pieces, those that both have marked.
 
     Marked are all runs of as many words as ``run`` has that stand in both, wherever one text ends and the next begins;
@@ -73,9 +73,7 @@ def _runs(words: Sequence[Word], length: int) -> list[tuple[str, ...]]:
     return [tuple(plain[first : first + length]) for first in range(len(plain) - length + 1)]
 
 
-def _pieces(
-    texts: Sequence[str], words: Sequence[Word], common: set[tuple[str, ...]], length: int
-) -> list[Pieces]:
+def _pieces(texts: Sequence[str], words: Sequence[Word], common: set[tuple[str, ...]], length: int) -> list[Pieces]:
     """Return each text in pieces, the words of all runs in ``common`` marked, with what stands between two of them."""
     shared: set[int] = set()
     for first, run in enumerate(_runs(words, length) if common else ()):
