@@ -14,7 +14,8 @@ from octomed_jax.curation.settings import defaults
 from octomed_jax.executor import ENGINES
 from octomed_jax.manifests import Manifest
 
-DESCRIPTION = """Makes one folder of questions out of one or several, without those that the steps of config.curate take out:
+DESCRIPTION = """Makes one folder of questions out of one or several, without those that the steps of config.curate
+take out:
 
   decontaminate  that share 16 words in a row, or an image, with a held-out question
   deduplicate    that are the same as an earlier one, or nearly
@@ -42,8 +43,8 @@ def run(arguments: Sequence[str]) -> int:
         "repeated (default: RUN/questions)",
     )  # fmt: skip
     parser.add_argument(
-        "--against", metavar="DIR", action="append", default=[], help="more questions whose held-out ones count; may be "
-        "repeated",
+        "--against", metavar="DIR", action="append", default=[], help="more questions whose held-out ones count; may "
+        "be repeated",
     )  # fmt: skip
     parser.add_argument("--attempts", metavar="DIR", help="what `octomed distill` wrote, for the step difficulty")
     parser.add_argument("--output", metavar="DIR", help="folder to write (default: RUN/curated)")

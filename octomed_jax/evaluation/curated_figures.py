@@ -23,7 +23,7 @@ def draw(table: Table) -> dict[str, str]:
     drawn = {"steps": _steps(table)}
     if table["removed"]:
         drawn["removed"] = _removed(table["steps"])
-        drawn["sources"] = _sources(table["sources"])
+        drawn["sources"] = _sources(table["sources"], [step["step"] for step in table["steps"]])
     if rows := matched_rows(table["matched"]):
         drawn["matched"] = _bars(rows, "rejected", "Questions taken out by the benchmark of the held-out one")
     for field, found in table["filled"].items():
@@ -80,10 +80,10 @@ def _removed(steps: Sequence[Table]) -> str:
     return charts.bars(bars, f"Questions taken out, by step and reason: {told}")
 
 
-def _sources(sources: Table) -> str:
+def _sources(sources: Table, steps: Sequence[str]) -> str:
     ranked = sorted(sources.items(), key=lambda item: (item[1]["after"] - item[1]["before"], item[0]))
     rows = []
     for name, row in ranked[:MOST_ROWS]:
-        gone = [(colour(step), sum(reasons.values())) for step, reasons in row["removed"].items()]
+        gone = [(colour(step), sum(row["removed"].get(step, {}).values())) for step in steps]
         rows.append((shortened(name), [("kept", row["after"]), *gone], f"{row['after']:,} of {row['before']:,} left"))
     return charts.stacks(rows, "What became of the questions of each source, as shares; as tabled below")

@@ -115,7 +115,7 @@ def _example(both: Sequence[Row], allowed: int) -> dict[str, Any]:
     first = both[0]
     texts = [[row["question"], *(row["options"] or ())] for row in both]
     run = run_of(first["detail"]) if first["reason"] in REASONS.values() and len(both) > 1 else ()
-    marked = mark_shared(*texts, run) if run else [[[(text, False)] for text in of_one] for of_one in texts]
+    marked = mark_shared(texts[0], texts[1], run) if run else [[[(text, False)] for text in of_one] for of_one in texts]
     return {
         **{name: first[name] for name in ("step", "reason", "detail")},
         "has_marks": any(shared for of_one in marked for pieces in of_one for _, shared in pieces),
