@@ -7,12 +7,14 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 from curated_folder import STEPS, make_curated, planted, question
+from questions_folder import picture as noise
 from report_run import PLANTED
 
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation import curated_report
 from octomed_jax.evaluation.curated_report import write_curated_report
+from octomed_jax.evaluation.questions_page import MOST_IMAGES
 from octomed_jax.manifests import Manifest, write_manifest
 from octomed_jax.schema import Question
 from octomed_jax.storage import read_json
@@ -223,10 +225,17 @@ def test_long_texts_are_cut(tmp_path):
     assert page.count("word word") < 4 * curated_report.MOST_TEXT / 5
 
 
-def test_a_page_of_many_images_stays_small(tmp_path, monkeypatch, page):
-    monkeypatch.setattr(curated_report, "IMAGE_BYTES", 5_000)
-    small = write_curated_report(make_curated(tmp_path)).read_text()
-    assert small.count("<img ") == page.count("<img ") == 5
+def test_a_page_of_large_images_stays_small(tmp_path, monkeypatch):
+    shared = tuple(noise(seed, (400, 300)) for seed in range(8))
+    given = [question("a:b:1", "Why?", images=shared), question("a:b:2", "Where?", images=shared, split="test")]
+    folder = make_curated(tmp_path, [*given, question("a:b:3", "When?")], steps=("decontaminate",))
+    assert sum(map(len, shared[:MOST_IMAGES])) > 2_000_000
+    assert len(write_curated_report(folder).read_text()) > 2_000_000
+    monkeypatch.setattr(curated_report, "IMAGE_BYTES", 12 * 8_000)
+    page = write_curated_report(folder).read_text()
+    assert page.count("<img ") == 2 * MOST_IMAGES
+    assert page.count("(and 2 more images)") == 2
+    assert len(page) < 200_000
 
 
 def test_equal_folders_give_equal_bytes(tmp_path):
