@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from etils import epath
 from ml_collections import ConfigDict
 from rich.table import Table
 
@@ -23,8 +24,8 @@ out:
   difficulty     that were answered right too seldom or too often, by attempts that were made before
 
 They are done in the order in which config.curate.steps names them. removed.parquet names every question that went, with
-the reason and what it is like; `octomed report --curated=DIR` draws it. Ended at any moment, the same command goes on
-where it was."""
+the reason and what it is like; report.html shows how many and some of them, and `octomed report --curated=DIR` draws it
+again. Ended at any moment, the same command goes on where it was."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -59,11 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     questions = options.questions or [f"{config.run}/questions"]
     output = options.output or f"{config.run}/curated"
     manifest = curate(config, questions, output, options.against, options.attempts, options.engine, options.workers)
-    print_steps(manifest)
-    counts = manifest.counts
-    before = counts["steps"][0]["before"]
-    summary = f"{counts['train']:,} of {before:,} questions are left, {counts['test']:,} held out, in {output}"
-    return finish(summary, {"output": str(output), **counts}, options.json)
+    return _tell(manifest, str(output), options.json)
 
 
 def _config(path: str | None, overrides: Sequence[str]) -> ConfigDict:
@@ -74,6 +71,22 @@ def _config(path: str | None, overrides: Sequence[str]) -> ConfigDict:
     for override in overrides:
         configuration.apply_override(config, override)
     return config
+
+
+def _tell(manifest: Manifest, output: str, as_json: bool) -> int:
+    from octomed_jax.evaluation.curated_report import write_curated_report
+
+    print_steps(manifest)
+    report = epath.Path(output) / "report.html"
+    if not report.exists():
+        write_curated_report(output)
+    counts = manifest.counts
+    before = counts["steps"][0]["before"]
+    summary = (
+        f"{counts['train']:,} of {before:,} questions are left, {counts['test']:,} held out, in {output}; "
+        f"report: {report}"
+    )
+    return finish(summary, {"output": output, "report": str(report), **counts}, as_json)
 
 
 def print_steps(manifest: Manifest) -> None:

@@ -172,7 +172,7 @@ def _nothing(folder: epath.Path, choice: Choice, left_out: int, near: Sequence[s
 def _render(folder: epath.Path, manifest: Manifest, choice: Choice, chosen: Chosen, rows: Sequence[Row]) -> str:
     n_images = sum(min(len(row["image"] or ()), MOST_IMAGES) for row in rows)
     allowed = min(LARGEST_IMAGE, IMAGE_BYTES // max(1, n_images))
-    items = [_item(row, allowed) for row in rows]
+    items = [item_of(row, allowed) for row in rows]
     groups = {
         name: [item for item in items if item["benchmark"] == name] for name in {row["benchmark"] for row in rows}
     }
@@ -193,8 +193,8 @@ def _render(folder: epath.Path, manifest: Manifest, choice: Choice, chosen: Chos
     )
 
 
-def _item(row: Row, allowed: int) -> dict[str, Any]:
-    """Return what the template shows of a question."""
+def item_of(row: Row, allowed: int) -> dict[str, Any]:
+    """Return what a template shows of a question, with copies of its images of some ``allowed`` bytes each."""
     options = list(row["options"] or ())
     golds = row["answer"].split(";") if row["task"] == "multi_label" else [row["answer"]]
     letters = LETTERS if row["task"] == "mcq" else ""

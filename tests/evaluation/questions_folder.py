@@ -67,6 +67,7 @@ def make_questions(folder: Path, given: list[Question] | None = None) -> Path:
     for split, name in (("train", "questions.parquet"), ("test", "heldout.parquet")):
         write_questions(folder / name, [question for question in given if question.split == split])
     access = "credentialed" if any(question.access != "open" for question in given) else "open"
-    manifest = Manifest(stage="questions", config={}, counts={}, access=access, files=hash_files(folder))
+    counts = {split: sum(question.split == split for question in given) for split in ("train", "test")}
+    manifest = Manifest(stage="questions", config={}, counts=counts, access=access, files=hash_files(folder))
     write_manifest(folder, manifest)
     return folder
