@@ -6,10 +6,11 @@ STEP is ``decontaminate`` (16 words), ``deduplicate`` (exact and near), or ``bot
 in their normal form once for both. The numbers of removed rows go to OUTPUT as an array for each way, with the seconds.
 """
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,11 @@ from octomed_jax.curation.ngrams import NGRAM_WORDS, build_index
 from octomed_jax.curation.question_texts import QuestionTexts, question_texts
 
 COLUMNS = ["question", "options", "answer"]
-ROWS = 2000  # at a time: what is made of them is some 30 MB
+ROWS = 1000  # at a time: what is made of them is some 20 MB
+
+
+def opened(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, pre_buffer=False)  # else it keeps some 300 bytes of each row that it has read
 
 
 def batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
@@ -39,51 +44,59 @@ def texts_of(table: pa.Table | pa.RecordBatch) -> QuestionTexts:
 def run(step: str, source: Path, evaluation: Path, output: Path) -> dict[str, np.ndarray]:
     """Do a step; return the rows that it removes, and its seconds."""
     begin = time.perf_counter()
+    file = opened(source)
     index = None
     if step != "deduplicate":
-        index = build_index(map(texts_of, batches(pq.ParquetFile(evaluation))), NGRAM_WORDS[-1])
-    file = pq.ParquetFile(source)
-    ends = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))])
-    bands = exact = None
-    if step != "decontaminate":
-        path = output.with_suffix(".bands")
-        bands = np.memmap(path, np.uint64, "w+", shape=(BANDS, ends[-1]))
-        exact = np.empty((ends[-1], 2), dtype=np.uint64)
+        index = build_index(map(texts_of, batches(opened(evaluation))), NGRAM_WORDS[-1])
     overlaps: list[int] = []
-    start = 0
-    for batch in batches(file):
-        texts, end = texts_of(batch), start + len(batch)
-        if index:
-            overlaps += [overlap.question + start for overlap in index.find(texts)]
-        if bands is not None and exact is not None:
-            guard = all_guards(text_guard(batch["answer"]), number_guard(texts))
-            exact[start:end] = exact_keys(texts, guard)
-            bands[:, start:end] = band_keys(texts, guard)
-        start = end
+    exact: list[np.ndarray] = []
+    row = 0
+    with contextlib.ExitStack() as stack:
+        bands = [stack.enter_context(path.open("wb")) for path in band_files(output)]
+        for batch in batches(file):
+            texts = texts_of(batch)
+            if index:
+                overlaps += [overlap.question + row for overlap in index.find(texts)]
+            if step != "decontaminate":
+                guard = all_guards(text_guard(batch["answer"]), number_guard(texts))
+                exact.append(exact_keys(texts, guard))
+                for band, keys in zip(bands, band_keys(texts, guard), strict=True):
+                    band.write(keys.tobytes())
+            row += len(batch)
     features = time.perf_counter()
     found = {"overlaps": np.array(overlaps, dtype=np.int64)}
-    if bands is not None and exact is not None:
-        rows = np.arange(ends[-1])
-        found["exact"] = np.flatnonzero(first_of_each(exact) != rows)
-        del exact
-
-        def read(places: np.ndarray) -> QuestionTexts:
-            pieces = []
-            edges = np.searchsorted(places, ends)
-            for group in np.flatnonzero(np.diff(edges)).tolist():
-                table = file.read_row_group(group, COLUMNS[:2], use_threads=False)
-                pieces.append(table.take(places[edges[group] : edges[group + 1]] - ends[group]))
-            return texts_of(pa.concat_tables(pieces))
-
-        near = near_duplicates(int(ends[-1]), bands.__getitem__, read)
-        found["near"] = np.flatnonzero(near.first != rows)
+    if exact:
+        found["exact"] = np.flatnonzero(first_of_each(np.concatenate(exact)) != np.arange(row))
+        exact.clear()
+        near = near_duplicates(row, lambda band: np.fromfile(band_files(output)[band], np.uint64), reader(file))
+        found["near"] = np.flatnonzero(near.first != np.arange(row))
         found["compared"] = np.array(near.compared)
+    for path in band_files(output):
         path.unlink()
-    end = time.perf_counter()
-    return found | {"seconds": np.array([features - begin, end - features])}
+    return found | {"seconds": np.array([features - begin, time.perf_counter() - features])}
+
+
+def band_files(output: Path) -> list[Path]:
+    return [output.with_suffix(f".band-{band}") for band in range(BANDS)]
+
+
+def reader(file: pq.ParquetFile) -> Callable[[np.ndarray], QuestionTexts]:
+    """Return what reads the questions at some places again."""
+    ends = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))])
+
+    def read(places: np.ndarray) -> QuestionTexts:
+        pieces = []
+        edges = np.searchsorted(places, ends)
+        for group in np.flatnonzero(np.diff(edges)).tolist():
+            table = file.read_row_group(group, COLUMNS[:2], use_threads=False)
+            pieces.append(table.take(places[edges[group] : edges[group + 1]] - ends[group]))
+        return texts_of(pa.concat_tables(pieces))
+
+    return read
 
 
 def main() -> None:
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 40 MB more of what is freed
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     step, *paths = sys.argv[1:]
     source, evaluation, output = map(Path, paths)

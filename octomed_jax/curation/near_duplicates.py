@@ -25,7 +25,7 @@ from octomed_jax.curation.minhash import BANDS, NO_KEY, SHINGLE_WORDS
 from octomed_jax.curation.question_texts import QuestionTexts
 
 THRESHOLD = 0.8
-PAIRS_AT_ONCE = 16384
+PAIRS_AT_ONCE = 8192
 # A run of m equal keys costs up to m comparisons a round. Questions made by one template can be alike to 0.6 or 0.7,
 # and stand in long runs: without an end they would cost m * m.
 ROUNDS = 8
