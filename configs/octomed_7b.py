@@ -1,9 +1,11 @@
 """The paper's student, Qwen2.5-VL-7B-Instruct, with the paper's schedule (arXiv 2511.23269, section on training).
 
-From the paper: 16 attempts a question, up to 16 accepted traces, three epochs of 8,095,571 examples at a batch of 512
-(47,435 steps, derived), a peak learning rate of 5e-5, a cosine with 10 % warm-up, images of at most 262,144 pixels,
-sampling at temperature 0.6 and top-p 0.95 with at most 8,192 tokens and five seeds; a teacher for text (DeepSeek-R1)
-and one for images (GPT-4o; here an open model, which may be shown credentialed questions on machines of one's own).
+From the paper: no question to learn from that shares 16 words or an image with a held-out one; balanced classes (their
+sizes are unknown: here all are as the rarest); 16 attempts a question, up to 16 accepted traces, three epochs of
+8,095,571 examples at a batch of 512 (47,435 steps, derived), a peak learning rate of 5e-5, a cosine with 10 % warm-up,
+images of at most 262,144 pixels, sampling at temperature 0.6 and top-p 0.95 with at most 8,192 tokens and five seeds; a
+teacher for text (DeepSeek-R1) and one for images (GPT-4o; here an open model, which may be shown credentialed questions
+on machines of one's own).
 Ours, because the paper does not say: AdamW, row sizes, weight decay, betas, clipping, checkpoints. The sources are
 still the demo's: those of the paper come with their adapters. ``student.base`` is what
 ``octomed import --model=Qwen/Qwen2.5-VL-7B-Instruct --output=models/qwen2_5_vl_7b`` writes.
@@ -19,6 +21,7 @@ def get_config() -> ConfigDict:
     config = demo_config().lock()  # locked: a field that the demo has not would be a mistake here
     config.name = "octomed_7b"
     config.run = "runs/octomed_7b"
+    config.curate.steps = ("decontaminate", "balance")
     config.distill.update({"samples": 16, "samples_per_request": 4, "max_tokens": 8192})
     base = config.distill.teachers.teacher.to_dict()
     with config.unlocked():

@@ -111,6 +111,8 @@ def curate(
         return done
     corpus = open_corpus([epath.Path(folder) / TRAIN_FILE for folder in questions])
     held_out = open_corpus([epath.Path(folder) / TEST_FILE for folder in (*questions, *against)])
+    if not len(corpus):
+        raise UserError(f"{questions[0]} holds no questions to learn from")
     for one in (corpus, open_corpus([epath.Path(folder) / TEST_FILE for folder in questions])):
         _check_ids(one)
     with storage.staged_folder(output, request=manifests.request_of(STAGE, asked_for, inputs)) as folder:

@@ -19,6 +19,7 @@ def test_the_corpus_is_of_all_sources():
     for name in settings:
         check_settings(find_source(name), settings[name])
     assert config.run == "runs/corpus"
+    assert config.curate.steps == ("decontaminate", "deduplicate")
 
 
 @pytest.mark.usefixtures("packages")
