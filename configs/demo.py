@@ -49,9 +49,29 @@ def get_config(arg: str | None = None) -> ConfigDict:
                 "ratio": 1.0,  # how often the commonest class of a benchmark may come for each of the rarest
                 "most": 0,  # questions of a class; 0: as many as the ratio allows
             },
-            "metadata": {"replace": False},  # modality and region by rule; True: also where the source names them
-            # The paper: 16 samples of the student, or of the teacher; a question stays with 2 to 14 of them right.
-            "difficulty": {"by": "student", "samples": 16, "fewest": 2, "most": 14, "model": ""},
+            # Modality and region by rule; replace: also where the source names them. By judge: it is asked about the
+            # rest.
+            "metadata": {"by": "rule", "replace": False},
+            # The paper: 16 samples of the student, or of the teacher; a question stays with 2 to 14 of them right. Or a
+            # judge: with a rating of 3 to 6.
+            "difficulty": {
+                "by": "student",
+                "samples": 16,
+                "fewest": 2,
+                "most": 14,
+                "model": "",
+                "lowest": 3,
+                "highest": 6,
+            },
+            # Asked by the two steps above where they are by judge.
+            "judge": {
+                "endpoint": "",
+                "model": "",  # the paper: GPT-4.1-mini
+                "api_key_env": "",  # NAME of the environment variable that holds the key
+                "approved_access": ("open",),  # access classes of questions that may be sent to it
+                "in_flight": 32,
+                "max_tokens": 2048,
+            },
         }
     )
     config.distill = ConfigDict(

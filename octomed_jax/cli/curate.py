@@ -20,8 +20,9 @@ out:
   decontaminate  that share 16 words in a row, or an image, with a held-out question
   deduplicate    that are the same as an earlier one, or nearly
   balance        of classes that come far oftener than others
-  metadata       none; fills in modality and body region by rule where the source names none
-  difficulty     that were answered right too seldom or too often, by attempts that were made before
+  metadata       none; fills in modality and body region where the source names none: by rule, or also by the judge
+  difficulty     that were answered right too seldom or too often, by attempts that were made before; or that a judge,
+                 config.curate.judge, rates too easy or too difficult
 
 They are done in the order in which config.curate.steps names them. removed.parquet names every question that went, with
 the reason and what it is like; report.html shows how many and some of them, and `octomed report --curated=DIR` draws it

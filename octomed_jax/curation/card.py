@@ -17,6 +17,8 @@ MEANINGS = {
     "surplus": "is one too many of its class",
     "too_hard": "was answered right too seldom",
     "too_easy": "was answered right too often",
+    "rated_easy": "was rated too easy by a judge",
+    "rated_hard": "was rated too difficult by a judge",
     "burned_text": "has an image with text burned into it",
 }
 
@@ -50,9 +52,19 @@ def write_card(
             lines.append(f"- Left in: {step['shared_images_kept']} (share an image, and their source keeps those)")
         for field, found in step.get("filled", {}).items():
             lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
+        lines += _judge(step.get("judge"))
     lines += ["", "## What went in", ""]
     lines += [f"- `{one['identity']}`: {one['train']} questions, {one['test']} held out" for one in folders]
     lines += [f"- Licence: {licence}" for licence in counts["licences"]]
     lines += ["", "| benchmark | train | test |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {row['train']} | {row['test']} |" for name, row in counts["benchmarks"].items()]
     return "\n".join([*lines, ""])
+
+
+def _judge(told: Mapping[str, Any] | None) -> list[str]:
+    """Return what a judge was asked in a step, as lines."""
+    if not told:
+        return []
+    counts = ", ".join(f"{name} {count}" for name, count in told.items() if isinstance(count, int))
+    ratings = [f"- Rated {rating} of 10: {count}" for rating, count in told.get("ratings", {}).items()]
+    return [f"- Judge: `{told['judge']}`; {counts}", *ratings]

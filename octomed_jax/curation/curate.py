@@ -19,7 +19,7 @@ from etils import epath
 from jaxtyping import Bool
 from ml_collections import ConfigDict
 
-from octomed_jax import manifests, progress, storage
+from octomed_jax import configuration, manifests, progress, storage
 from octomed_jax.curation.balance import balance
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
@@ -27,10 +27,11 @@ from octomed_jax.curation.decontaminate import decontaminate_images, decontamina
 from octomed_jax.curation.deduplicate import deduplicate
 from octomed_jax.curation.difficulty import difficulty
 from octomed_jax.curation.images_of import guard_of, images_by_bytes
+from octomed_jax.curation.judge import check_key, name_metadata, rate
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, Filled, fill, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
-from octomed_jax.curation.settings import check_settings, result_settings
+from octomed_jax.curation.settings import asks_judge, check_settings, result_settings
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
 from octomed_jax.schema import QUESTION_SCHEMA
@@ -40,6 +41,7 @@ from octomed_jax.traces import lake
 STAGE = "curate"
 TRAIN_FILE, TEST_FILE, CARD_FILE = "questions.parquet", "heldout.parquet", "card.md"
 WORK = ".work"
+JUDGE_FILE = "curate-judge.jsonl"
 
 
 @dataclasses.dataclass
@@ -53,6 +55,7 @@ class Work:
         seed: of the config.
         folder: for what is worked out.
         engine, workers: where pieces are done.
+        judge, memory: of the config, and the file of its replies.
         filled: what the metadata step has filled in.
         told: what the step at hand tells beside its counts.
     """
@@ -65,6 +68,8 @@ class Work:
     folder: Path
     engine: str
     workers: int
+    judge: Mapping[str, Any]
+    memory: Path
     filled: Filled | None = None
     told: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -102,13 +107,16 @@ def curate(
     others = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in against]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
     inputs |= {f"against {number}": one.identity for number, one in enumerate(others, 1)}
-    if "difficulty" in settings.steps:
+    if "difficulty" in settings.steps and settings.difficulty.by != "judge":
         if attempts is None:
             raise UserError("the step difficulty takes attempts that were made before; name them with --attempts=DIR")
         inputs["attempts"] = manifests.read_manifest(attempts, "distill").identity
     asked_for = {**result_settings(settings), "seed": int(config.seed)}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
+    judge = configuration.plain(settings)["judge"] if any(asks_judge(settings, step) for step in STEPS) else {}
+    if judge:
+        check_key(judge)
     corpus = open_corpus([epath.Path(folder) / TRAIN_FILE for folder in questions])
     held_out = open_corpus([epath.Path(folder) / TEST_FILE for folder in (*questions, *against)])
     if not len(corpus):
@@ -120,7 +128,8 @@ def curate(
         _remove_torn(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
-        work = Work(corpus, held_out, kept, given, int(config.seed), scratch, engine, workers)
+        memory = judge_memory(output)
+        work = Work(corpus, held_out, kept, given, int(config.seed), scratch, engine, workers, judge, memory)
         told, gone = [], []
         for number, step in enumerate(asked_for["steps"]):
             row, found = _do(work, step, number)
@@ -154,6 +163,15 @@ def _remove_torn(folder: epath.Path) -> None:
     """Remove files that a killed process had begun: nothing reads them, and the folder is handed on as it is."""
     for torn in [path for path in folder.iterdir() if path.name.endswith(".partial")]:
         torn.unlink()
+
+
+def judge_memory(output: PathLike) -> Path:
+    """Return the file of the judge's replies: beside the output, for a bucket on this machine.
+
+    It stays when the output is removed, and other outputs in the same folder share it: each reply is paid for once.
+    """
+    beside = storage.cache_folder() if storage.in_bucket(output) else Path(output).absolute().parent
+    return beside / JUDGE_FILE
 
 
 def _check_ids(corpus: Corpus) -> None:
@@ -222,11 +240,16 @@ def _balance(work: Work, settings: Mapping[str, Any], _folder: Path) -> Removed:
 
 def _metadata(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
     work.filled = fill(work.corpus, work.kept, settings, folder, work.engine, work.workers)
+    if settings["by"] == "judge":
+        work.filled, work.told["judge"] = name_metadata(work.corpus, work.kept, work.filled, work.judge, work.memory)
     work.told["filled"] = work.filled.counts
     return Removed(SCHEMA.empty_table())
 
 
 def _difficulty(work: Work, settings: Mapping[str, Any], _folder: Path) -> Removed:
+    if settings["by"] == "judge":
+        found, work.told["judge"] = rate(work.corpus, work.kept, settings, work.judge, work.memory)
+        return found
     assert work.attempts is not None
     return difficulty(work.corpus, work.kept, settings, work.attempts)
 

@@ -1,7 +1,8 @@
 """Difficulty: questions that nearly always or nearly never were answered right go, as in the paper's Figure 4.
 
 The paper has 16 samples of the student, or of the teacher, and drops a question of which fewer than 2 or more than 14
-are right. The attempts are those of a folder that `octomed distill` wrote: nobody is asked again.
+are right. The attempts are those of a folder that `octomed distill` wrote: nobody is asked again. A judge's rating, the
+paper's third way, is in judge.py.
 """
 
 from collections.abc import Iterator, Mapping

@@ -106,9 +106,17 @@ class Filled:
 
     Attributes:
         codes: field to the number of the value of each question, counted from 1 in ``values``; 0: left as it is.
+        judged: field to which of them a judge gave, where one was asked; rules gave the others.
+        judge: its name, with the version of what it was asked.
     """
 
     codes: Mapping[str, UInt8[np.ndarray, " N"]]
+    judged: Mapping[str, Bool[np.ndarray, " N"]] | None = None
+    judge: str = ""
+
+    def by(self, field: str, place: int) -> str:
+        """Return who gave the value of a field that is filled in: the rules, with their version, or the judge."""
+        return self.judge if self.judged and self.judged[field][place] else RULES_VERSION
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -216,13 +224,15 @@ def write_metadata(path: epath.Path, corpus: Corpus, kept: Bool[np.ndarray, " N"
                 for field in sorted(FIELDS):
                     if row[field]:
                         value = values(field)[row[field] - 1]
-                        writer.write({"id": row["id"], "field": field, "value": value, "by": RULES_VERSION})
+                        by = filled.by(field, row["place"])
+                        writer.write({"id": row["id"], "field": field, "value": value, "by": by})
 
 
 def _codes_of(groups: Sequence[Piece], kept: Bool[np.ndarray, " N"], filled: Filled) -> Iterator[pa.Table]:
     for group in groups:
         places = slice(group.first, group.first + group.rows)
         for table in group.tables(["id"]):
+            table = table.append_column("place", pa.array(np.arange(places.start, places.stop)))
             for field in FIELDS:
                 table = table.append_column(field, pa.array(filled.codes[field][places]))
             some = pc.or_(pc.greater(table["modality"], 0), pc.greater(table["body_region"], 0))

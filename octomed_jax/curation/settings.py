@@ -7,12 +7,26 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration
+from octomed_jax.curation.judge_prompts import (
+    HIGHEST,
+    LOWEST,
+    METADATA_VERSION,
+    RATING_VERSION,
+    judge_name,
+)
 from octomed_jax.curation.near_duplicates import THRESHOLD
 from octomed_jax.curation.ngrams import NGRAM_WORDS
 from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.schema import ACCESS_CLASSES
+
+JUDGE = "config.curate.judge"
+JUDGE_VERSIONS = {"difficulty": RATING_VERSION, "metadata": METADATA_VERSION}  # the steps that may ask it
+OF_ATTEMPTS = frozenset(("difficulty", field) for field in ("samples", "fewest", "most", "model"))
+OF_RATINGS = frozenset(("difficulty", field) for field in ("lowest", "highest"))
 
 IMAGE_MATCHES = ("bytes", "pixels", "near")
-RATERS = ("student", "teacher")
+RATERS = ("student", "teacher", "judge")
+NAMERS = ("rule", "judge")
 
 CURATE: dict[str, Any] = {
     # In the order in which they are done, each with its settings below; a step that is not named is not done.
@@ -35,14 +49,25 @@ CURATE: dict[str, Any] = {
         "most": 0,  # questions of a class; 0: as many as the ratio allows
     },
     "metadata": {
+        "by": "rule",  # or judge: it is asked where neither the source nor a rule says it
         "replace": False,  # what a source says too
     },
     "difficulty": {
-        "by": "student",  # whose attempts tell: student or teacher
+        "by": "student",  # whose attempts tell: student or teacher; or judge, whose rating tells
         "samples": 16,  # attempts at each question
         "fewest": 2,  # of them right, for the question to stay
         "most": 14,
         "model": "",  # whose attempts, where the folder has those of several
+        "lowest": 3,  # rating of 1 to 10 by the judge, for the question to stay
+        "highest": 6,
+    },
+    "judge": {
+        "endpoint": "",
+        "model": "",  # the paper: GPT-4.1-mini
+        "api_key_env": "",  # NAME of the environment variable that holds the key
+        "approved_access": ("open",),  # access classes of questions that may be sent to it
+        "in_flight": 32,
+        "max_tokens": 2048,
     },
 }
 
@@ -55,7 +80,21 @@ def defaults() -> ConfigDict:
 def result_settings(settings: ConfigDict) -> dict[str, Any]:
     """Return the part of the settings that the result depends on: the steps, each with its own, in their order."""
     plain = configuration.plain(settings)
-    return {"steps": [{"step": name, **plain[name]} for name in plain["steps"]]}
+    return {"steps": [{"step": name, **_result_settings(plain, name)} for name in plain["steps"]]}
+
+
+def _result_settings(plain: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a step's settings: of a judge its name, and of the difficulty filter those of its kind."""
+    own = dict(plain[name])
+    if not asks_judge(plain, name):
+        return {field: value for field, value in own.items() if (name, field) not in OF_RATINGS}
+    judge = {"judge": judge_name(plain["judge"], JUDGE_VERSIONS[name])}
+    return {field: value for field, value in own.items() if (name, field) not in OF_ATTEMPTS} | judge
+
+
+def asks_judge(settings: Mapping[str, Any], name: str) -> bool:
+    """Return whether a step is done, and asks the judge."""
+    return name in settings["steps"] and name in JUDGE_VERSIONS and settings[name]["by"] == "judge"
 
 
 def check_settings(settings: ConfigDict) -> None:
@@ -88,13 +127,38 @@ def check_settings(settings: ConfigDict) -> None:
     if settings.balance.most < 0:
         raise UserError(f"{where}.balance.most={settings.balance.most}: 0 or more")
     _one_of(settings.difficulty, "difficulty.by", RATERS)
+    _one_of(settings.metadata, "metadata.by", NAMERS)
+    if not LOWEST <= settings.difficulty.lowest <= settings.difficulty.highest <= HIGHEST:
+        lowest, highest = settings.difficulty.lowest, settings.difficulty.highest
+        raise UserError(f"{where}.difficulty: lowest={lowest}, highest={highest}: ratings are from 1 to 10")
+    for name in settings.steps:
+        if asks_judge(settings, name):
+            _check_judge(settings.get("judge", {}), name)
     if not 0 <= settings.difficulty.fewest <= settings.difficulty.most:
         raise UserError(f"{where}.difficulty: fewest={settings.difficulty.fewest}, most={settings.difficulty.most}")
 
 
+def _check_judge(judge: Mapping[str, Any], step: str) -> None:
+    from octomed_jax.teacher.client import chat_url
+
+    for field in CURATE["judge"]:
+        if field not in judge:
+            raise UserError(f"{JUDGE} lacks the field {field!r}, and the step {step} asks it")
+    for field in ("endpoint", "model"):
+        if not judge[field]:
+            raise UserError(f"{JUDGE}.{field} is empty; set it, or config.curate.{step}.by, which says to ask a judge")
+    chat_url(judge["endpoint"])
+    for field in ("in_flight", "max_tokens"):
+        if judge[field] < 1:
+            raise UserError(f"{JUDGE}.{field}={judge[field]}: it must be at least 1")
+    for access in judge["approved_access"]:
+        if access not in ACCESS_CLASSES:
+            raise UserError(f"{JUDGE}.approved_access: {access!r} is none of {', '.join(ACCESS_CLASSES)}")
+
+
 def steps() -> tuple[str, ...]:
     """Return the names of all steps."""
-    return tuple(name for name in CURATE if name != "steps")
+    return tuple(name for name in CURATE if name not in ("steps", "judge"))
 
 
 def _one_of(settings: Mapping[str, Any], field: str, known: tuple[Any, ...]) -> None:

@@ -1,6 +1,7 @@
 """Chat messages in, texts out: what a judge model is asked with."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -13,6 +14,9 @@ from octomed_jax.teacher.requests import Sampling
 class Asker:
     """Sends lists of messages to an endpoint, all at once; used as a block.
 
+    Attributes:
+        failures: reason to how many requests failed for good.
+
     Raises:
         TryAgain: the endpoint does not answer.
         UserError: it does not accept such requests.
@@ -23,6 +27,7 @@ class Asker:
         self._sampling = Sampling(n=1, seed=0, temperature=0.0, top_p=1.0, max_tokens=max_tokens)
         self._runner = asyncio.Runner()
         self._probed = False
+        self.failures: Counter[str] = Counter()
 
     def __enter__(self) -> "Asker":
         self._runner.run(self._pool.__aenter__())
@@ -48,5 +53,6 @@ class Asker:
         try:
             async with self._pool.completing(messages, self._sampling) as completion:
                 return completion.choices[0].response
-        except RequestFailed:
+        except RequestFailed as error:
+            self.failures[str(error)] += 1
             return None

@@ -8,16 +8,17 @@ sample of them is written out for a person to read, and how often it agrees with
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.errors import UserError
 from octomed_jax.prompts import LETTERS
 from octomed_jax.schema import Question, Verdict
-from octomed_jax.storage import fingerprint, making, write_text
+from octomed_jax.storage import fingerprint, write_text
 from octomed_jax.verification.candidates import split_response
 from octomed_jax.verification.check import Rules
+from octomed_jax.verification.replies import Ask, Messages, Replies
 
 PROMPT_VERSION = "1"
 PROMPT = """You grade the final answer to a medical question against the reference answer.
@@ -37,16 +38,12 @@ same thing is the same. An answer that hedges between several, refuses, or only 
 Reply with one word: CORRECT, WRONG, or UNCLEAR where it states no final answer."""
 ANSWER_CHARACTERS = 4000  # of an answer that is sent, its end
 QUESTION_CHARACTERS = 8000
-AT_ONCE = 64  # requests whose replies are written down together
 
 # There is nothing to ask about, or nothing to compare with.
 NOT_ASKED = frozenset(
     {"request_failed", "content_filter", "empty_answer", "broken_gold", "no_gold", "length", "thought_not_closed"}
 )
 WORDS = {"CORRECT": "correct", "WRONG": "wrong", "UNCLEAR": "unclear"}
-
-Messages = list[dict[str, Any]]
-Ask = Callable[[Sequence[Messages]], Sequence[str | None]]  # None: a request that failed for good
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +99,8 @@ class Judge:
             audit: how many settled appeals are written out.
         """
         self.name = f"{model}/{PROMPT_VERSION}"
-        self._ask, self._approved, self._memory, self._audit = ask, frozenset(approved_access), memory, audit
-        self._replies = _remembered(memory)
+        self._approved, self._audit = frozenset(approved_access), audit
+        self._replies = Replies(ask, self.name, memory)
         self._sample: list[tuple[str, dict[str, Any]]] = []
         self.counts: Counter[tuple[str, str]] = Counter()  # (verdict by rule, what the judge said)
 
@@ -121,21 +118,8 @@ class Judge:
                 )
         asked = [judge_messages(appeal.question, appeal.response) for appeal in appeals]
         keys = [fingerprint([self.name, messages]) for messages in asked]
-        missing = {key: messages for key, messages in zip(keys, asked, strict=True) if key not in self._replies}
-        for start in range(0, len(missing), AT_ONCE):  # what a kill costs
-            some = list(missing)[start : start + AT_ONCE]
-            self._remember(dict(zip(some, self._ask([missing[key] for key in some]), strict=True)))
+        self._replies.ask_for(dict(zip(keys, asked, strict=True)))
         return [self._decide(appeal, key) for appeal, key in zip(appeals, keys, strict=True)]
-
-    def _remember(self, replies: Mapping[str, str | None]) -> None:
-        with making(self._memory):
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            memory = self._memory.open("a", encoding="utf-8")
-        with memory as file:
-            for key, reply in replies.items():
-                if reply is not None:
-                    self._replies[key] = reply
-                    file.write(json.dumps({"key": key, "judge": self.name, "reply": reply}) + "\n")
 
     def _decide(self, appeal: Appeal, key: str) -> Verdict:
         reply = self._replies.get(key)
@@ -188,24 +172,3 @@ class Judge:
             "by_rule_and_judge": {f"{rule} -> {said}": count for (rule, said), count in sorted(self.counts.items())},
             "agreement": heard["wrong"] / sum(heard.values()) if sum(heard.values()) else None,
         }
-
-
-def _remembered(memory: Path) -> dict[str, str]:
-    """Return the replies in a file; a last line that a kill cut off is left out."""
-    if not memory.exists():
-        return {}
-    replies = {}
-    lines = memory.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            if line and number == len(lines):
-                raise ValueError("a line that was cut, even where what is there is whole")
-            entry = json.loads(line) if line else None
-        except ValueError as error:
-            if number == len(lines):
-                memory.write_text("\n".join(lines[:-1]) + ("\n" if lines[:-1] else ""), encoding="utf-8")
-                break
-            raise StopAndLook(f"{memory} line {number} is damaged; remove that line") from error
-        if entry:
-            replies[entry["key"]] = entry["reply"]
-    return replies
