@@ -52,6 +52,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
             # Modality and region by rule; replace: also where the source names them. By judge: it is asked about the
             # rest.
             "metadata": {"by": "rule", "replace": False},
+            "transform": {
+                "max_pixels": 262144,  # of an image that is written; the paper's
+                "burned_text": "keep",  # in images of the modalities below: keep, blank (paint over), or drop
+                "modalities": ("ultrasound", "X-ray"),
+            },
             # The paper: 16 samples of the student, or of the teacher; a question stays with 2 to 14 of them right. Or a
             # judge: with a rating of 3 to 6.
             "difficulty": {

@@ -21,6 +21,7 @@ out:
   deduplicate    that are the same as an earlier one, or nearly
   balance        of classes that come far oftener than others
   metadata       none; fills in modality and body region where the source names none: by rule, or also by the judge
+  transform      with burned-in text, if asked for; makes images smaller
   difficulty     that were answered right too seldom or too often, by attempts that were made before; or that a judge,
                  config.curate.judge, rates too easy or too difficult
 

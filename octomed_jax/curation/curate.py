@@ -6,32 +6,25 @@ Ray cluster, and kept, so that a stage that was killed goes on; the result is th
 Images are compared as the sources have them, also where a step before changes how they are written.
 """
 
-import dataclasses
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from etils import epath
-from jaxtyping import Bool
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration, manifests, progress, storage
-from octomed_jax.curation.balance import balance
+from octomed_jax import configuration, manifests, storage
 from octomed_jax.curation.card import write_card
+from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
-from octomed_jax.curation.decontaminate import decontaminate_images, decontaminate_words, not_of_sources
-from octomed_jax.curation.deduplicate import deduplicate
-from octomed_jax.curation.difficulty import difficulty
-from octomed_jax.curation.images_of import guard_of, images_by_bytes
-from octomed_jax.curation.judge import check_key, name_metadata, rate
-from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, Filled, fill, with_metadata, write_metadata
+from octomed_jax.curation.judge import check_key
+from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
-from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
 from octomed_jax.curation.settings import asks_judge, check_settings, result_settings
+from octomed_jax.curation.steps import STEPS, Work, do_step
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
 from octomed_jax.schema import QUESTION_SCHEMA
@@ -42,36 +35,6 @@ STAGE = "curate"
 TRAIN_FILE, TEST_FILE, CARD_FILE = "questions.parquet", "heldout.parquet", "card.md"
 WORK = ".work"
 JUDGE_FILE = "curate-judge.jsonl"
-
-
-@dataclasses.dataclass
-class Work:
-    """What the steps have in common.
-
-    Attributes:
-        corpus, held_out: the questions to learn from, and those that are held out.
-        kept: which of the corpus are still there.
-        attempts: folder of attempts for the difficulty filter, or None.
-        seed: of the config.
-        folder: for what is worked out.
-        engine, workers: where pieces are done.
-        judge, memory: of the config, and the file of its replies.
-        filled: what the metadata step has filled in.
-        told: what the step at hand tells beside its counts.
-    """
-
-    corpus: Corpus
-    held_out: Corpus
-    kept: Bool[np.ndarray, " N"]
-    attempts: epath.Path | None
-    seed: int
-    folder: Path
-    engine: str
-    workers: int
-    judge: Mapping[str, Any]
-    memory: Path
-    filled: Filled | None = None
-    told: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def curate(
@@ -132,7 +95,7 @@ def curate(
         work = Work(corpus, held_out, kept, given, int(config.seed), scratch, engine, workers, judge, memory)
         told, gone = [], []
         for number, step in enumerate(asked_for["steps"]):
-            row, found = _do(work, step, number)
+            row, found = do_step(work, step, number)
             told.append(row)
             gone.append((step["step"], found))
         if not work.kept.any():
@@ -190,115 +153,19 @@ def _streams(corpus: Corpus, columns: Sequence[str] | None) -> Iterator[Iterator
         yield (table for group in groups for table in group.tables(columns))
 
 
-def _do(work: Work, step: Mapping[str, Any], number: int) -> tuple[dict[str, Any], Removed]:
-    """Do one step; return what is told of it, and what it took out."""
-    before = int(work.kept.sum())
-    name = step["step"]
-    work.told = {}
-    found = STEPS[name](work, step, work.folder / f"{number:02d}-{name}")
-    table = found.table
-    found = Removed(table.filter(pa.array(work.kept[table["place"].to_numpy()])))
-    found.leave(work.kept)
-    after = int(work.kept.sum())
-    told = {
-        "step": name,
-        "settings": {field: value for field, value in step.items() if field != "step"},
-        "before": before,
-        "removed": before - after,
-        "after": after,
-        "reasons": found.reasons,
-        **work.told,
-    }
-    progress.say(f"{name}: {before:,} questions, {before - after:,} go, {after:,} are left")
-    return told, found
-
-
-def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
-    folder.mkdir(parents=True, exist_ok=True)
-    words = decontaminate_words(work.corpus, work.held_out, settings, folder, work.engine, work.workers)
-    images = [
-        decontaminate_images(images_by_bytes(work.corpus), images_by_bytes(work.held_out), kind)
-        for kind in settings["images"]
-    ]
-    shared = removed_table(pa.concat_tables([SCHEMA.empty_table(), *(one.table for one in images)]))
-    if settings["keep_shared_images"]:
-        going = not_of_sources(work.corpus, shared, settings["keep_shared_images"])
-        staying = np.setdiff1d(shared.places, np.union1d(going.places, words.places))
-        work.told["shared_images_kept"] = int(work.kept[staying].sum())
-        shared = going
-    return removed_table(pa.concat_tables([words.table, shared.table]))
-
-
-def _deduplicate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
-    guard = guard_of(images_by_bytes(work.corpus), len(work.corpus))
-    return deduplicate(work.corpus, work.kept, guard, settings, folder, work.engine, work.workers)
-
-
-def _balance(work: Work, settings: Mapping[str, Any], _folder: Path) -> Removed:
-    return balance(work.corpus, work.kept, settings, work.seed)
-
-
-def _metadata(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
-    work.filled = fill(work.corpus, work.kept, settings, folder, work.engine, work.workers)
-    if settings["by"] == "judge":
-        work.filled, work.told["judge"] = name_metadata(work.corpus, work.kept, work.filled, work.judge, work.memory)
-    work.told["filled"] = work.filled.counts
-    return Removed(SCHEMA.empty_table())
-
-
-def _difficulty(work: Work, settings: Mapping[str, Any], _folder: Path) -> Removed:
-    if settings["by"] == "judge":
-        found, work.told["judge"] = rate(work.corpus, work.kept, settings, work.judge, work.memory)
-        return found
-    assert work.attempts is not None
-    return difficulty(work.corpus, work.kept, settings, work.attempts)
-
-
-STEPS: dict[str, Callable[[Work, Mapping[str, Any], Path], Removed]] = {
-    "decontaminate": _decontaminate,
-    "deduplicate": _deduplicate,
-    "balance": _balance,
-    "metadata": _metadata,
-    "difficulty": _difficulty,
-}
-
-
-@dataclasses.dataclass
-class Contents:
-    """The questions of the new folder, counted by benchmark and split, licence and access class."""
-
-    benchmarks: "Counter[tuple[str, str]]" = dataclasses.field(default_factory=Counter)
-    licences: "Counter[str]" = dataclasses.field(default_factory=Counter)
-    access: "Counter[str]" = dataclasses.field(default_factory=Counter)
-
-    def add(self, table: pa.Table) -> None:
-        """Count the questions of a table."""
-        columns = {name: table[name].to_pylist() for name in ("benchmark", "split", "licence", "access")}
-        self.benchmarks.update(zip(columns["benchmark"], columns["split"], strict=True))
-        self.licences.update(columns["licence"])
-        self.access.update(columns["access"])
-
-    def table(self) -> dict[str, Any]:
-        """Return the counts as plain data."""
-        names = sorted({name for name, _ in self.benchmarks})
-        by_split = {name: {split: self.benchmarks[name, split] for split in ("train", "test")} for name in names}
-        return {
-            "train": sum(counts["train"] for counts in by_split.values()),
-            "test": sum(counts["test"] for counts in by_split.values()),
-            "benchmarks": by_split,
-        }
-
-
 def _left(work: Work) -> Iterator[pa.Table]:
     """Yield the questions that are left, sorted by id."""
 
-    def stream(path: str) -> Iterator[pa.Table]:
+    def groups(path: str) -> Iterator[tuple[int, pa.Table]]:
         for group in work.corpus.groups:
             if group.path == path and work.kept[group.first : group.first + group.rows].any():
                 for table in group.tables(QUESTION_SCHEMA.names):
-                    if work.filled:
-                        table = with_metadata(table, work.filled, group.first)
-                    yield table.filter(pa.array(work.kept[group.first : group.first + group.rows]))
+                    yield group.first, table
+
+    def stream(path: str) -> Iterator[pa.Table]:
+        for first, table in work.changed.put_in(groups(path)) if work.changed else groups(path):
+            known = with_metadata(table, work.filled, first) if work.filled else table
+            yield known.filter(pa.array(work.kept[first : first + table.num_rows]))
 
     return by_id([stream(path) for path in dict.fromkeys(group.path for group in work.corpus.groups)])
 

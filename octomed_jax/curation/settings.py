@@ -7,6 +7,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration
+from octomed_jax.curation.image_hashes import VERSION as HASHES_VERSION
+from octomed_jax.curation.image_transform import MAX_PIXELS, TEXT_POLICIES
+from octomed_jax.curation.image_transform import VERSION as TRANSFORM_VERSION
 from octomed_jax.curation.judge_prompts import (
     HIGHEST,
     LOWEST,
@@ -14,6 +17,7 @@ from octomed_jax.curation.judge_prompts import (
     RATING_VERSION,
     judge_name,
 )
+from octomed_jax.curation.metadata import RULES_VERSION, values
 from octomed_jax.curation.near_duplicates import THRESHOLD
 from octomed_jax.curation.ngrams import NGRAM_WORDS
 from octomed_jax.errors import UserError, did_you_mean
@@ -24,6 +28,7 @@ JUDGE_VERSIONS = {"difficulty": RATING_VERSION, "metadata": METADATA_VERSION}  #
 OF_ATTEMPTS = frozenset(("difficulty", field) for field in ("samples", "fewest", "most", "model"))
 OF_RATINGS = frozenset(("difficulty", field) for field in ("lowest", "highest"))
 
+LEAST_PIXELS = 28 * 28  # a cell of the student's
 IMAGE_MATCHES = ("bytes", "pixels", "near")
 RATERS = ("student", "teacher", "judge")
 NAMERS = ("rule", "judge")
@@ -61,6 +66,11 @@ CURATE: dict[str, Any] = {
         "lowest": 3,  # rating of 1 to 10 by the judge, for the question to stay
         "highest": 6,
     },
+    "transform": {
+        "max_pixels": MAX_PIXELS,  # of an image that is written; the paper: 262144
+        "burned_text": "keep",  # in images of the modalities below: keep, blank (paint over), or drop the question
+        "modalities": ("ultrasound", "X-ray"),
+    },
     "judge": {
         "endpoint": "",
         "model": "",  # the paper: GPT-4.1-mini
@@ -80,7 +90,20 @@ def defaults() -> ConfigDict:
 def result_settings(settings: ConfigDict) -> dict[str, Any]:
     """Return the part of the settings that the result depends on: the steps, each with its own, in their order."""
     plain = configuration.plain(settings)
-    return {"steps": [{"step": name, **_result_settings(plain, name)} for name in plain["steps"]]}
+    return {
+        "steps": [{"step": name, **_result_settings(plain, name), **_version(plain, name)} for name in plain["steps"]]
+    }
+
+
+def _version(plain: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return the version of what a step finds in images or words, where it has one."""
+    if name == "transform":
+        return {"version": TRANSFORM_VERSION}
+    if name == "metadata":
+        return {"version": RULES_VERSION}
+    kinds = plain[name].get("images", ())
+    decoded = {"pixels", "near"} & {kinds if isinstance(kinds, str) else "", *kinds}
+    return {"version": f"images-{HASHES_VERSION}"} if decoded else {}
 
 
 def _result_settings(plain: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -131,11 +154,23 @@ def check_settings(settings: ConfigDict) -> None:
     if not LOWEST <= settings.difficulty.lowest <= settings.difficulty.highest <= HIGHEST:
         lowest, highest = settings.difficulty.lowest, settings.difficulty.highest
         raise UserError(f"{where}.difficulty: lowest={lowest}, highest={highest}: ratings are from 1 to 10")
+    if "transform" in settings.steps:
+        _check_transform(settings.transform)
     for name in settings.steps:
         if asks_judge(settings, name):
             _check_judge(settings.get("judge", {}), name)
     if not 0 <= settings.difficulty.fewest <= settings.difficulty.most:
         raise UserError(f"{where}.difficulty: fewest={settings.difficulty.fewest}, most={settings.difficulty.most}")
+
+
+def _check_transform(settings: Mapping[str, Any]) -> None:
+    _one_of(settings, "transform.burned_text", TEXT_POLICIES)
+    if settings["max_pixels"] < LEAST_PIXELS:
+        raise UserError(f"config.curate.transform.max_pixels={settings['max_pixels']}: at least {LEAST_PIXELS}")
+    for modality in settings["modalities"]:
+        if modality not in values("modality"):
+            known = ", ".join(values("modality"))
+            raise UserError(f"config.curate.transform.modalities: {modality!r} is none of {known}")
 
 
 def _check_judge(judge: Mapping[str, Any], step: str) -> None:

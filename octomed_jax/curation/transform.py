@@ -1,4 +1,4 @@
-"""The image transform: images that are too large are made smaller, and burned-in text is dealt with, before they are stored.
+"""The image transform: large images are made smaller and burned-in text is dealt with, before they are stored.
 
 The paper resizes every image to at most 262,144 pixels. Text that a machine burned into an ultrasound or X-ray image
 may name a patient or give the answer away: it is kept, painted over, or its question goes. What is found is not all of
