@@ -43,9 +43,7 @@ class Transformed:
     resized: bool = False
 
 
-def transform_image(
-    data: bytes, max_pixels: int = MAX_PIXELS, text: str = "keep", name: str = "image"
-) -> Transformed:
+def transform_image(data: bytes, max_pixels: int = MAX_PIXELS, text: str = "keep", name: str = "image") -> Transformed:
     """Return an image within a limit of pixels, without metadata, upright, and its text dealt with.
 
     The same bytes give the same bytes, with the same versions of the libraries that decode, resize and encode.
