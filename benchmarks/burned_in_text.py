@@ -35,7 +35,14 @@ LINES: dict[str, tuple[Box, ...]] = {
         (10, 240, 77, 255),
     ),
 }  # fmt: skip
-WORDS = ("DOE, JANE 12/03/1951", "ID: 4711-0815", "General Hospital", "Rt. breast 2:00", "MI 0.9 TIS 0.7", "PORTABLE AP SUPINE")
+WORDS = (
+    "DOE, JANE 12/03/1951",
+    "ID: 4711-0815",
+    "General Hospital",
+    "Rt. breast 2:00",
+    "MI 0.9 TIS 0.7",
+    "PORTABLE AP SUPINE",
+)
 WITHOUT = ("MRI", "MR", "CT", "CR", "NM", "histopathology", "fundus photography")  # kinds whose images hold none
 SIZES = (8, 10, 12, 16, 24)
 COVERED = 0.6  # share of a line under boxes from which it counts as found

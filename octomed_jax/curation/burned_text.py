@@ -22,7 +22,8 @@ Box = tuple[int, int, int, int]
 SMALLEST, TALLEST = 5, 0.06  # of a glyph: pixels; share of the image's longer side (but at least LEAST_TALLEST pixels)
 LEAST_TALLEST = 24
 CONTRAST = 48  # gray values between glyph and ground
-EVEN = 24.0  # gray values between the darkest tenth and the brightest fifth of the ground around a glyph, at most
+EVEN = 24  # gray values between the darkest tenth and the brightest fifth of the ground around a glyph, at most
+ALIKE = 0.6  # least ratio of the heights of two glyphs of a row
 NEXT, FURTHER = 1.2, 4.0  # heights between glyphs of a word, and of a row
 LETTERS = 3  # in a line, at least
 WIDEST = 5.0  # of a part, in heights: letters of a word may touch
@@ -30,7 +31,7 @@ UNIFORM, SHARP, FLAT = 0.7, 0.5, 4.0  # see _glyph
 SHADES = 12.0  # standard deviation between the glyphs of a line, at most
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Glyph:
     left: int
     top: int
@@ -103,12 +104,12 @@ def _glyph(gray: np.ndarray, labels: np.ndarray, number: int, box: Box) -> _Glyp
     if share < 0.12:
         return None
     # The soft edge of a glyph belongs to neither side; other glyphs are no ground either.
-    ground = gray[around][~ndimage.binary_dilation(inside, np.ones((3, 3))) & (labels[around] == 0)]
-    if len(ground) < 8 or np.subtract(*np.percentile(ground, (80, 10))) > EVEN:
+    ground = np.sort(gray[around][~ndimage.binary_dilation(inside, np.ones((3, 3))) & (labels[around] == 0)])
+    if len(ground) < 8 or int(_share(ground, 0.8)) - int(_share(ground, 0.1)) > EVEN:
         return None
-    shades, base = gray[around][inside], float(np.median(ground))
-    shade = float(np.percentile(shades, 90))
-    if np.median(shades) - base < UNIFORM * (shade - base):  # fades out: a blob, no stroke
+    shades, base = np.sort(gray[around][inside]), float(_share(ground, 0.5))
+    shade = float(_share(shades, 0.9))
+    if _share(shades, 0.5) - base < UNIFORM * (shade - base):  # fades out: a blob, no stroke
         return None
     edges = np.abs(np.diff(gray[around].astype(np.int16), axis=1)).max(1)
     if np.median(edges[2:-2]) < SHARP * (shade - base):
@@ -116,32 +117,58 @@ def _glyph(gray: np.ndarray, labels: np.ndarray, number: int, box: Box) -> _Glyp
     return _Glyph(left, top, right, bottom, shade, base, bool(share > 0.85), bool(ground.std() <= FLAT))
 
 
+def _share(ordered: np.ndarray, share: float) -> np.uint8:
+    """Return the value below which a share of the values lie, of values in order."""
+    return ordered[int(share * (len(ordered) - 1) + 0.5)]
+
+
 def _lines(glyphs: list[_Glyph]) -> list[Box]:
     """Return boxes around rows of at least LETTERS glyphs, and what else is on the same row further off."""
-    rest = sorted(glyphs, key=lambda glyph: (glyph.left, glyph.top))
-    lines, single = [], []
-    while rest:
-        line, others = [rest[0]], []
-        for glyph in rest[1:]:
-            (line if _follows(line[-1], glyph, NEXT) else others).append(glyph)
+    order = sorted(glyphs, key=lambda glyph: (glyph.left, glyph.top))
+    lines: list[list[_Glyph]] = []
+    taken = [False] * len(order)
+    for first in range(len(order)):
+        if taken[first]:
+            continue
+        places = _row(order, taken, first, NEXT)
+        line = [order[place] for place in places]
         if _is_text(line):
             lines.append(line)
-            rest = others
-        else:
-            single.append(rest.pop(0))
-    for line in lines:
-        for glyph in single:
-            if _follows(line[-1], glyph, FURTHER) or _follows(glyph, line[0], FURTHER):
-                line.append(glyph)
-                line.sort(key=lambda one: one.left)
-    joined: list[list[_Glyph]] = []
-    for line in sorted(lines, key=lambda line: line[0].left):
-        before = next((other for other in joined if _follows(other[-1], line[0], FURTHER)), None)
-        if before is None:
-            joined.append(line)
-        else:
-            before += line
-    return [_around(line) for line in joined]
+            for place in places:
+                taken[place] = True
+    rows = [*lines, *([glyph] for glyph, used in zip(order, taken, strict=True) if not used)]
+    return [_around(row) for row in _joined(rows) if len(row) > 1]
+
+
+def _joined(rows: list[list[_Glyph]]) -> list[list[_Glyph]]:
+    """Return rows with those joined that are further apart, and with what stands alone on a row of text."""
+    ended: list[list[_Glyph]] = []
+    open_: list[list[_Glyph]] = []
+    for row in sorted(rows, key=_left):
+        near = [other for other in open_ if _left(row) - other[-1].right <= FURTHER * other[-1].height / ALIKE]
+        ended += [other for other in open_ if other not in near]
+        before = [other for other in near if _follows(other[-1], row[0], FURTHER)]
+        words = [other for other in before if len(other) > 1][-1:]
+        alone = [other for other in before if len(other) == 1] if len(row) > 1 else []
+        open_ = [other for other in near if other not in words and other not in alone]
+        open_.append(sorted((glyph for part in (*words, *alone, row) for glyph in part), key=lambda glyph: glyph.left))
+    return ended + open_
+
+
+def _left(row: Sequence[_Glyph]) -> int:
+    return row[0].left
+
+
+def _row(order: list[_Glyph], taken: list[bool], first: int, gap: float) -> list[int]:
+    """Return the places of the glyphs that follow one another from the first on."""
+    places = [first]
+    for place in range(first + 1, len(order)):
+        last = order[places[-1]]
+        if order[place].left - last.right > gap * last.height / ALIKE:  # none further right can follow
+            break
+        if not taken[place] and _follows(last, order[place], gap):
+            places.append(place)
+    return places
 
 
 def _is_text(line: Sequence[_Glyph]) -> bool:
@@ -157,7 +184,7 @@ def _follows(one: _Glyph, other: _Glyph, gap: float) -> bool:
     return (
         -0.1 * taller <= other.left - one.right <= gap * taller
         and abs(one.bottom - other.bottom) <= 0.25 * taller
-        and min(one.height, other.height) >= 0.6 * taller
+        and min(one.height, other.height) >= ALIKE * taller
         and abs(one.shade - other.shade) <= 40
         and abs(one.ground - other.ground) <= 40
     )

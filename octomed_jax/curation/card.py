@@ -54,7 +54,10 @@ def write_card(
             lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
         lines += _judge(step.get("judge"))
         if images := step.get("images"):
-            lines += [f"- Images made smaller: {images['resized']}", f"- Images with text found in them: {images['text']}"]
+            lines += [
+                f"- Images made smaller: {images['resized']}",
+                f"- Images with text found in them: {images['text']}",
+            ]
     lines += ["", "## What went in", ""]
     lines += [f"- `{one['identity']}`: {one['train']} questions, {one['test']} held out" for one in folders]
     lines += [f"- Licence: {licence}" for licence in counts["licences"]]

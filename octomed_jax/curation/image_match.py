@@ -60,19 +60,19 @@ def _scores(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     warp, best = np.zeros((len(left), 4)), np.full(len(left), -1.0)
     for zoom in _STARTS:
         found = _fit(left, right, np.tile([zoom, 0.0, zoom, 0.0], (len(left), 1)), *_COARSEST)
-        rough = _correlation(*_laid_over(left, right, found, *_COARSEST[:2]))
+        rough = _rough(left, right, found, _COARSEST)
         better = rough > best
         warp[better], best[better] = found[better], rough[better]
     warp = _fit(left, right, warp, *_COARSE)
-    hopeful = np.flatnonzero(_correlation(*_laid_over(left, right, warp, *_COARSE[:2])) > _HOPE)
+    hopeful = np.flatnonzero(_rough(left, right, warp, _COARSE) > _HOPE)
     if not len(hopeful):
         return scores
     left, right = left[hopeful], right[hopeful]
     warp = _fit(left, right, warp[hopeful], *_FINE)
     mine, theirs, seen = _laid_over(left, right, warp, FREQUENCIES, _GRID)
     weight = _BLUR @ seen @ _BLUR + 1e-9
-    details = ((shades - (_BLUR @ (shades * seen) @ _BLUR) / weight) for shades in (mine, theirs))
-    scores[hopeful] = _correlation(*details, seen)
+    mine, theirs = (shades - (_BLUR @ (shades * seen) @ _BLUR) / weight for shades in (mine, theirs))
+    scores[hopeful] = _correlation(mine, theirs, seen)
     return scores
 
 
@@ -103,6 +103,11 @@ def _fit(left: np.ndarray, right: np.ndarray, warp: np.ndarray, frequencies: int
         step = np.clip(found[:, :4] / contrast, -0.05, 0.05)
         warp = np.clip(warp + step, -_FURTHEST, _FURTHEST)
     return warp
+
+
+def _rough(left: np.ndarray, right: np.ndarray, warp: np.ndarray, search: tuple[int, int, int]) -> np.ndarray:
+    frequencies, grid, _ = search
+    return _correlation(*_laid_over(left, right, warp, frequencies, grid))
 
 
 def _laid_over(

@@ -34,8 +34,9 @@ def patient(seed: int, side: int = 160) -> Image.Image:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     radius = np.hypot(x / 0.75, y / 0.9)
-    coarse = Image.fromarray(rng.uniform(0, 255, (14, 14)).astype(np.float32))
-    coarse = coarse.resize((side, side), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.uniform(0, 255, (14, 14)).astype(np.float32)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
     inside = 70 + 0.4 * np.asarray(coarse)
     shades = np.where(radius < 0.9, inside, np.where(radius < 1.0, 230, 4))
     return Image.fromarray(shades.clip(0, 255).astype(np.uint8))

@@ -51,7 +51,9 @@ def test_one_pixel_or_another_shape_changes_the_pixel_hash():
     pixels = np.arange(24, dtype=np.uint8).reshape(4, 6)
     other = pixels.copy()
     other[3, 5] += 1
-    hashes = [pixel_hash(Image.fromarray(array)) for array in (pixels, other, pixels.reshape(6, 4), pixels.reshape(2, 12))]
+    hashes = [
+        pixel_hash(Image.fromarray(array)) for array in (pixels, other, pixels.reshape(6, 4), pixels.reshape(2, 12))
+    ]
     assert len(set(hashes)) == 4
 
 

@@ -7,7 +7,6 @@ import pytest
 from curation_images import real_image
 from PIL import Image, ImageDraw, ImageFont
 
-from octomed_jax.curation.burned_text import find_text
 from octomed_jax.curation.image_transform import MAX_PIXELS, transform_image
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import decode_image, encode_png
@@ -58,13 +57,11 @@ def test_a_jpeg_stays_jpeg_and_close_to_what_the_student_would_see():
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize("size", [(512, 512), (100, 30), (1, 1)])
 def test_what_needs_no_change_keeps_its_bytes(kind, size):
-    data = saved(large(size=size), format=kind)
+    data = saved(large("L", size), format=kind)
     for text in ("keep", "blank", "drop"):
         made = transform_image(data, text=text)
-        assert (made.data is data, made.text, made.resized) == (True, (), False) or find_text(
-            np.asarray(decode_image(data))
-        )
-    assert transform_image(data).data is data
+        assert made.data is data
+        assert (made.text, made.resized) == ((), False)
 
 
 def test_metadata_goes_and_orientation_is_applied():
