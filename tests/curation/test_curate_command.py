@@ -31,7 +31,8 @@ def test_it_says_what_was_taken_out_and_where_the_rest_is(tmp_path, capsys, ques
     output = tmp_path / "out"
     assert main(["curate", f"--questions={questions}", f"--output={output}", "--workers=1"]) == 0
     told = capsys.readouterr()
-    assert told.out.splitlines()[-1] == f"2 of 3 questions are left, 1 held out, in {output}"
+    last = told.out.splitlines()[-1]
+    assert last == f"2 of 3 questions are left, 1 held out, in {output}; report: {output}/report.html"
     assert "deduplicate: 3 questions, 1 go, 2 are left" in told.err
     assert "is the same question with the same answer" in told.err
     assert main(["curate", f"--questions={questions}", f"--output={output}", "--json"]) == 0

@@ -80,7 +80,8 @@ def ids_in(output):
 
 
 def files_of(output):
-    return {path.name: path.read_bytes() for path in output.iterdir() if path.name != "manifest.json"}
+    of_its_own = ("manifest.json", "report.html")  # which name the commit, and the folder
+    return {path.name: path.read_bytes() for path in output.iterdir() if path.name not in of_its_own}
 
 
 @pytest.fixture
@@ -343,7 +344,12 @@ def test_it_names_what_neither_source_nor_rule_does(tmp_path, capsys):
         }  # fmt: skip
         assert set(marks.values()) == {RULES_VERSION, "grader/metadata-1"}
         [step] = json.loads(capsys.readouterr().out)["steps"]
-        assert step["settings"] == {"by": "judge", "replace": False, "judge": "grader/metadata-1"}
+        assert step["settings"] == {
+            "by": "judge",
+            "replace": False,
+            "judge": "grader/metadata-1",
+            "version": RULES_VERSION,
+        }
         assert step["judge"] == {
             "judge": "grader/metadata-1", "questions": 8, "failed": 0, "unread": 3,
             "unknown": {"modality": 0, "body_region": 2}, "filled": {"modality": 3, "body_region": 2},
