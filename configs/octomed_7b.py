@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config = demo_config().lock()  # locked: a field that the demo has not would be a mistake here
     config.name = "octomed_7b"
     config.run = "runs/octomed_7b"
-    config.curate.steps = ("decontaminate", "balance")
+    config.curate.steps = ("decontaminate", "balance", "transform")
     config.distill.update({"samples": 16, "samples_per_request": 4, "max_tokens": 8192})
     base = config.distill.teachers.teacher.to_dict()
     with config.unlocked():

@@ -66,6 +66,9 @@ def curate(
         raise UserError("the config has no field curate; configs/demo.py shows what it holds")
     settings = config.curate
     check_settings(settings)
+    for step, given, option in (("decontaminate", against, "against"), ("difficulty", attempts, "attempts")):
+        if given and step not in settings.steps:
+            raise UserError(f"--{option} is for the step {step}, which config.curate.steps does not name")
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
     others = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in against]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
@@ -80,11 +83,11 @@ def curate(
     judge = configuration.plain(settings)["judge"] if any(asks_judge(settings, step) for step in STEPS) else {}
     if judge:
         check_key(judge)
-    corpus = open_corpus([epath.Path(folder) / TRAIN_FILE for folder in questions])
-    held_out = open_corpus([epath.Path(folder) / TEST_FILE for folder in (*questions, *against)])
+    corpus = _open(questions, TRAIN_FILE)
+    held_out = _open([*questions, *against], TEST_FILE)
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
-    for one in (corpus, open_corpus([epath.Path(folder) / TEST_FILE for folder in questions])):
+    for one in (corpus, _open(questions, TEST_FILE)):
         _check_ids(one)
     with storage.staged_folder(output, request=manifests.request_of(STAGE, asked_for, inputs)) as folder:
         scratch = _scratch(folder, asked_for, inputs, engine)
@@ -108,6 +111,12 @@ def curate(
         if work.filled:
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         return _finish(folder, scratch, asked_for, inputs, before, told, contents)
+
+
+def _open(folders: Sequence[PathLike], file: str) -> Corpus:
+    """Return the questions of a file of each folder, by names that other processes understand."""
+    whole = [epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute()) for folder in folders]
+    return open_corpus([folder / file for folder in whole])
 
 
 def _scratch(folder: epath.Path, asked_for: Mapping[str, Any], inputs: Mapping[str, str], engine: str) -> Path:
@@ -172,7 +181,7 @@ def _left(work: Work) -> Iterator[pa.Table]:
 
 def _held_out(folders: Sequence[PathLike]) -> Iterator[pa.Table]:
     """Yield the held-out questions of the folders themselves, sorted by id."""
-    return by_id(list(_streams(open_corpus([epath.Path(folder) / TEST_FILE for folder in folders]), None)))
+    return by_id(list(_streams(_open(folders, TEST_FILE), None)))
 
 
 def _write(path: epath.Path, tables: Iterator[pa.Table], contents: Contents) -> None:

@@ -68,6 +68,8 @@ MISTAKES = [
     (["--workers=-1"], "--workers=-1 is less than 0"),
     (["--engine=spark"], "invalid choice: 'spark'"),
     (["--against=/nonexistent"], "/nonexistent does not exist; make it first with `octomed questions build`"),
+    (["--attempts=x"], "--attempts is for the step difficulty, which config.curate.steps does not name"),
+    (["--against=x", "--config.curate.steps=balance"], "--against is for the step decontaminate, which config.curate"),
     (["--attempt=x"], "did you mean '--attempts'"),
 ]
 

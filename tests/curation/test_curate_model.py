@@ -128,7 +128,7 @@ questions = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     mine=st.lists(questions, min_size=2, max_size=25),
     theirs=st.lists(questions, max_size=3),
@@ -169,7 +169,7 @@ def test_steps_take_out_what_plain_python_takes_out(mine, theirs, cut, right, or
     assert not left.keys() & gone.keys()
 
 
-def test_every_order_of_the_steps_runs(tmp_path):
+def test_each_step_runs_before_and_after_each_other(tmp_path):
     made = [
         make(f"{number}", text(number // 2), task="yes_no", answer=["yes", "no", "no"][number % 3])
         for number in range(12)
@@ -177,7 +177,8 @@ def test_every_order_of_the_steps_runs(tmp_path):
     folder = write_folder(tmp_path / "questions", made)
     attempts = write_attempts(tmp_path / "attempts", {one.id: 8 for one in made})
     found = set()
-    for number, order in enumerate(itertools.permutations(STEPS)):
+    turned = [STEPS[at:] + STEPS[:at] for at in range(len(STEPS))]
+    for number, order in enumerate([*turned, *(order[::-1] for order in turned)]):
         config = make_config(order)
         left, _, manifest = curated(tmp_path / f"{number}", folder, config, attempts=attempts)
         assert [step["step"] for step in manifest.counts["steps"]] == list(order)
