@@ -22,7 +22,7 @@ def test_the_demo_says_what_the_defaults_are(root):
 
 def test_the_paper_s_steps(root):
     settings = configuration.load(str(root / "configs" / "octomed_7b.py")).curate
-    assert settings.steps == ("decontaminate", "balance")
+    assert settings.steps == ("decontaminate", "balance", "transform")
     assert settings.decontaminate.ngram == 16
     assert settings.decontaminate.images == ("bytes",)
     assert settings.decontaminate.held_out == "text"

@@ -79,5 +79,6 @@ def make_curated(folder: Path, given: list[Question] | None = None, **settings: 
     make_questions(folder / "against", [other])
     config = ConfigDict({"seed": 0, "curate": defaults()})
     config.curate.update({"steps": STEPS, **settings})
-    curate(config, [folder / "questions"], folder / "curated", [folder / "against"], workers=1)
+    against = [folder / "against"] if "decontaminate" in config.curate.steps else []
+    curate(config, [folder / "questions"], folder / "curated", against, workers=1)
     return folder / "curated"
