@@ -71,15 +71,34 @@ def match(peers: Path | None) -> dict[str, Any]:
     figures["found"] = recall
     figures["found, all that must be"] = round(float(np.mean([recall[name] for name in changes.SAME])), 4)
     figures["false pairs"] = sorted(f"{found[i].name} {found[j].name}" for i, j in false)
-    figures["pairs looked at"] = len(found) * (len(found) - 1) * len(changes.SAME)
+    figures["pairs that must not match"] = (len(found) ** 2 - len(same)) * len(changes.SAME)
     figures["compared share"] = round(compared / (len(found) ** 2 * len(ALL)), 5)
     figures["neighbours"] = neighbours()
+    figures["unseen"] = unseen()
     if peers is not None:
         figures["imagehash"] = {
             name: peer(hashed, [one.image for one in found], files, same, average, len(false))
             for name, hashed in imagehashes(peers).items()
         }
     return figures
+
+
+def unseen() -> dict[str, Any]:
+    """Look up changed copies of images that no constant was chosen by."""
+    found = medical_images.unseen_pictures()
+    index = ImageIndex(stack(picture_of(one.image) for one in found))
+    recall, false = {}, set()
+    for name, change in changes.SAME.items():
+        pairs = index.pairs_with(stack(np.frombuffer(hash_image(change(one.image)).picture, np.int8) for one in found))
+        hits = set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+        recall[name] = round(len({i for i, j in hits if i == j}) / len(found), 4)
+        false |= {f"{found[i].name} {found[j].name}" for i, j in hits if i != j}
+    return {
+        "images": len(found),
+        "found": recall,
+        "found, all that must be": round(float(np.mean(list(recall.values()))), 4),
+        "false pairs": sorted(false),
+    }
 
 
 def is_one(one: medical_images.Picture, other: medical_images.Picture) -> bool:

@@ -11,13 +11,13 @@ import numpy as np
 from bare_package import ROOT  # noqa: F401  first: it makes the project importable
 from PIL import Image
 
-from octomed_jax.images.decode import encode_png
+from octomed_jax.images.decode import decode_image, encode_png
 from octomed_jax.images.dicom import read_dicom
 from octomed_jax.questions.packages import brain, brain_slices, tiles
 from octomed_jax.questions.packages.archives import wheel_members
 from octomed_jax.questions.packages.dicom import STUDIES
 from octomed_jax.questions.packages.fetch import fetch
-from octomed_jax.questions.packages.pinned import PYDICOM, PYDICOM_DATA
+from octomed_jax.questions.packages.pinned import PYDICOM, PYDICOM_DATA, SCIKIT_IMAGE
 
 SIDE = 205  # pixels of a brain slice: one for a millimetre
 TILE = 256
@@ -79,3 +79,27 @@ def pictures(brain_step: float = 3.0, most_frames: int = 4) -> list[Picture]:
     for picture in (*brain_pictures(brain_step), *dicom_pictures(most_frames), *tile_pictures()):
         found.setdefault(encode_png(picture.image), picture)
     return list(found.values())
+
+
+PHOTOGRAPHS = ("astronaut", "brick", "camera", "cell", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "page")
+
+
+def unseen_pictures(slices: int = 60) -> list[Picture]:
+    """Return pictures that nothing was chosen by: aslant slices of a brain, as questions show them, and photographs."""
+    volumes, _, _ = brain.load_volumes()
+    found = []
+    for number in range(slices):
+        rng = np.random.default_rng(number)
+        plane = brain_slices.PLANES[number % 3]
+        low, high = brain_slices.RANGES[plane]
+        # The same plane every time, so that only what a scan varies by tells them apart.
+        point = brain_slices.AXES[plane][2] * (low + high) / 2
+        cut = brain_slices.cut(volumes["train"][number % 2], plane, point, SIDE, rng)
+        found.append(Picture(f"slice-{number}", plane, "MRI", Image.fromarray(cut.gray)))
+    members = [f"skimage/data/{name}.png" for name in PHOTOGRAPHS]
+    for member, data in wheel_members(fetch(SCIKIT_IMAGE), members, SCIKIT_IMAGE.filename).items():
+        image = decode_image(data, name=member)
+        for corner in ((0, 0), (image.width - 180, image.height - 180)):
+            box = (*corner, corner[0] + 180, corner[1] + 180)
+            found.append(Picture(f"{member}-{corner[0]}", member, "photograph", image.crop(box)))
+    return found

@@ -59,7 +59,7 @@ def hash_image(data: bytes, name: str = "image", max_pixels: int = MAX_PIXELS) -
 def pixel_hash(image: Image.Image) -> str:
     """Return the SHA-256 of size and pixels of a gray or RGB image; RGB of equal channels counts as gray."""
     pixels = np.asarray(image)
-    if pixels.ndim == 3 and (pixels[..., :1] == pixels[..., 1:]).all():
+    if pixels.ndim == 3 and all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2)):
         pixels = pixels[..., 0]
     digest = hashlib.sha256("x".join(map(str, pixels.shape)).encode() + b"\n")
     digest.update(np.ascontiguousarray(pixels).data)

@@ -129,6 +129,7 @@ def _pairs(
 ) -> Pairs:
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     compared = 0
+    room = np.empty(_ROWS * _COLUMNS, np.float32)
     for top in range(0, len(left), _ROWS):
         rows = slice(top, top + _ROWS)
         mine = {name: view[rows].astype(np.float32) for name, view in left_views.items()}
@@ -137,7 +138,7 @@ def _pairs(
         for start in range(begin, len(right), _COLUMNS):
             columns = slice(start, start + _COLUMNS)
             theirs = {name: view[columns].astype(np.float32) for name, view in right_views.items()}
-            row, column = _candidates(mine, theirs)
+            row, column = _candidates(mine, theirs, room)
             row, column = row + top, column + start
             if first is not None:
                 later = column > row + first
@@ -156,17 +157,20 @@ def _pairs(
     return Pairs(rows_[order], columns_[order], scores[order], compared)
 
 
-def _candidates(mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(
+    mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray], room: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of a block that look alike in one of the pairs of views, each once, in order."""
     places = []
+    rows, columns = len(mine["whole"]), len(theirs["whole"])
+    products = room[: rows * columns].reshape(rows, columns)
     for one, other in _COMPARED:
-        products = mine[one] @ theirs[other].T
+        np.matmul(mine[one], theirs[other].T, out=products)
         if products.max() >= LEAST_PRODUCT:
             places.append(np.flatnonzero(products.ravel() >= LEAST_PRODUCT))
     if not places:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    rows, columns = np.divmod(np.unique(np.concatenate(places)), len(theirs["whole"]))
-    return rows, columns
+    return np.divmod(np.unique(np.concatenate(places)), columns)
 
 
 _LOWEST = np.argsort((FREQUENCY**2 + 1e-3 * np.arange(FREQUENCIES)).ravel(), kind="stable")[1 : NUMBERS + 1]
