@@ -8,7 +8,7 @@ import medical_images
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from octomed_jax.curation.burned_text import Box, find_text
+from octomed_jax.curation.pictures.burned_text import Box, find_text
 
 # Lines of three letters or more on real ultrasound pictures, measured by eye (left, top, right, bottom).
 LINES: dict[str, tuple[Box, ...]] = {

@@ -38,8 +38,8 @@ from bare_package import ROOT  # first: it makes the project importable
 from curation_questions import BROKEN, CLEAN, DUPLICATES, LOOKALIKES, OVERLAPS, Questions, columns
 from tool_run import ToolRun, run_tool
 
-from octomed_jax.curation.ngrams import build_index
-from octomed_jax.curation.question_texts import question_texts
+from octomed_jax.curation.texts.ngrams import build_index
+from octomed_jax.curation.texts.question_texts import question_texts
 from octomed_jax.traces.lake import ROW_GROUP
 
 HERE = Path(__file__).resolve().parent

@@ -35,10 +35,10 @@ import numpy as np  # noqa: E402
 import PIL  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from octomed_jax.curation import image_index  # noqa: E402
-from octomed_jax.curation.image_hashes import FREQUENCIES, PICTURE_BYTES, cosines, hash_image, picture_of  # noqa: E402
-from octomed_jax.curation.image_index import ImageIndex, views_of  # noqa: E402
-from octomed_jax.curation.image_match import LEAST_SCORE, same_image  # noqa: E402
+from octomed_jax.curation.pictures import image_index  # noqa: E402
+from octomed_jax.curation.pictures.image_hashes import FREQUENCIES, PICTURE_BYTES, cosines, hash_image, picture_of  # noqa: E402
+from octomed_jax.curation.pictures.image_index import ImageIndex, views_of  # noqa: E402
+from octomed_jax.curation.pictures.image_match import LEAST_SCORE, same_image  # noqa: E402
 from octomed_jax.images.decode import decode_image, encode_png  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bare_package import ROOT  # noqa: F401  (makes the project importable)
 
-from octomed_jax.curation.exact import exact_keys, first_of_each
-from octomed_jax.curation.guards import all_guards, number_guard, text_guard
-from octomed_jax.curation.minhash import BANDS, band_keys
-from octomed_jax.curation.near_duplicates import near_duplicates
-from octomed_jax.curation.ngrams import NGRAM_WORDS, build_index
-from octomed_jax.curation.question_texts import QuestionTexts, question_texts
+from octomed_jax.curation.texts.exact import exact_keys, first_of_each
+from octomed_jax.curation.texts.guards import all_guards, number_guard, text_guard
+from octomed_jax.curation.texts.minhash import BANDS, band_keys
+from octomed_jax.curation.texts.near_duplicates import near_duplicates
+from octomed_jax.curation.texts.ngrams import NGRAM_WORDS, build_index
+from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 
 COLUMNS = ["question", "options", "answer"]
 ROWS = 1000  # at a time: what is made of them is some 20 MB

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Int64
 
 from octomed_jax.curation.corpus import Corpus, Piece
-from octomed_jax.curation.exact import place_among
-from octomed_jax.curation.images_of import Images
-from octomed_jax.curation.ngrams import KINDS, Overlap, build_index, read_index
-from octomed_jax.curation.question_texts import QuestionTexts, question_texts
+from octomed_jax.curation.pictures.images_of import Images
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
+from octomed_jax.curation.texts.exact import place_among
+from octomed_jax.curation.texts.ngrams import KINDS, Overlap, build_index, read_index
+from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 from octomed_jax.traces import lake
 
 REASONS = dict(zip(KINDS, ("words", "words_with_options", "text", "text_with_options"), strict=True))

@@ -18,15 +18,15 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64, UInt64
 
 from octomed_jax.curation.corpus import Corpus, Piece
-from octomed_jax.curation.exact import exact_keys, first_of_each
-from octomed_jax.curation.guards import number_guard
-from octomed_jax.curation.hashing import mix, range_hashes
-from octomed_jax.curation.minhash import NO_KEY, band_keys
-from octomed_jax.curation.near_duplicates import near_duplicates
-from octomed_jax.curation.normal_text import normalise
-from octomed_jax.curation.question_texts import QuestionTexts, question_texts
 from octomed_jax.curation.removed import Removed, removed_columns
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
+from octomed_jax.curation.texts.exact import exact_keys, first_of_each
+from octomed_jax.curation.texts.guards import number_guard
+from octomed_jax.curation.texts.hashing import mix, range_hashes
+from octomed_jax.curation.texts.minhash import NO_KEY, band_keys
+from octomed_jax.curation.texts.near_duplicates import near_duplicates
+from octomed_jax.curation.texts.normal_text import normalise
+from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 
 COLUMNS = ("question", "options", "answer")
 

@@ -7,9 +7,6 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration
-from octomed_jax.curation.image_hashes import VERSION as HASHES_VERSION
-from octomed_jax.curation.image_transform import MAX_PIXELS, TEXT_POLICIES
-from octomed_jax.curation.image_transform import VERSION as TRANSFORM_VERSION
 from octomed_jax.curation.judge_prompts import (
     HIGHEST,
     LOWEST,
@@ -18,8 +15,11 @@ from octomed_jax.curation.judge_prompts import (
     judge_name,
 )
 from octomed_jax.curation.metadata import RULES_VERSION, values
-from octomed_jax.curation.near_duplicates import THRESHOLD
-from octomed_jax.curation.ngrams import NGRAM_WORDS
+from octomed_jax.curation.pictures.image_hashes import VERSION as HASHES_VERSION
+from octomed_jax.curation.pictures.image_transform import MAX_PIXELS, TEXT_POLICIES
+from octomed_jax.curation.pictures.image_transform import VERSION as TRANSFORM_VERSION
+from octomed_jax.curation.texts.near_duplicates import THRESHOLD
+from octomed_jax.curation.texts.ngrams import NGRAM_WORDS
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.schema import ACCESS_CLASSES
 

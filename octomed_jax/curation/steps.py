@@ -16,9 +16,9 @@ from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.decontaminate import decontaminate_words, not_of_sources
 from octomed_jax.curation.deduplicate import deduplicate
 from octomed_jax.curation.difficulty import difficulty
-from octomed_jax.curation.image_kinds import image_guard, shared_images
 from octomed_jax.curation.judge import name_metadata, rate
 from octomed_jax.curation.metadata import Filled, fill
+from octomed_jax.curation.pictures.image_kinds import image_guard, shared_images
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
 from octomed_jax.curation.transform import Changed, transform
 

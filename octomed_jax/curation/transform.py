@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool
 
 from octomed_jax.curation.corpus import Corpus, Piece
-from octomed_jax.curation.image_transform import transform_image
 from octomed_jax.curation.metadata import Filled, with_metadata
+from octomed_jax.curation.pictures.image_transform import transform_image
 from octomed_jax.curation.removed import Removed, removed_columns
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array
 from octomed_jax.schema import QUESTION_SCHEMA

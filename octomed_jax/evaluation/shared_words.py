@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from octomed_jax.curation.decontaminate import SHOWN_WORDS
-from octomed_jax.curation.normal_text import normalise
+from octomed_jax.curation.texts.normal_text import normalise
 
 _PIECE = re.compile(r"\S+")
 # What is usually one word of the normal form: a run of letters and digits, or one character of Chinese or Japanese.

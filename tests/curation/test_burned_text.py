@@ -5,7 +5,7 @@ import pytest
 from curation_images import patient, real_image
 from PIL import Image, ImageDraw, ImageFont
 
-from octomed_jax.curation.burned_text import blank_text, find_text
+from octomed_jax.curation.pictures.burned_text import blank_text, find_text
 
 # Lines on the real ultrasound picture, measured by eye: left, top, right, bottom.
 LINES = {

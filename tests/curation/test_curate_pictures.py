@@ -9,7 +9,7 @@ from curation_images import patient, real_image
 from PIL import Image, ImageOps
 
 from octomed_jax import storage
-from octomed_jax.curation.image_transform import transform_image
+from octomed_jax.curation.pictures.image_transform import transform_image
 from octomed_jax.errors import StopAndLook, UserError
 
 
@@ -144,7 +144,7 @@ def test_pieces_processes_and_order_do_not_matter(tmp_path, pictures, monkeypatc
     )
     curated(tmp_path / "one", folder, config)
     monkeypatch.setattr("octomed_jax.curation.corpus.PIECE_ROWS", 4)
-    monkeypatch.setattr("octomed_jax.curation.image_pieces.AT_ONCE", 5)
+    monkeypatch.setattr("octomed_jax.curation.pictures.image_pieces.AT_ONCE", 5)
     curated(tmp_path / "many", folder, config, workers=2)
     assert folder_bytes(tmp_path / "one") == folder_bytes(tmp_path / "many")
     assert set(FILES) <= set(folder_bytes(tmp_path / "one"))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octomed_jax.curation.exact import exact_keys, first_of_each, place_among
-from octomed_jax.curation.guards import number_guard
-from octomed_jax.curation.question_texts import QuestionTexts, concatenate_questions, question_texts
+from octomed_jax.curation.texts.exact import exact_keys, first_of_each, place_among
+from octomed_jax.curation.texts.guards import number_guard
+from octomed_jax.curation.texts.question_texts import QuestionTexts, concatenate_questions, question_texts
 
 WORDS = st.sampled_from(["a", "b", "5", "0.5", "ß", "+", ""])
 TEXT = st.lists(WORDS, max_size=3).map(" ".join)

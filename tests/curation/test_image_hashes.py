@@ -7,7 +7,7 @@ import pytest
 from curation_images import NAMES, real_image
 from PIL import Image
 
-from octomed_jax.curation.image_hashes import PICTURE_BYTES, hash_image, picture_of, pixel_hash
+from octomed_jax.curation.pictures.image_hashes import PICTURE_BYTES, hash_image, picture_of, pixel_hash
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import encode_png
 from octomed_jax.storage import sha256_bytes

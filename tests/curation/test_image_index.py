@@ -6,10 +6,10 @@ from curation_images import patient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octomed_jax.curation import image_index
-from octomed_jax.curation.image_hashes import PICTURE_BYTES, picture_of
-from octomed_jax.curation.image_index import ImageIndex, views_of
-from octomed_jax.curation.image_match import LEAST_SCORE, same_image
+from octomed_jax.curation.pictures import image_index
+from octomed_jax.curation.pictures.image_hashes import PICTURE_BYTES, picture_of
+from octomed_jax.curation.pictures.image_index import ImageIndex, views_of
+from octomed_jax.curation.pictures.image_match import LEAST_SCORE, same_image
 
 
 def random_pictures(rng, count):

@@ -8,8 +8,8 @@ from curation_images import NAMES, patient, real_image
 from PIL import Image
 
 from benchmarks.image_changes import OTHERWISE, SAME
-from octomed_jax.curation.image_hashes import PICTURE_BYTES, hash_image, picture_of
-from octomed_jax.curation.image_match import LEAST_SCORE, same_image
+from octomed_jax.curation.pictures.image_hashes import PICTURE_BYTES, hash_image, picture_of
+from octomed_jax.curation.pictures.image_match import LEAST_SCORE, same_image
 from octomed_jax.images.decode import decode_image
 
 

@@ -7,7 +7,7 @@ import pytest
 from curation_images import real_image
 from PIL import Image, ImageDraw, ImageFont
 
-from octomed_jax.curation.image_transform import MAX_PIXELS, transform_image
+from octomed_jax.curation.pictures.image_transform import MAX_PIXELS, transform_image
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import decode_image, encode_png
 from octomed_jax.images.patches import PatchSpec

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octomed_jax.curation import near_duplicates as module
-from octomed_jax.curation.guards import all_guards, number_guard, text_guard
-from octomed_jax.curation.minhash import BANDS, NO_KEY, ROWS, SHINGLE_WORDS, band_keys, minhashes, shingle_hashes
-from octomed_jax.curation.near_duplicates import NearDuplicates, near_duplicates
-from octomed_jax.curation.question_texts import QuestionTexts, question_texts
+from octomed_jax.curation.texts import near_duplicates as module
+from octomed_jax.curation.texts.guards import all_guards, number_guard, text_guard
+from octomed_jax.curation.texts.minhash import BANDS, NO_KEY, ROWS, SHINGLE_WORDS, band_keys, minhashes, shingle_hashes
+from octomed_jax.curation.texts.near_duplicates import NearDuplicates, near_duplicates
+from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 
 Pair = tuple[str, list[str]]
 WORDS = [f"word{number}" for number in range(40)]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octomed_jax.curation import ngrams
-from octomed_jax.curation.ngrams import KINDS, WHOLE_WORDS, Overlap, build_index, read_index
-from octomed_jax.curation.question_texts import QuestionTexts, question_texts
+from octomed_jax.curation.texts import ngrams
+from octomed_jax.curation.texts.ngrams import KINDS, WHOLE_WORDS, Overlap, build_index, read_index
+from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 
 Pair = tuple[str, list[str]]
 WORD = st.sampled_from(["a", "b", "A,", "é", "longer-word", "0.5"])

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octomed_jax.curation import normal_text
-from octomed_jax.curation.hashing import range_hashes, run_hashes
-from octomed_jax.curation.normal_text import NormalTexts, concatenate, normalise
-from octomed_jax.curation.plain_letters import plain_letters
+from octomed_jax.curation.texts import normal_text
+from octomed_jax.curation.texts.hashing import range_hashes, run_hashes
+from octomed_jax.curation.texts.normal_text import NormalTexts, concatenate, normalise
+from octomed_jax.curation.texts.plain_letters import plain_letters
 
 ODD = st.sampled_from(list("0123456789.,,..--+<> aB\t\nçÇéﬁ’–−²½·０５Ａ“”\u00a0\u00ad\u200b\u0301↑≤中がµ°İßﬀ"))
 TEXTS = st.lists(st.text(st.one_of(ODD, ODD, st.characters(exclude_categories=["Cs"])), max_size=60), max_size=8)

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.curation_questions import BROKEN, CLEAN, DUPLICATES, LOOKALIKES, OVERLAPS, Item, Questions
-from octomed_jax.curation.exact import exact_keys, first_of_each
-from octomed_jax.curation.guards import all_guards, number_guard, text_guard
-from octomed_jax.curation.minhash import band_keys
-from octomed_jax.curation.near_duplicates import near_duplicates
-from octomed_jax.curation.ngrams import build_index
-from octomed_jax.curation.question_texts import QuestionTexts, question_texts
+from octomed_jax.curation.texts.exact import exact_keys, first_of_each
+from octomed_jax.curation.texts.guards import all_guards, number_guard, text_guard
+from octomed_jax.curation.texts.minhash import band_keys
+from octomed_jax.curation.texts.near_duplicates import near_duplicates
+from octomed_jax.curation.texts.ngrams import build_index
+from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 
 ROWS, EVALUATION, PLANTED, COPIES = 4000, 400, 40, 60
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from octomed_jax.curation.decontaminate import SHOWN_WORDS
-from octomed_jax.curation.normal_text import normalise
+from octomed_jax.curation.texts.normal_text import normalise
 from octomed_jax.evaluation.shared_words import mark_shared, run_of, words_of
 
 

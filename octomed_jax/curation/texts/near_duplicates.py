@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float32, Int64, UInt64
 
-from octomed_jax.curation.minhash import BANDS, NO_KEY, SHINGLE_WORDS
-from octomed_jax.curation.question_texts import QuestionTexts
+from octomed_jax.curation.texts.minhash import BANDS, NO_KEY, SHINGLE_WORDS
+from octomed_jax.curation.texts.question_texts import QuestionTexts
 
 THRESHOLD = 0.8
 PAIRS_AT_ONCE = 8192

@@ -17,8 +17,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float64, Int8, Int64
 
-from octomed_jax.curation.image_hashes import FREQUENCIES, FREQUENCY, PICTURE_BYTES, SIDE, cosines
-from octomed_jax.curation.image_match import LEAST_SCORE, same_image
+from octomed_jax.curation.pictures.image_hashes import FREQUENCIES, FREQUENCY, PICTURE_BYTES, SIDE, cosines
+from octomed_jax.curation.pictures.image_match import LEAST_SCORE, same_image
 
 NUMBERS = 64
 LEAST_ALIKE = 0.885  # cosine of two views from which two images are compared

@@ -9,8 +9,8 @@ Legend: N questions.
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-from octomed_jax.curation.hashing import BASE, mix, range_hashes
-from octomed_jax.curation.question_texts import QuestionTexts
+from octomed_jax.curation.texts.hashing import BASE, mix, range_hashes
+from octomed_jax.curation.texts.question_texts import QuestionTexts
 
 _BASES = (BASE, 0xD1B54A32D192ED03)  # one for each half; both odd
 _QUESTION = np.uint64(0x2545F4914F6CDD1D)  # tells the question from its options

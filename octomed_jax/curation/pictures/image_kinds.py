@@ -9,9 +9,9 @@ from jaxtyping import UInt64
 
 from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.decontaminate import decontaminate_images
-from octomed_jax.curation.image_index import Pairs
-from octomed_jax.curation.image_pieces import Hashed, hash_images, merged_keys, same_pictures
-from octomed_jax.curation.images_of import Images, guard_of, images_by_bytes
+from octomed_jax.curation.pictures.image_index import Pairs
+from octomed_jax.curation.pictures.image_pieces import Hashed, hash_images, merged_keys, same_pictures
+from octomed_jax.curation.pictures.images_of import Images, guard_of, images_by_bytes
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
 
 OURS, HELD_OUT = "images", "held-out images"  # folders of what was hashed, which several steps use

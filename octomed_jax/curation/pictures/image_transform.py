@@ -13,7 +13,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from octomed_jax.curation.burned_text import Box, blank_text, find_text
+from octomed_jax.curation.pictures.burned_text import Box, blank_text, find_text
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.images.decode import MAX_PIXELS as MOST_DECODED
 from octomed_jax.images.decode import decode_image, encode_png

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt32, UInt64
 
-from octomed_jax.curation.hashing import MASKS, eight_bytes, range_hashes, run_hashes
-from octomed_jax.curation.normal_text import NormalTexts
-from octomed_jax.curation.question_texts import QuestionTexts, concatenate_questions
+from octomed_jax.curation.texts.hashing import MASKS, eight_bytes, range_hashes, run_hashes
+from octomed_jax.curation.texts.normal_text import NormalTexts
+from octomed_jax.curation.texts.question_texts import QuestionTexts, concatenate_questions
 
 NGRAM_WORDS = (8, 13, 16)  # what is offered: the last is the paper's
 # The smallest n that is offered: fewer words are stock phrases ("Which of the following is true?", "What is shown?"),

@@ -14,8 +14,8 @@ Legend: N questions, L shingles, K = BANDS * ROWS orders.
 import numpy as np
 from jaxtyping import Int64, UInt32, UInt64
 
-from octomed_jax.curation.hashing import BASE, mix, range_hashes, run_hashes
-from octomed_jax.curation.question_texts import QuestionTexts
+from octomed_jax.curation.texts.hashing import BASE, mix, range_hashes, run_hashes
+from octomed_jax.curation.texts.question_texts import QuestionTexts
 
 SHINGLE_WORDS = 5
 BANDS, ROWS = 24, 6

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import UInt64
 
-from octomed_jax.curation.hashing import BASE, mix, range_hashes
-from octomed_jax.curation.normal_text import normalise
-from octomed_jax.curation.question_texts import QuestionTexts
+from octomed_jax.curation.texts.hashing import BASE, mix, range_hashes
+from octomed_jax.curation.texts.normal_text import normalise
+from octomed_jax.curation.texts.question_texts import QuestionTexts
 
 
 def text_guard(texts: "Sequence[str] | pa.Array | pa.ChunkedArray") -> UInt64[np.ndarray, "N"]:

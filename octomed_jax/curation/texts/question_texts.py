@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from octomed_jax.curation.normal_text import NormalTexts, as_array, concatenate, normalise
+from octomed_jax.curation.texts.normal_text import NormalTexts, as_array, concatenate, normalise
 
 
 @dataclasses.dataclass(frozen=True)

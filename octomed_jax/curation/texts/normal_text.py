@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int64, UInt8, UInt64
 
-from octomed_jax.curation.hashing import PADDING, mix, word_hashes
-from octomed_jax.curation.plain_letters import FALLING, RISING, plain_letters
+from octomed_jax.curation.texts.hashing import PADDING, mix, word_hashes
+from octomed_jax.curation.texts.plain_letters import FALLING, RISING, plain_letters
 
 PIECE_BYTES = 1 << 20  # of text at a time: what is made of it on the way stays in the cache
 

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from octomed_jax.curation.corpus import Corpus, Piece
-from octomed_jax.curation.hashing import mix
-from octomed_jax.curation.image_hashes import PICTURE_BYTES, hash_image
-from octomed_jax.curation.image_index import ImageIndex, Pairs
-from octomed_jax.curation.images_of import KEY_DIGITS, Images
+from octomed_jax.curation.pictures.image_hashes import PICTURE_BYTES, hash_image
+from octomed_jax.curation.pictures.image_index import ImageIndex, Pairs
+from octomed_jax.curation.pictures.images_of import KEY_DIGITS, Images
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
+from octomed_jax.curation.texts.hashing import mix
 from octomed_jax.errors import UserError
 from octomed_jax.traces import lake
 

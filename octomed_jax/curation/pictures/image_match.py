@@ -10,7 +10,7 @@ Legend: N pairs of pictures, C frequencies, G places on a side of the grid that 
 import numpy as np
 from jaxtyping import Float64, Int8
 
-from octomed_jax.curation.image_hashes import FREQUENCIES, FREQUENCY, PICTURE_BYTES, SCALE
+from octomed_jax.curation.pictures.image_hashes import FREQUENCIES, FREQUENCY, PICTURE_BYTES, SCALE
 
 # Same image from here on. Slices of one brain that are 3 mm apart stay below it, see docs/curation-images.md.
 LEAST_SCORE = 0.989

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from jaxtyping import Int64, UInt64
 
 from octomed_jax.curation.corpus import Corpus
-from octomed_jax.curation.hashing import mix
+from octomed_jax.curation.texts.hashing import mix
 
 KEY_DIGITS = 32  # of the hexadecimal SHA-256: 128 bits
 
