@@ -110,6 +110,8 @@ def curate(
         _write(folder / TEST_FILE, _held_out(questions), contents)
         if work.filled:
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
+        # Examples and shared words are of questions that went, and of --against: theirs is the access class too.
+        contents.access.update(one.access for one in (*before, *others))
         return _finish(folder, scratch, asked_for, inputs, before, told, contents)
 
 

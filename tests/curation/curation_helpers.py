@@ -70,7 +70,9 @@ def write_folder(folder, questions, row_group=lake.ROW_GROUP):
         some = sorted((one for one in questions if one.split == split), key=lambda one: one.id)
         lake.write_rows(folder / file, map(question_to_row, some), QUESTION_SCHEMA, row_group)
         counts[split] = len(some)
-    manifest = manifests.Manifest(stage="questions", config={}, counts=counts, files=manifests.hash_files(folder))
+    access = "credentialed" if any(one.access == "credentialed" for one in questions) else "open"
+    files = manifests.hash_files(folder)
+    manifest = manifests.Manifest(stage="questions", config={}, counts=counts, files=files, access=access)
     manifests.write_manifest(folder, manifest)
     return folder
 

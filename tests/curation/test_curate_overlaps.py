@@ -250,3 +250,12 @@ def test_what_stays_is_as_it_was_and_what_went_is_shown(tmp_path):
     card = (tmp_path / "out" / "card.md").read_text()
     assert "| deduplicate | 10 | 5 | 5 |" in card
     assert "Licence: CC0-1.0" in card
+
+
+def test_the_folder_is_as_restricted_as_the_questions_that_its_examples_show(tmp_path):
+    hidden = make("hidden", text(1), access="credentialed")
+    folder = write_folder(tmp_path / "q", [hidden, make("open", text(2))])
+    against = write_folder(tmp_path / "a", [held("other", text(1), access="credentialed")])
+    left, gone, manifest = curated(tmp_path / "out", folder, against=[against])
+    assert (set(left), set(gone)) == ({"made:open"}, {"made:hidden"})
+    assert manifest.access == "credentialed"
