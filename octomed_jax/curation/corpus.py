@@ -7,6 +7,7 @@ that was named first, there the one with the smaller id.
 
 import bisect
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -44,7 +45,10 @@ class Piece:
             StopAndLook: the file is damaged.
         """
         try:
-            with epath.Path(self.path).open("rb") as source, pq.ParquetFile(source) as file:
+            with (
+                epath.Path(self.path).open("rb") as source,
+                pq.ParquetFile(source, metadata=_metadata(self.path), pre_buffer=False) as file,
+            ):
                 for group in self.groups:
                     yield file.read_row_group(group, columns=list(columns) if columns else None)
         except (pa.ArrowInvalid, OSError) as error:
@@ -96,18 +100,29 @@ def open_corpus(paths: Sequence[epath.Path]) -> Corpus:
     Raises:
         StopAndLook: a file is damaged.
     """
+    _metadata.cache_clear()  # of an earlier stage, whose files may have been made anew
     groups: list[Piece] = []
     first = 0
     for path in paths:
         try:
-            with path.open("rb") as source, pq.ParquetFile(source) as file:
-                rows = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+            metadata = _metadata(str(path))
+            rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         except (pa.ArrowInvalid, OSError) as error:
             raise StopAndLook(f"{path} is damaged ({str(error).splitlines()[0][:120]}); make it again") from error
         for number, count in enumerate(rows):
             groups.append(Piece(str(path), range(number, number + 1), first, count))
             first += count
     return Corpus(tuple(groups))
+
+
+@functools.lru_cache(maxsize=64)
+def _metadata(path: str) -> pq.FileMetaData:
+    """Return what the footer of a file says; read once, since that of a large file takes as long as a row group.
+
+    A stage reads finished folders, which nobody changes.
+    """
+    with epath.Path(path).open("rb") as source:
+        return pq.read_metadata(source)
 
 
 def by_id(streams: Sequence[Iterator[pa.Table]]) -> Iterator[pa.Table]:

@@ -21,11 +21,9 @@ from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.removed import Removed, removed_columns
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
 from octomed_jax.curation.texts.exact import exact_keys, first_of_each
-from octomed_jax.curation.texts.guards import number_guard
-from octomed_jax.curation.texts.hashing import mix, range_hashes
+from octomed_jax.curation.texts.guards import all_guards, number_guard, text_guard
 from octomed_jax.curation.texts.minhash import NO_KEY, band_keys
 from octomed_jax.curation.texts.near_duplicates import near_duplicates
-from octomed_jax.curation.texts.normal_text import normalise
 from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 
 COLUMNS = ("question", "options", "answer")
@@ -85,11 +83,11 @@ def write_keys(one: KeysPiece) -> None:
     first = one.piece.first
     for table in one.piece.tables(COLUMNS):
         texts, images = question_texts(table["question"], table["options"]), guards[first : first + table.num_rows]
-        answer = answer_hashes(table["answer"])
+        answer = text_guard(table["answer"])
         exact.append(exact_keys(texts, images))
         answers.append(answer)
         if one.near:
-            bands.append(band_keys(texts, images ^ mix(answer) ^ mix(number_guard(texts) + np.uint64(1))))
+            bands.append(band_keys(texts, all_guards(images, answer, number_guard(texts))))
         first += table.num_rows
     Path(one.target).parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(Path(one.target)) as partial:
@@ -98,12 +96,6 @@ def write_keys(one: KeysPiece) -> None:
         save_array(partial / "answers.npy", np.concatenate(answers))
         if one.near:
             save_array(partial / "bands.npy", np.concatenate(bands, axis=1))
-
-
-def answer_hashes(answers: "pa.Array | pa.ChunkedArray") -> UInt64[np.ndarray, " N"]:
-    """Return a hash of each answer's words and signs."""
-    texts = normalise(answers)
-    return range_hashes(texts.hashes, texts.first, texts.last) ^ mix(texts.signs)
 
 
 def _exact(targets: list[Path], kept: Bool[np.ndarray, " N"]) -> Removed:

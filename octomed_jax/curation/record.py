@@ -72,7 +72,11 @@ def write_examples(path: epath.Path, corpus: Corpus, held_out: Corpus, steps: St
                 if row["match"] >= 0:
                     other = held_out if row["held_out"] else corpus
                     writer.write(
-                        {**about, "role": "held_out" if row["held_out"] else "kept", **_question(other, row["match"])}
+                        {
+                            **about,
+                            "role": "held_out" if row["held_out"] else "earlier",
+                            **_question(other, row["match"]),
+                        }
                     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -41,11 +41,6 @@ class Removed:
     def leave(self, kept: Bool[np.ndarray, " N"]) -> None:
         """Take its questions out of what is kept."""
         kept[self.places] = False
-
-
-def removed(rows: Iterable[Mapping[str, object]]) -> Removed:
-    """Return the record of some removed questions; of two rows of one question the first counts."""
-    return removed_table(pa.Table.from_pylist(list(rows), schema=SCHEMA))
 
 
 def removed_columns(

@@ -4,6 +4,7 @@ A piece whose file is there is not worked on again, so that a stage that was kil
 """
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -49,7 +50,15 @@ def load_array(path: Path) -> "np.ndarray":
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a name to write a folder under, which becomes ``path`` when the block ends."""
+    """Yield a name to write a folder under, which becomes ``path`` when the block ends.
+
+    Another process may have written the same meanwhile, such as one whose parent was killed: then that stays.
+    """
     partial = storage.partial_of(path)
     yield partial
-    partial.rename(path)
+    try:
+        partial.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+        shutil.rmtree(partial)

@@ -121,9 +121,12 @@ def transform(
         folder: for what is worked out; what lies there is used again.
         engine, workers: as in ``run_pieces``.
     """
+    text = _of_modalities(corpus, filled, settings["modalities"])
+    # A judge whose requests failed says more the next time: what was worked out for other questions is no use then.
+    folder = folder / sha256_bytes(kept.tobytes() + text.tobytes())[:16]
     folder.mkdir(parents=True, exist_ok=True)
     save_array(folder / "kept.npy", kept)
-    save_array(folder / "text.npy", _of_modalities(corpus, filled, settings["modalities"]))
+    save_array(folder / "text.npy", text)
     pieces = corpus.pieces()
     targets = [folder / f"{number:05d}.parquet" for number in range(len(pieces))]
     given = (str(folder / "kept.npy"), str(folder / "text.npy"), settings["max_pixels"], settings["burned_text"])

@@ -18,7 +18,7 @@ from octomed_jax.evaluation.shared_words import Pieces, mark_shared, run_of
 from octomed_jax.manifests import Manifest
 from octomed_jax.traces.lake import iterate_rows
 
-ROLES = {"held_out": "The held-out question that it is like", "kept": "The question that it is like"}
+ROLES = {"held_out": "The held-out question that it is like", "earlier": "The earlier question that it is like"}
 
 Row = Mapping[str, Any]
 

@@ -242,8 +242,8 @@ def test_what_stays_is_as_it_was_and_what_went_is_shown(tmp_path):
     assert (tmp_path / "out" / "heldout.parquet").exists()
     assert set(manifest.files) == set(folder_bytes(tmp_path / "out")) - {"manifest.json"}
     rows = list(lake.iterate_rows(tmp_path / "out" / "examples.parquet"))
-    assert [row["role"] for row in rows] == ["removed", "kept"] * 3
-    assert {row["id"] for row in rows if row["role"] == "kept"} == {"made:0"}
+    assert [row["role"] for row in rows] == ["removed", "earlier"] * 3
+    assert {row["id"] for row in rows if row["role"] == "earlier"} == {"made:0"}
     assert {row["id"] for row in rows if row["role"] == "removed"} < {f"made:copy {index}" for index in range(5)}
     assert set(rows[0]) == {"step", "reason", "detail", "role", *QUESTION_SCHEMA.names}
     assert [row["image_hash"] for row in rows] == [list(questions[0].image_hashes)] * 6

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from curation_helpers import FILES, curated, folder_bytes, held, make, make_config, reasons, text, write_folder
 from curation_images import patient, real_image
+from etils import epath
 from PIL import Image, ImageOps
 
 from octomed_jax import storage
+from octomed_jax.curation.corpus import open_corpus
+from octomed_jax.curation.pictures.image_pieces import hash_images
 from octomed_jax.curation.pictures.image_transform import transform_image
+from octomed_jax.curation.scratch import whole_folder
+from octomed_jax.curation.transform import transform
 from octomed_jax.errors import StopAndLook, UserError
 
 
@@ -182,3 +187,34 @@ def test_questions_without_images_pass(tmp_path):
     left, gone, _ = curated(tmp_path / "out", folder, config)
     assert (set(left), gone) == ({"made:a"}, {})
     assert np.all([not one.images for one in left.values()])
+
+
+def test_what_was_transformed_for_other_questions_is_not_used(tmp_path):
+    """As after a judge whose failed requests were asked again: other questions are left, others have a modality."""
+    large = png(patient(1, side=700))
+    folder = write_folder(tmp_path / "q", [shown(make(name, text(name)), large) for name in ("a", "b")])
+    corpus = open_corpus([epath.Path(folder) / "questions.parquet"])
+    settings = {"max_pixels": 262_144, "burned_text": "keep", "modalities": ()}
+    for kept in ([True, False], [True, True]):
+        changed = transform(corpus, np.array(kept), None, settings, tmp_path / "work", "local", 1)
+        assert changed.counts == {"resized": sum(kept), "text": 0}
+
+
+def test_a_piece_that_another_process_has_written_meanwhile_stays(tmp_path):
+    with whole_folder(tmp_path / "piece") as partial:
+        partial.mkdir()
+        (partial / "mine").touch()
+        (tmp_path / "piece").mkdir()
+        (tmp_path / "piece" / "theirs").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["piece", "theirs"]
+
+
+def test_copies_of_one_image_are_one_picture(tmp_path, pictures):
+    copies = [shown(make(f"{index:03d}", text(index)), pictures["bytes"]) for index in range(60)]
+    folder = write_folder(tmp_path / "q", [*copies, shown(held("test", text("t")), pictures["recompressed"])])
+    hashed = hash_images(open_corpus([epath.Path(folder) / "questions.parquet"]), "", tmp_path / "work", "local", 1)
+    assert (len(hashed.images.owner), hashed.first.tolist(), set(hashed.picture.tolist())) == (60, [0], {0})
+    config = make_config(("decontaminate",), decontaminate={"images": ("near",)})
+    questions = [*copies, make("none", text("n"))]
+    folder = write_folder(tmp_path / "r", [*questions, shown(held("test", text("t")), pictures["recompressed"])])
+    assert set(curated(tmp_path / "out", folder, config)[1]) == {one.id for one in copies}

@@ -152,7 +152,7 @@ def test_where_words_are_not_the_reason_nothing_is_marked(page):
     ours, theirs = sides(article(page, "scans:organs:0003"))
     assert (ours.count("<img "), theirs.count("<img ")) == (2, 1)
     ours, theirs = sides(article(page, "books:same:0002"))
-    assert "The question that it is like</p>" in theirs
+    assert "The earlier question that it is like</p>" in theirs
     assert "books:same:0001" in theirs
 
 

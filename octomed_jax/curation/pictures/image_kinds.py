@@ -39,14 +39,18 @@ def shared_images(
         if "near" in kinds:
             title = "comparing images with held-out ones"
             pairs = same_pictures(ours.pictures, theirs.pictures, title, folder / "shared pictures", engine, workers)
-            found.append(_near(ours.images, theirs.images, pairs))
+            found.append(_near(ours, theirs, pairs))
     return removed_table(pa.concat_tables(found))
 
 
-def _near(ours: Images, theirs: Images, pairs: Pairs) -> pa.Table:
-    """Return the pairs as removed questions, of each image the one that is most alike."""
+def _near(ours: Hashed, theirs: Hashed, pairs: Pairs) -> pa.Table:
+    """Return the images that have a pair as removed questions, each with the picture that is most alike."""
     best = np.lexsort((pairs.right, -pairs.score, pairs.left))
-    left, right = ours.owner[pairs.left[best]], theirs.owner[pairs.right[best]]
+    pictures, places = np.unique(pairs.left[best], return_index=True)
+    best = best[places]
+    image = np.flatnonzero(np.isin(ours.picture, pictures))
+    best = best[np.searchsorted(pictures, ours.picture[image])]
+    left, right = ours.images.owner[image], theirs.images.owner[theirs.first[pairs.right[best]]]
     columns = {
         "place": pa.array(left),
         "reason": pa.array(["image_near"] * len(left), pa.string()),
@@ -69,6 +73,4 @@ def _images(corpus: Corpus, kind: str, folder: Path, engine: str, workers: int) 
     if kind == "pixels":
         return hashed.images
     title = "comparing images"
-    return merged_keys(
-        hashed.images, same_pictures(hashed.pictures, None, title, folder / "own pictures", engine, workers)
-    )
+    return merged_keys(hashed, same_pictures(hashed.pictures, None, title, folder / "own pictures", engine, workers))

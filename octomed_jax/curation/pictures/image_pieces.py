@@ -3,11 +3,10 @@
 ``pixels``: decoded, they are equal. ``near``: they show the same (image_index.py). Memory: 48 bytes an image, and for
 ``near`` another 1,540 for each of those that others are looked up in.
 
-Legend: I images, Q bytes of a picture.
+Legend: I images, P pictures.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,12 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from octomed_jax.curation.corpus import Corpus, Piece
+from octomed_jax.curation.groups import Groups
 from octomed_jax.curation.pictures.image_hashes import PICTURE_BYTES, hash_image
 from octomed_jax.curation.pictures.image_index import ImageIndex, Pairs
 from octomed_jax.curation.pictures.images_of import KEY_DIGITS, Images
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
-from octomed_jax.curation.texts.hashing import mix
+from octomed_jax.curation.texts.exact import first_of_each
 from octomed_jax.errors import UserError
 from octomed_jax.traces import lake
 
@@ -53,10 +53,14 @@ class Hashed:
 
     Attributes:
         images: with keys of their pixels.
+        picture: the number of each one's picture; images of equal pixels have one.
+        first: of each picture the first image that has it.
         pictures: of what they show; a file that is read where it is needed.
     """
 
     images: Images
+    picture: Int64[np.ndarray, " I"]
+    first: Int64[np.ndarray, " P"]
     pictures: Path
 
 
@@ -73,10 +77,12 @@ def hash_images(corpus: Corpus, title: str, folder: Path, engine: str, workers: 
     owner = np.concatenate([np.zeros(0, np.int64), *(load_array(target / "owner.npy") for target in targets)])
     keys = np.concatenate([np.zeros((0, 2), np.uint64), *(load_array(target / "keys.npy") for target in targets)])
     pictures = folder / "pictures.npy"
+    first, picture = np.unique(first_of_each(keys), return_inverse=True)
     if not pictures.exists():
         none = np.zeros((0, PICTURE_BYTES), np.int8)
-        save_array(pictures, np.concatenate([none, *(load_array(target / "pictures.npy") for target in targets)]))
-    return Hashed(Images(owner, keys), pictures)
+        every = np.concatenate([none, *(load_array(target / "pictures.npy") for target in targets)])
+        save_array(pictures, every[first])
+    return Hashed(Images(owner, keys), picture, first, pictures)
 
 
 def hash_piece(one: HashPiece) -> None:
@@ -140,22 +146,8 @@ def look_up(one: LookUp) -> None:
     lake.write_table(one.target, pa.table(columns, schema=PAIRS_SCHEMA))
 
 
-def merged_keys(images: Images, pairs: Pairs) -> Images:
+def merged_keys(hashed: Hashed, pairs: Pairs) -> Images:
     """Return images with the keys of those that show the same made equal, directly or through others."""
-    roots = _roots(len(images.owner), pairs.left.tolist(), pairs.right.tolist())
-    return Images(images.owner, mix(images.keys[roots]))
-
-
-def _roots(count: int, left: Sequence[int], right: Sequence[int]) -> Int64[np.ndarray, " I"]:
-    parents = np.arange(count)
-
-    def root(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = int(parents[place])
-        return place
-
-    for one, other in zip(left, right, strict=True):
-        low, high = sorted((root(one), root(other)))
-        parents[high] = low
-    return np.array([root(place) for place in range(count)], dtype=np.int64)
+    groups = Groups(len(hashed.first))
+    groups.join(np.stack([pairs.left, pairs.right], axis=1))
+    return Images(hashed.images.owner, hashed.images.keys[hashed.first[groups.first()]][hashed.picture])

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float32, Int64, UInt64
 
+from octomed_jax.curation.groups import Groups
 from octomed_jax.curation.texts.minhash import BANDS, NO_KEY, SHINGLE_WORDS
 from octomed_jax.curation.texts.question_texts import QuestionTexts
 
@@ -69,7 +70,7 @@ def near_duplicates(
         raise ValueError(f"threshold {threshold:g} of near-duplicates: above 0 and at most 1, such as {THRESHOLD}")
     if count >> 32:
         raise ValueError(f"{count} questions: fewer than 2**32 can be compared at once")
-    groups = _Groups(count)
+    groups = Groups(count)
     alike, similarities, rejected = _none(), np.zeros(0, dtype=np.float32), _none()
     left: list[Int64[np.ndarray, "R"] | None] = [None] * BANDS  # all of them
     compared = 0
@@ -82,39 +83,12 @@ def near_duplicates(
         good = similarity >= 0
         alike = np.concatenate([alike, candidates[good]])
         similarities = np.concatenate([similarities, similarity[good]])
-        groups.join(candidates[good])
+        groups.join(_split(candidates[good]))
         if good.all():
             break
         rejected = np.union1d(rejected, candidates[~good])
     order = np.argsort(alike)
     return NearDuplicates(groups.first(), _split(alike[order]), similarities[order], compared)
-
-
-class _Groups:
-    """Groups of places; the smallest place of each stands for it."""
-
-    def __init__(self, count: int) -> None:
-        self.parents = np.arange(count)
-
-    def join(self, pairs: UInt64[np.ndarray, "C"]) -> None:
-        for one, other in _split(pairs).tolist():
-            low, high = sorted((self._root(one), self._root(other)))
-            self.parents[high] = low
-
-    def first(self) -> Int64[np.ndarray, "N"]:
-        """Return the first of each place's group."""
-        while True:
-            above = self.parents[self.parents]
-            if np.array_equal(above, self.parents):
-                return above
-            self.parents = above
-
-    def _root(self, place: int) -> int:
-        parents = self.parents
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = int(parents[place])
-        return place
 
 
 def _candidates(
