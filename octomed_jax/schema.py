@@ -134,11 +134,13 @@ class Record:
         question: with its options as the source has them.
         responses: each belongs to the options in the order in which its teacher saw them.
         option_orders: that order for each response, see ``Attempt``; empty where all saw them as they are.
+        samples: the ``sample_index`` of the attempt that each response is of.
     """
 
     question: Question
     responses: tuple[str, ...]
     option_orders: tuple[tuple[int, ...], ...] = ()
+    samples: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.option_orders and len(self.option_orders) != len(self.responses):
@@ -150,7 +152,7 @@ class Record:
 
     def first(self, count: int) -> "Record":
         """Return the record with at most ``count`` of its responses."""
-        return Record(self.question, self.responses[:count], self.option_orders[:count])
+        return Record(self.question, self.responses[:count], self.option_orders[:count], self.samples[:count])
 
 
 def with_option_order(question: Question, order: Sequence[int]) -> Question:

@@ -82,7 +82,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
     def shard() -> object:
         from octomed_jax.cli.shard import make_shards
 
-        return make_shards(config, folder / "traces", folder / "shards")
+        return make_shards(config, folder / "traces", folder / "shards")[0]
 
     def train() -> object:
         from octomed_jax.evaluation.held_out import HeldOut
@@ -103,12 +103,13 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
         def work() -> object:
             from octomed_jax.cli.eval import print_results
             from octomed_jax.evaluation.run import evaluate
+            from octomed_jax.hf.rendering import student_folder
 
             before = name == "before"
             fresh = not (folder / "eval" / name / manifests.MANIFEST).exists()
             result = evaluate(
                 config,
-                folder / "shards" / "student" if before else folder / "export",
+                student_folder(config, folder / "shards") if before else folder / "export",
                 folder / "questions",
                 folder / "eval" / name,
                 random_weights=before and not config.student.base,

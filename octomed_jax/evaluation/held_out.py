@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.hf.base import STUDENT
+from octomed_jax.hf.rendering import rendering
 from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.loader import StepSource, take_bad
@@ -47,8 +49,9 @@ class HeldOut:
         manifests.read_manifest(shards, "shard")
         self._skip_bad = config.train.bad_records == "skip"
         self._config, self._shards, self._workdir = config, shards, workdir
-        student, answer_format = shards / "student", config.distill.answer_format
-        index, self._spec = read_index(shards, student, answer_format), read_patch_spec(student)
+        rendered, answer_format = rendering(config, shards), config.distill.answer_format
+        self._student = rendered / STUDENT
+        index, self._spec = read_index(rendered, self._student, answer_format), read_patch_spec(self._student)
         _, held = hold_out(index, config.held_out.records, config.seed)
         self._plan = RowPlan(held, row_buckets(config, index, self._spec), config.train.examples_per_step, config.seed)
         if not self._plan.examples:
@@ -67,9 +70,9 @@ class HeldOut:
     def _loss(self, moment: Moment) -> float:
         graph, _ = split_model(moment.student.config, moment.student.trained.lora)
         share = share_of(moment.mesh, self._config, self._spec)
-        student, steps = self._shards / "student", self._plan.steps_per_epoch
+        steps = self._plan.steps_per_epoch
         answer_format = self._config.distill.answer_format
-        rows = StepSource(self._plan, self._shards, student, answer_format, 0, steps, share, self._skip_bad)
+        rows = StepSource(self._plan, self._shards, self._student, answer_format, 0, steps, share, self._skip_bad)
         total = targets = 0.0
         for step in range(steps):
             batch = rows[step]
@@ -86,7 +89,7 @@ class HeldOut:
 
     def _sample(self, moment: Moment) -> None:
         graph, _ = split_model(moment.student.config, moment.student.trained.lora)
-        builder = example_builder(self._shards / "student", self._config.distill.answer_format)
+        builder = example_builder(self._student, self._config.distill.answer_format)
         reader, compute = ShardReader(self._shards), moment.student.compute
         questions, examples = [], []
         for number in self._records:

@@ -14,15 +14,11 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_from_row, question_to_row
+from octomed_jax.schema import QUESTION_SCHEMA, Question, question_from_row, question_to_row
 from octomed_jax.storage import PathLike, whole_file
 
 ROW_GROUP = 500  # rows; with images of 8 KB to 1 MB this keeps a row group between 4 MB and 500 MB
 GROUP_BYTES = 64 * 2**20  # of images in a row group, where a writer is told them: what it and readers hold in memory
-
-RECORD_SCHEMA = QUESTION_SCHEMA.append(pa.field("responses", pa.list_(pa.string()))).append(
-    pa.field("option_orders", pa.list_(pa.list_(pa.int8())))
-)
 
 
 def write_rows(path: PathLike, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, row_group: int = ROW_GROUP) -> int:
@@ -186,21 +182,3 @@ def write_questions(path: PathLike, questions: Iterable[Question]) -> int:
 def iterate_questions(path: PathLike) -> Iterator[Question]:
     """Yield the questions of a file of QUESTION_SCHEMA, with their images."""
     return (question_from_row(row) for row in iterate_rows(path))
-
-
-def write_records(path: PathLike, records: Iterable[Record]) -> int:
-    """Write records (a question and its accepted responses) to a Parquet file; return how many."""
-    return write_rows(path, map(record_to_row, records), RECORD_SCHEMA)
-
-
-def record_to_row(record: Record) -> dict[str, Any]:
-    """Return a record as a row of RECORD_SCHEMA."""
-    orders = [list(order) for order in record.option_orders]
-    return {**question_to_row(record.question), "responses": list(record.responses), "option_orders": orders}
-
-
-def iterate_records(path: PathLike) -> Iterator[Record]:
-    """Yield the records of ``traces.parquet``."""
-    for row in iterate_rows(path):
-        orders = tuple(map(tuple, row["option_orders"] or ()))
-        yield Record(question_from_row(row), tuple(row["responses"]), orders)

@@ -14,12 +14,13 @@ from octomed_jax.manifests import Manifest
 from octomed_jax.schema import Record, is_without_gold, question_from_row
 from octomed_jax.storage import PathLike
 from octomed_jax.traces import lake
+from octomed_jax.traces.grouped import LAKE, accepted, iterate_lake, record_of
 from octomed_jax.traces.publish_card import CARD, write_card
 from octomed_jax.traces.published import orders_of, rows_of, schema
 
 STAGE = "data"
 FILE_BYTES = 500 * 2**20  # of a file of a data set, about
-TRACES, TRAIN, TEST = "traces.parquet", "questions.parquet", "heldout.parquet"
+TRAIN, TEST = "questions.parquet", "heldout.parquet"
 
 
 @dataclasses.dataclass
@@ -27,7 +28,7 @@ class Contents:
     """What the files of a data set are to hold.
 
     Attributes:
-        paths: split to the file that it is made of; a split without rows is left out.
+        paths: split to the file that it is made of, or the folder of traces; a split without rows is left out.
         rows, sizes: split to rows, and to their bytes before compression (of what they are made of, until written).
         questions, responses: by source.
         unchecked: how many of the responses are taken as published, since their questions have no gold, by source.
@@ -110,7 +111,7 @@ def _look(traces: PathLike | None, questions: PathLike | None, credentialed: boo
         UserError: a row may not be written, there is none, or a question stands in both splits.
     """
     contents = Contents()
-    splits = {"train": epath.Path(traces) / TRACES if traces else epath.Path(questions or "") / TRAIN}
+    splits = {"train": epath.Path(traces) if traces else epath.Path(questions or "") / TRAIN}
     if questions:
         splits["test"] = epath.Path(questions) / TEST
     for split, path in splits.items():
@@ -123,11 +124,9 @@ def _look(traces: PathLike | None, questions: PathLike | None, credentialed: boo
 
 
 def _count(contents: Contents, split: str, path: epath.Path, credentialed: bool) -> None:
-    names = ["id", "source", "task", "answer", "image_hash", "licence", "access", "split"]
-    names += ["responses", "option_orders"] if path.name == TRACES else []
     questions: Counter[str] = Counter()
     rows = 0
-    for row in lake.iterate_rows(path, names):
+    for row in _iterate(path, ["id", "source", "task", "answer", "image_hash", "licence", "access", "split"]):
         if row["access"] != "open" and not credentialed:
             raise UserError(
                 f"question {row['id']} in {path} is {row['access']}, whose terms bind whoever gets it; "
@@ -136,11 +135,12 @@ def _count(contents: Contents, split: str, path: epath.Path, credentialed: bool)
         if row["split"] != split:
             raise UserError(f"question {row['id']} in {path} is of the split {row['split']}; build the folder again")
         source = row["source"]
-        rows += orders_of(row.get("option_orders") or ())
+        orders = [row["attempts"][place]["option_order"] or () for place in _accepted(row)]
+        rows += orders_of(orders)
         questions[source] += 1
-        contents.responses[source] += len(row.get("responses") or ())
-        if row.get("responses") and is_without_gold(row["task"], row["answer"]):
-            contents.unchecked[source] += len(row["responses"])
+        contents.responses[source] += len(orders)
+        if is_without_gold(row["task"], row["answer"]):
+            contents.unchecked[source] += len(orders)
         contents.licences.setdefault(source, Counter())[row["licence"]] += 1
         contents.access[source] = max(
             contents.access.get(source, "open"), row["access"], key=("open", "credentialed").index
@@ -148,14 +148,32 @@ def _count(contents: Contents, split: str, path: epath.Path, credentialed: bool)
         contents.several_images |= len(row["image_hash"] or ()) > 1
     if rows:
         contents.paths[split], contents.rows[split], contents.questions[split] = path, rows, questions
-        contents.sizes[split] = _size(path) * rows // questions.total()
+        contents.sizes[split] = sum(map(_size, _files(path))) * rows // questions.total()
+
+
+def _files(path: epath.Path) -> list[epath.Path]:
+    """Return the Parquet files that a split is made of."""
+    return [path] if path.suffix == ".parquet" else sorted((path / LAKE).glob("part-*.parquet"))
+
+
+def _iterate(path: epath.Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the questions of a file, or those of a folder of traces that have an accepted response."""
+    if path.suffix == ".parquet":
+        yield from lake.iterate_rows(path, columns)
+        return
+    names = [*columns, "attempts", "verdicts"] if columns else None
+    yield from (row for row in iterate_lake(path, names) if accepted(row))
+
+
+def _accepted(row: Mapping[str, Any]) -> list[int]:
+    return accepted(row) if "verdicts" in row else []
 
 
 def _check_apart(train: epath.Path, test: epath.Path) -> None:
     """Refuse a held-out question that has traces; both files are sorted by id."""
     held_out = (row["id"] for row in lake.iterate_rows(test, ("id",)))
     other = next(held_out, None)
-    for row in lake.iterate_rows(train, ("id",)):
+    for row in _iterate(train, ["id"]):
         while other is not None and other < row["id"]:
             other = next(held_out, None)
         if other == row["id"]:
@@ -186,9 +204,8 @@ def _size(path: epath.Path) -> int:
 
 def _rows(contents: Contents, split: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield the rows of a split, each with the bytes of its images."""
-    for row in lake.iterate_rows(contents.paths[split]):
-        orders = tuple(map(tuple, row.get("option_orders") or ()))
-        record = Record(question_from_row(row), tuple(row.get("responses") or ()), orders)
+    for row in _iterate(contents.paths[split]):
+        record = record_of(row, accepted(row)) if "verdicts" in row else Record(question_from_row(row), ())
         size = sum(map(len, record.question.images))
         for one in rows_of(record, contents.several_images):
             yield size, one

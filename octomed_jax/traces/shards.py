@@ -40,7 +40,8 @@ def pack_record(record: schema.Record) -> bytes:
     row = schema.question_to_row(record.question)
     row["image"] = [image["bytes"] for image in row["image"]]
     orders = [list(order) for order in record.option_orders]
-    return msgpack.packb({"question": row, "responses": list(record.responses), "option_orders": orders})
+    fields = {"question": row, "responses": list(record.responses), "option_orders": orders}
+    return msgpack.packb({**fields, "samples": list(record.samples)})
 
 
 def unpack_record(data: bytes) -> schema.Record:
@@ -49,7 +50,7 @@ def unpack_record(data: bytes) -> schema.Record:
     row = fields["question"]
     row["image"] = [{"bytes": image} for image in row["image"]]
     orders = tuple(map(tuple, fields["option_orders"]))
-    return schema.Record(schema.question_from_row(row), tuple(fields["responses"]), orders)
+    return schema.Record(schema.question_from_row(row), tuple(fields["responses"]), orders, tuple(fields["samples"]))
 
 
 class ShardReader:

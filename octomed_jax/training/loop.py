@@ -18,6 +18,7 @@ from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import STUDENT, base_folder
 from octomed_jax.hf.checkpoint import DATA
+from octomed_jax.hf.rendering import rendering
 from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.loader import StepSource, batches
@@ -34,7 +35,7 @@ from octomed_jax.training.planning.here import compile_here, mesh_here
 from octomed_jax.training.planning.plan import Job, with_mesh
 from octomed_jax.training.profile import Profile
 from octomed_jax.training.record import Record, Sent
-from octomed_jax.training.request import check_base, check_training, make_plan, share_of, training_request
+from octomed_jax.training.request import check_training, make_plan, share_of, training_request
 from octomed_jax.training.speed import goodput
 from octomed_jax.training.step import Student, abstract_state, initial_state
 from octomed_jax.training.stop import StopRequest
@@ -72,28 +73,32 @@ def train(
 
     Args:
         config: uses ``train``, ``held_out``, ``checkpoint``, ``student.base``, ``distill.answer_format`` and ``seed``.
-        shards: what ``octomed shard`` wrote; its ``student`` folder names the architecture and the tokenizer.
+        shards: what ``octomed shard`` wrote; how they were rendered names the architecture and the tokenizer.
         workdir: checkpoints and metrics; a run that was cut off there goes on.
         look: called every ``held_out.every`` steps, by all processes; what it returns goes into the step's metrics.
         span: trace so many steps (second) from this one on (first).
         choose_mesh: take the mesh that is best for the devices, whatever the config says.
 
     Raises:
-        UserError: the workdir holds another run, or the config does not fit the data or the machine.
+        UserError: the workdir holds another run, the shards were rendered for another student, or the config does not
+            fit the data or the machine.
         StopAndLook: too many updates in a row were not finite, or no checkpoint is whole.
         TryAgain: SIGTERM came; the step was saved. Or other processes of the job are missing.
     """
     check_training(config)
     shards, workdir = Path(shards), Path(workdir)
-    inputs = {"shard": manifests.read_manifest(shards, "shard").identity}
-    check_base(config, shards)
+    rendered = rendering(config, shards)
+    inputs = {
+        "shard": manifests.read_manifest(shards, "shard").identity,
+        "render": manifests.read_manifest(rendered, "render").identity,
+    }
     request = training_request(config)
     if done := manifests.finished(workdir, "train", request, inputs):
         return done
     start_jax(job=True)
-    _claim(workdir, shards, request, inputs)
+    _claim(workdir, shards, rendered / STUDENT, request, inputs)
 
-    student, steps = shards / "student", config.train.steps
+    student, steps = rendered / STUDENT, config.train.steps
     job = Job(config, read_config(student), make_plan(config, shards), read_patch_spec(student), {})
     if choose_mesh:
         job = with_mesh(job, mesh_here(job, workdir))
@@ -192,7 +197,7 @@ def _finish(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str]
     manifests.write_manifest(workdir, manifest)
 
 
-def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+def _claim(workdir: Path, shards: Path, student: Path, request: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     """Write the student, its data's manifest and ``config.json`` into a new workdir; refuse one of another run."""
     path = workdir / "config.json"
     claim = {"request": manifests.request_of("train", request, inputs), "config": request, "inputs": dict(inputs)}
@@ -208,7 +213,7 @@ def _claim(workdir: Path, shards: Path, request: Mapping[str, Any], inputs: Mapp
         partial = workdir / f".{STUDENT}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(workdir / STUDENT, ignore_errors=True)
-        shutil.copytree(shards / STUDENT, partial)
+        shutil.copytree(student, partial)
         partial.rename(workdir / STUDENT)
         storage.write_json(workdir / DATA, storage.read_json(shards / manifests.MANIFEST))
     if jax.process_index() == 0 and not path.exists():

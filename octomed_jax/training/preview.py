@@ -122,7 +122,7 @@ def told(found: dict[str, Any]) -> list[str]:
 
 
 def _data(config: ConfigDict, shards: Path, missing: dict[str, str]) -> dict[str, Any] | None:
-    if not has_shards(shards, missing):
+    if not has_shards(config, shards, missing):
         return None
     plan = make_plan(config, shards)
     return {

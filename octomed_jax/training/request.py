@@ -9,10 +9,10 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from octomed_jax import storage
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.hf.base import BASE, STUDENT, base_folder, side_folder, weights_identity
+from octomed_jax.hf.base import STUDENT, base_folder, weights_identity
+from octomed_jax.hf.rendering import rendering
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.loader import Share
@@ -23,7 +23,6 @@ from octomed_jax.inputs.rows import Bucket
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.ops.attention import UNITS
 from octomed_jax.models.options import check_compute, compute_of, trained_of
-from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.training.metrics import check_wandb
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 
@@ -62,32 +61,15 @@ def training_request(config: ConfigDict) -> dict[str, Any]:
     }
 
 
-def check_base(config: ConfigDict, shards: Path) -> None:
-    """Refuse shards that were rendered for another student than the config starts from.
-
-    Raises:
-        UserError: they were.
-    """
-    student = shards / STUDENT
-    if not config.student.base:
-        if (student / BASE).is_file():
-            model = storage.read_json(student / BASE)["model"]
-            raise UserError(f"{shards} was made for {model!r}: set student.base to it, as `octomed shard` had it")
-        return
-    base = side_folder(base_folder(config.student))
-    tokenizers = {storage.sha256_file(folder / "tokenizer.json") for folder in (student, base)}
-    if read_config(student) != read_config(base) or len(tokenizers) > 1:
-        raise UserError(f"{shards} was made for another student than {config.student.base}; run `octomed shard` again")
-
-
 def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
     """Return the plan of rows, without the held-out records.
 
     Raises:
-        UserError: no example fits the rows.
+        UserError: no example fits the rows, or the shards were not rendered for this student.
     """
-    student = shards / "student"
-    index, spec = read_index(shards, student, config.distill.answer_format), read_patch_spec(student)
+    rendered = rendering(config, shards)
+    student = rendered / STUDENT
+    index, spec = read_index(rendered, student, config.distill.answer_format), read_patch_spec(student)
     learned, _ = hold_out(index, config.held_out.records, config.seed)
     plan = RowPlan(learned, row_buckets(config, index, spec), config.train.examples_per_step, config.seed)
     if not plan.examples:

@@ -14,6 +14,7 @@ from octomed_jax.manifests import Manifest
 from octomed_jax.schema import VERDICT_SCHEMA, Question, Verdict, question_from_row, with_option_order
 from octomed_jax.storage import PathLike
 from octomed_jax.traces import lake
+from octomed_jax.traces.grouped import accepted, lake_row, open_lake
 from octomed_jax.verification.changes import Changes
 from octomed_jax.verification.check import Checkers, Rules
 from octomed_jax.verification.judge import Appeal, Judge, may_appeal, name_of
@@ -56,18 +57,17 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
     ):
         old = _carry_earlier(epath.Path(output), folder, earlier) if earlier else iter(())
         with (
-            lake.open_writer(folder / "traces.parquet", lake.RECORD_SCHEMA) as traces,
+            open_lake(folder) as traces,
             lake.open_writer(folder / VERDICTS, VERDICT_SCHEMA, row_group=20_000) as verdicts,
         ):
             for row, judged in settled(judge_questions(source, rules), judge):
-                responses = accepted(judged)
-                funnel.add(row["source"], judged, len(responses.get("responses", ())))
+                traced = lake_row(row, judged, asked_for["verifier"])
+                funnel.add(row["source"], judged, len(accepted(traced)))
                 for attempt, verdict in judged:
                     written = _verdict_row(attempt, verdict, asked_for["verifier"])
                     verdicts.write(written)
                     _compare(changes, next(old, None), written, verdict, earlier)
-                if responses:
-                    traces.write({**row, **responses})
+                traces.write(traced)
                 line.advance()
         table = funnel.table() | ({"judge": judge.report()} if judge else {})
         storage.write_json(folder / "funnel.json", table)
@@ -203,15 +203,6 @@ def find_attempts(attempts: PathLike, name: str) -> list[tuple[Question, dict[st
         if found:
             return found
     raise UserError(f"{attempts} holds no question or attempt {name!r}; give QUESTION_ID or QUESTION_ID:SAMPLE")
-
-
-def accepted(judged: list[tuple[dict[str, Any], Verdict]]) -> dict[str, Any]:
-    """Return the columns ``responses`` and ``option_orders`` of the correct attempts, in order; empty for none."""
-    right = [attempt for attempt, verdict in judged if verdict.verdict == "correct"]
-    orders = [list(attempt["option_order"] or ()) for attempt in right]
-    if not right:
-        return {}
-    return {"responses": [attempt["response"] for attempt in right], "option_orders": orders if any(orders) else []}
 
 
 def _verdict_row(attempt: dict[str, Any], verdict: Verdict, verifier: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from configs.demo import get_config
 from octomed_jax.cli.shard import make_shards
 from octomed_jax.errors import StopAndLook
+from octomed_jax.hf.rendering import student_folder
 from octomed_jax.inputs.loader import Share, StepSource, batches, take_bad
 from octomed_jax.traces.shards import ShardReader, write_shards
 from octomed_jax.training.request import make_plan
@@ -27,7 +28,7 @@ def made(tmp_path_factory):
 
 def source(made, first: int = 0, steps: int = 6, share: Share | None = None, skip_bad: bool = False) -> StepSource:
     config, shards = made
-    plan, student = make_plan(config, shards), shards / "student"
+    plan, student = make_plan(config, shards), student_folder(config, shards)
     return StepSource(plan, shards, student, config.distill.answer_format, first, steps, share or Share(), skip_bad)
 
 

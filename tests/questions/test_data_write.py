@@ -20,10 +20,12 @@ from octomed_jax.questions.sources.octomed import OWN
 from octomed_jax.schema import Question, Record, with_option_order
 from octomed_jax.teacher.imported import import_attempts
 from octomed_jax.traces import lake, publish
+from octomed_jax.traces.grouped import iterate_records, write_lake
 from octomed_jax.traces.publish import write_data
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.text import plain_name
 from octomed_jax.verification.verify import verify
+from tests.traces.corpus import row_of
 
 PICTURES = [picture(seed) for seed in range(4)] + [picture(4, "JPEG")]
 
@@ -43,7 +45,7 @@ def ask(number, split="train", images=(), **fields):
 
 
 def write_traces(folder, records, **manifest):
-    lake.write_records(folder / "traces.parquet", sorted(records, key=lambda record: record.question.id))
+    write_lake(folder, map(row_of, sorted(records, key=lambda record: record.question.id)))
     teachers = [{"model": "gpt-4o", "terms": "", "programmatic": False}]
     fields = {"stage": "verify", "config": {}, "extra": {"teachers": teachers}} | manifest
     manifests.write_manifest(folder, manifests.Manifest(**fields))
@@ -61,7 +63,7 @@ def read_back(data, run):
     """Return the rows of the traces that come of a written set."""
     import_attempts(Request(OWN, data), run / "questions", run / "attempts", "gpt-4o")
     verify(run / "attempts", run / "traces")
-    return list(lake.iterate_rows(run / "traces" / "traces.parquet"))
+    return list(iterate_records(run / "traces"))
 
 
 def data_write(*words):
@@ -119,11 +121,10 @@ def records(draw, number):
     return Record(question, tuple(text for text, _ in kept), used if any(used) else ())
 
 
-def by_order(row):
-    """Return a row with its responses by the order of its options, since those of one order come together."""
-    orders = row["option_orders"] or [[]] * len(row["responses"])
-    pairs = list(zip(orders, row["responses"], strict=True))
-    return {**row, "option_orders": None, "responses": sorted(pairs, key=lambda pair: pair[0])}
+def by_order(record):
+    """Return a question and its responses by the order of its options, since those of one order come together."""
+    orders = record.option_orders or ((),) * len(record.responses)
+    return record.question, sorted(zip(orders, record.responses, strict=True), key=lambda pair: pair[0])
 
 
 @settings(max_examples=40, deadline=None)
@@ -138,7 +139,7 @@ def test_what_is_written_reads_back_the_same(data):
         traces = write_traces(folder / "traces", made)
         write_data(folder / "data", traces, credentialed=True)
         found = read_back(folder / "data", folder / "back")
-        expected = list(lake.iterate_rows(traces / "traces.parquet"))
+        expected = list(iterate_records(traces))
         assert list(map(by_order, found)) == list(map(by_order, expected))
 
 
@@ -176,7 +177,7 @@ def test_a_published_set(tmp_path, capsys):
     found = read_back(place, tmp_path / "back")
     counts = manifests.read_manifest(tmp_path / "back" / "questions", "questions").counts
     assert (counts["rows"], counts["train"], counts["test"], counts["twice"]) == (5, 2, 1, 0)
-    assert found == list(lake.iterate_rows(traces / "traces.parquet"))
+    assert found == list(iterate_records(traces))
     for name in ("questions.parquet", "heldout.parquet"):
         back = list(lake.iterate_rows(tmp_path / "back" / "questions" / name))
         assert back == list(lake.iterate_rows(questions / name))
@@ -260,7 +261,7 @@ def test_large_sets_are_written_in_several_files(tmp_path, monkeypatch):
     assert names == [f"train-{number:05d}-of-{len(names):05d}.parquet" for number in range(len(names))]
     rows = [row for name in names for row in rows_in(tmp_path / "data" / "data" / name)]
     assert [row["id"] for row in rows] == [question.id for question in train]
-    assert read_back(tmp_path / "data", tmp_path / "back") == list(lake.iterate_rows(traces / "traces.parquet"))
+    assert read_back(tmp_path / "data", tmp_path / "back") == list(iterate_records(traces))
 
 
 def test_what_cannot_be_written(tmp_path, capsys):

@@ -19,7 +19,8 @@ from octomed_jax.configuration import load
 from octomed_jax.questions import registry
 from octomed_jax.schema import ATTEMPT_SCHEMA
 from octomed_jax.teacher import published
-from octomed_jax.traces.lake import iterate_parts, iterate_records, iterate_rows, read_table
+from octomed_jax.traces.grouped import iterate_records
+from octomed_jax.traces.lake import iterate_parts, iterate_rows, read_table
 from octomed_jax.traces.shards import ShardReader
 
 RIGHT = "<think>\nIt cannot be coronal.\n</think>\nThe options ... <answer>B</answer>"
@@ -111,11 +112,11 @@ def test_wrong_responses_are_dropped_on_the_way_to_shards(tmp_path, root, capsys
     config = f"--config={root}/configs/demo.py:tiny"
     place = f"--config.run={tmp_path}"
     assert main(["verify", config, place]) == 0
-    records = list(iterate_records(tmp_path / "traces" / "traces.parquet"))
+    records = list(iterate_records(tmp_path / "traces"))
     assert [len(record.responses) for record in records] == [2] * 6
     assert all(record.question.answer == "sagittal" for record in records)
     settings = load(f"{root}/configs/demo.py:tiny", [f"run={tmp_path}"])
-    counts = make_shards(settings, tmp_path / "traces", tmp_path / "shards").counts
+    counts = make_shards(settings, tmp_path / "traces", tmp_path / "shards")[0].counts
     assert (counts["records"], counts["examples"], counts["images"]) == (6, 12, 3)
     reader = ShardReader(tmp_path / "shards")
     kept = {response for number in range(len(reader)) for response in reader[number].responses}

@@ -9,7 +9,8 @@ from octomed_jax import manifests
 from octomed_jax.cli.main import main
 from octomed_jax.cli.shard import make_shards
 from octomed_jax.configuration import load
-from octomed_jax.traces.lake import iterate_parts, iterate_records, iterate_rows, read_table
+from octomed_jax.traces.grouped import iterate_records
+from octomed_jax.traces.lake import iterate_parts, iterate_rows, read_table
 
 WHOLE = "<think>\nPregnant, so it is safe.\n</think>\n\nNitrofurantoin.\n\n\\boxed{B}"
 CUT = "<think>\nWhy?\n</think>\n\nSo it is \\boxed{Nitro"
@@ -58,10 +59,10 @@ def test_trusted_traces_reach_the_shards_and_are_counted_apart(tmp_path, root, c
     assert manifest.extra["published"] == {"ii-medical": 2}
     counts = {name: manifest.counts[name] for name in ("asked", "parsed", "correct", "published", "kept")}
     assert counts == {"asked": 3, "parsed": 0, "correct": 0, "published": 2, "kept": 2}
-    (first, _) = iterate_records(tmp_path / "traces" / "traces.parquet")
+    (first, _) = iterate_records(tmp_path / "traces")
     assert first.responses == ("<think>Pregnant, so it is safe.</think>\n\nNitrofurantoin.\n\n\\boxed{B}",)
     settings = load(f"{root}/configs/demo.py:tiny", [f"run={tmp_path}"])
-    shards = make_shards(settings, tmp_path / "traces", tmp_path / "shards")
+    shards, _ = make_shards(settings, tmp_path / "traces", tmp_path / "shards")
     assert shards.counts["examples"] == 2
     assert shards.extra["sources"] == {"ii-medical": {"questions": 2, "responses": 2, "published": 2}}
     assert main(["data", "write", f"--traces={tmp_path}/traces", f"--output={tmp_path}/data"]) == 0

@@ -86,7 +86,7 @@ def test_real_questions_are_distilled_verified_and_trained_on(config, place, cap
 
     traces = verify(run / "attempts", run / "traces")
     assert traces.counts["correct"] == attempts.counts["verdicts"]["correct"]
-    shards = make_shards(config, run / "traces", run / "shards")
+    shards, _ = make_shards(config, run / "traces", run / "shards")
     assert shards.counts["records"] == traces.counts["questions_kept"] > 0
     trained = train(config, run / "shards", run / "train")
     assert trained.counts["steps"] == 1

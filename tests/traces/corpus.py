@@ -1,14 +1,16 @@
 """A small folder of finished traces for tests of the stages after it: made questions, real images, right answers."""
 
+import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from octomed_jax import manifests, storage
-from octomed_jax.schema import Question, question_to_row
-from octomed_jax.traces import lake
+from octomed_jax.schema import Attempt, Question, Record, Verdict, question_to_row
+from octomed_jax.traces.grouped import lake_row, write_lake
 
 
 def png(seed: int, height: int = 112, width: int = 112) -> bytes:
@@ -40,16 +42,29 @@ def questions(count: int = 24) -> list[Question]:
     return made
 
 
+def row_of(record: Record) -> dict[str, Any]:
+    """Return the row of the lake that a record is read from, all of its attempts being right."""
+    orders = record.option_orders or ((),) * len(record.responses)
+    samples = record.samples or range(len(record.responses))
+    judged = [
+        (
+            dataclasses.asdict(
+                Attempt(
+                    record.question.id, sample, "t", response, "", "stop", 5, 5, "", "", "", "", tuple(order), 0, 1, "h"
+                )
+            ),
+            Verdict("correct", record.question.answer, "match"),
+        )
+        for sample, response, order in zip(samples, record.responses, orders, strict=True)
+    ]
+    return lake_row(question_to_row(record.question), judged, "1")
+
+
 def write_traces(folder: Path, count: int = 24) -> Path:
     """Write what ``octomed verify`` writes."""
-    rows = [
-        {
-            **question_to_row(item),
-            "responses": [f"<think>Trace {n}.</think>\n\n\\boxed{{{item.answer}}}" for n in range(2)],
-        }
-        for item in questions(count)
-    ]
-    lake.write_rows(folder / "traces.parquet", rows, lake.RECORD_SCHEMA)
+    texts = [f"<think>Trace {n}.</think>\n\n\\boxed{{%s}}" for n in range(2)]
+    made = [Record(item, tuple(text % item.answer for text in texts), (), (0, 1)) for item in questions(count)]
+    write_lake(folder, map(row_of, made))
     manifest = manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(folder), licences=("CC0-1.0",))
     manifests.write_manifest(folder, manifest)
     return folder

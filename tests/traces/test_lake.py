@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_to_row
+from octomed_jax.schema import QUESTION_SCHEMA, Question, question_to_row
 from octomed_jax.traces import lake
 
 
@@ -25,14 +25,10 @@ def made(index):
     )
 
 
-def test_questions_and_records_come_back(tmp_path):
+def test_questions_come_back(tmp_path):
     questions = [made(index) for index in range(5)]
     assert lake.write_questions(tmp_path / "q.parquet", questions) == 5
     assert list(lake.iterate_questions(tmp_path / "q.parquet")) == questions
-    records = [Record(question, ("first", "second")) for question in questions]
-    lake.write_records(tmp_path / "r.parquet", records)
-    assert list(lake.iterate_records(tmp_path / "r.parquet")) == records
-    assert [question.id for question in lake.iterate_questions(tmp_path / "r.parquet")][:1] == ["a:0000"]
 
 
 def test_rows_are_grouped_and_bytes_repeat(tmp_path):

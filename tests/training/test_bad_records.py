@@ -8,6 +8,7 @@ import pytest
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation.held_out import HeldOut
+from octomed_jax.hf.rendering import rendering, student_folder
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.render import read_index
 from octomed_jax.traces.shards import ShardReader, write_shards
@@ -42,7 +43,7 @@ def test_a_bad_held_out_record_is_left_out_of_a_look(config, shards, tmp_path, c
     folder, workdir = tmp_path / "shards", tmp_path / "run"
     shutil.copytree(shards, folder)
     records = list(ShardReader(shards))
-    held = hold_out(read_index(shards, shards / "student", "boxed"), 8, config.seed)[1]
+    held = hold_out(read_index(rendering(config, shards), student_folder(config, shards), "boxed"), 8, config.seed)[1]
     number = next(int(record) for record in held.record if records[record].question.images)
     question = dataclasses.replace(records[number].question, images=(records[number].question.images[0][:200],))
     records[number] = dataclasses.replace(records[number], question=question)

@@ -12,6 +12,7 @@ from octomed_jax.cli.main import main
 from octomed_jax.cli.train import run as run_train
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.held_out import HeldOut
+from octomed_jax.hf.rendering import rendering, student_folder
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.render import read_index
 from octomed_jax.training.loop import train
@@ -79,7 +80,7 @@ def test_the_held_out_loss_stands_in_its_steps_line(looked):
 @pytest.mark.integration
 def test_held_out_records_are_not_trained_on(looked, shards):
     config, _ = looked
-    index = read_index(shards, shards / "student", "boxed")
+    index = read_index(rendering(config, shards), student_folder(config, shards), "boxed")
     held = set(hold_out(index, 4, config.seed)[1].record.tolist())
     plan = make_plan(config, shards)
     assert len(held) == 4
@@ -117,8 +118,8 @@ def test_the_held_out_loss_is_that_of_the_saved_student(looked, shards):
         for name, leaf in flatten_names(abstract).items()
     }
     parameters = unflatten_names(place_parameters(saved.saved, wanted))
-    builder, reader = example_builder(shards / "student", "boxed"), ShardReader(shards)
-    index = hold_out(read_index(shards, shards / "student", "boxed"), 4, config.seed)[1]
+    builder, reader = example_builder(student_folder(config, shards), "boxed"), ShardReader(shards)
+    index = hold_out(read_index(rendering(config, shards), student_folder(config, shards), "boxed"), 4, config.seed)[1]
     from flax import nnx
 
     from octomed_jax.models.qwen2_5_vl.model import DEFAULT
@@ -226,7 +227,11 @@ def test_a_preview_of_the_papers_run_needs_no_files(capsys, root, monkeypatch):
 def test_a_preview_plans_the_rows_that_there_are(capsys, root, monkeypatch, shards, tmp_path):
     monkeypatch.chdir(root)
     words = ["--config=configs/demo.py:tiny", f"--shards={shards}", f"--workdir={tmp_path / 'run'}"]
-    words += ["--config.train.examples_per_step=12", "--config.train.tokens_per_row=272"]
+    words += [
+        "--config.train.examples_per_step=12",
+        "--config.train.tokens_per_row=272",
+        "--config.student.vocab_size=300",
+    ]
     found, said = preview(capsys, *words)
     assert found["missing"] == {}
     assert found["data"]["examples"] == 48

@@ -166,19 +166,21 @@ def test_training_starts_from_the_weights_of_a_base(whole, config, shards, tmp_p
 
     from octomed_jax.hf.base import copy_side_files
     from octomed_jax.hf.names import hub_tensors
+    from octomed_jax.hf.rendering import render, student_folder
     from octomed_jax.hf.weights import SINGLE_NAME
     from octomed_jax.models.qwen2_5_vl.config import read_config
     from octomed_jax.models.qwen2_5_vl.model import initial_parameters
     from tests.models.student import hub_reader
 
     base = tmp_path / "base"
-    copy_side_files(shards / "student", base)
+    copy_side_files(student_folder(config, shards), base)
     model = read_config(base)
     tree = initial_parameters(model, config.seed)
     read = hub_reader(tree)
     save_file({item.name: read(item) for item in hub_tensors(model, tree)}, base / SINGLE_NAME)
     config.student.base = str(base)
     config.seed = 0
+    render(config, shards)
     train(config, shards, tmp_path / "run")
     theirs = [entry[1] for entry in curve(whole[0])]
     np.testing.assert_allclose([entry[1] for entry in curve(tmp_path / "run")], theirs, rtol=1e-5)

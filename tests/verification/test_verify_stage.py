@@ -11,7 +11,7 @@ from octomed_jax import manifests
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, VERDICT_SCHEMA, Attempt
-from octomed_jax.traces import lake
+from octomed_jax.traces import grouped, lake
 from octomed_jax.verification import check
 from octomed_jax.verification.verify import verify
 
@@ -55,7 +55,7 @@ ROWS = [
 def test_verdicts_traces_and_funnel(tmp_path):
     make_attempts(tmp_path / "attempts", [*ROWS[:6], ("s:2", 0, RIGHT, "stop", "")])
     manifest = verify(tmp_path / "attempts", tmp_path / "traces")
-    records = list(lake.iterate_records(tmp_path / "traces" / "traces.parquet"))
+    records = list(grouped.iterate_records(tmp_path / "traces"))
     assert [(record.question.id, record.responses) for record in records] == [
         ("s:0", (RIGHT + " ", RIGHT, RIGHT + "  ")),
         ("s:2", (RIGHT,)),
@@ -75,7 +75,7 @@ def test_verdicts_traces_and_funnel(tmp_path):
     assert funnel["total"]["asked"] == 7
     assert funnel["total"]["kept"] == manifest.counts["kept"] == 4
     assert manifest.licences == ("CC0-1.0",)
-    assert set(manifest.files) == {"traces.parquet", "verdicts.parquet", "funnel.json"}
+    assert set(manifest.files) == {"lake/part-00000.parquet", "verdicts.parquet", "funnel.json"}
 
 
 def test_it_runs_once_and_gives_the_same_bytes(tmp_path):
@@ -192,7 +192,7 @@ def test_an_attempt_is_judged_by_the_options_as_its_teacher_saw_them(tmp_path):
     verify(tmp_path / "attempts", tmp_path / "traces")
     rows = list(lake.iterate_rows(tmp_path / "traces" / "verdicts.parquet"))
     assert [row["verdict"] for row in rows] == ["correct", "correct", "wrong", "correct"]
-    [record] = lake.iterate_records(tmp_path / "traces" / "traces.parquet")
+    [record] = grouped.iterate_records(tmp_path / "traces")
     assert record.option_orders == ((), (2, 0, 1), (0, 2, 1))
     assert [record.shown(number).options for number in range(3)] == [
         ("axial", "coronal", "sagittal"), ("sagittal", "axial", "coronal"), ("axial", "sagittal", "coronal"),

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from octomed_jax import manifests
 from octomed_jax.errors import UserError
 from octomed_jax.hf.base import base_folder, side_folder
+from octomed_jax.hf.rendering import is_rendered, student_folder
 from octomed_jax.hf.student import planned_config
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.paper_mix import paper_mix
@@ -20,19 +20,21 @@ MIX_EXAMPLES = 20_000  # rows of as many are like those of any number
 
 def expected_model(config: ConfigDict, shards: Path, missing: dict[str, str]) -> Qwen25VLConfig:
     """Return the architecture from the nearest place that has it; ``missing`` gets what is not there yet."""
-    if (shards / "student" / "config.json").is_file():
-        return read_config(shards / "student")
     if config.student.base:
         try:
             return read_config(side_folder(base_folder(config.student)))
         except UserError:
             missing[config.student.base] = "sizes are those of the config; get it with `octomed import`"
+    elif is_rendered(config, shards):
+        return read_config(student_folder(config, shards))
     return planned_config(config.student)
 
 
-def has_shards(shards: Path, missing: dict[str, str]) -> bool:
-    """Return whether there are shards; ``missing`` gets them if not."""
-    if (shards / manifests.MANIFEST).is_file():
+def has_shards(config: ConfigDict, shards: Path, missing: dict[str, str]) -> bool:
+    """Return whether there are shards, rendered for the config's student; ``missing`` gets them if not."""
+    if config.student.base and not Path(config.student.base).is_dir():
+        missing[config.student.base] = "sizes are those of the config; get it with `octomed import`"
+    elif is_rendered(config, shards):
         return True
     missing[str(shards)] = "rows cannot be planned yet; make it with `octomed shard`"
     return False
@@ -40,8 +42,8 @@ def has_shards(shards: Path, missing: dict[str, str]) -> bool:
 
 def expected_rows(config: ConfigDict, shards: Path, missing: dict[str, str]) -> tuple[RowPlan, PatchSpec]:
     """Return the rows of the shards or, where there are none yet, rows of a mix like the paper's."""
-    if has_shards(shards, missing):
-        return make_plan(config, shards), read_patch_spec(shards / "student")
+    if has_shards(config, shards, missing):
+        return make_plan(config, shards), read_patch_spec(student_folder(config, shards))
     missing[str(shards)] = "rows are those of a mix like the paper's; `octomed shard` makes the real ones"
     index, spec = paper_mix(MIX_EXAMPLES), PatchSpec(max_pixels=config.shard.max_pixels)
     return RowPlan(index, row_buckets(config, index, spec), config.train.examples_per_step, config.seed), spec
