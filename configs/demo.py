@@ -129,7 +129,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
             },
         }
     )
-    config.traces = ConfigDict({"per_question": 2})  # the paper: up to 16 accepted traces a question
+    config.traces = ConfigDict(
+        {
+            "per_question": 2,  # the most accepted traces of a question; 0: all. The paper: 16 (1 and 4 in its Figure 5)
+            "choose": "first",  # which: first, random, shortest, or balanced over the lengths; the paper: unknown
+            "format": "cot",  # the whole response, the paper's choice; direct: the answer alone (its Table 1)
+            # How the answer is marked: as_written by the teacher, boxed or tag. The paper: unknown; its released traces
+            # end in a tag, and its model is asked for a box.
+            "answer_format": "as_written",
+            "release": False,  # refuse credentialed questions, and sources that allow no derivatives
+        }
+    )
     config.student = ConfigDict(
         {
             # A Hugging Face folder to start from; empty: random weights at the size below, and a vocabulary of its own.

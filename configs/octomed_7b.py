@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
                 },
             }
         )
-    config.traces.per_question = 16
+    config.traces.per_question = 16  # and the rest as in demo.py: CoT, as the teacher wrote it
     config.student.base = "models/qwen2_5_vl_7b"
     # The published sizes, for a preview before the model is there; training reads those of the model.
     config.student.vocab_size = 152064

@@ -147,6 +147,18 @@ def _as_type_of(old: Any, value: Any, name: str) -> Any:
     return value
 
 
+def answer_format_of(config: ConfigDict) -> str:
+    """Return in which format the student is asked, in training and evaluation; one of ``prompts.SUFFIXES``.
+
+    It is the teacher's (``distill.answer_format``), unless ``traces`` brings what the teacher wrote into another form.
+    """
+    traces = config.get("traces") or {}
+    if traces.get("format") == "direct":
+        return "direct"
+    marked = traces.get("answer_format", "as_written")
+    return config.distill.answer_format if marked == "as_written" else marked
+
+
 def plain(config: Any) -> Any:
     """Return a config as plain JSON data (ConfigDict to dict, tuples to lists)."""
     if isinstance(config, FieldReference):

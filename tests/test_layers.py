@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "octomed_jax"
 LAYERS = [
     (
         "errors",
+        "licences",
         "schema",
         "signals",
         "storage",

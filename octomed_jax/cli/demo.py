@@ -37,8 +37,10 @@ def run(arguments: Sequence[str]) -> int:
         # What only a late stage would refuse is refused now, not after minutes of work.
         from octomed_jax.hf.settings import Settings
         from octomed_jax.hf.verify import check_levels
+        from octomed_jax.traces.choose import settings_of
         from octomed_jax.training.request import check_training
 
+        settings_of(config)
         check_training(config)
         check_levels(Settings(**plain(config.export)))
         run_stages(config, folder)

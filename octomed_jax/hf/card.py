@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from octomed_jax import licences
 from octomed_jax.hf.checkpoint import Checkpoint
 from octomed_jax.manifests import Manifest
 
@@ -109,15 +110,15 @@ def _plain(text: str) -> str:
 
 def _data(source: Checkpoint) -> str:
     if not source.data:
-        return _credentialed(source)
+        said = [text for text in (_credentialed(source), _terms(source)) if text]
+        return "\n\n".join(["## Data", *said]) if said else ""
     counts, sources = source.data["counts"], source.data["extra"].get("sources", {})
     lines = [
         f"{counts['examples']:,} accepted responses to {counts['records']:,} questions, {counts['images']:,} images. "
         f"Data manifest: `{Manifest(**source.data).identity}`. Access class: **{source.access}**. Licences of "
         f"the sources: {', '.join(source.licences) or 'not stated'}."
     ]
-    if source.access != "open":
-        lines.append(_credentialed(source))
+    lines += [text for text in (_credentialed(source), _terms(source)) if text]
     if sources:
         rows = [f"| {name} | {one['questions']:,} | {one['responses']:,} |" for name, one in sources.items()]
         lines.append("\n".join(["| source | questions | responses |", "| --- | ---: | ---: |", *rows]))
@@ -139,6 +140,17 @@ def _credentialed(source: Checkpoint) -> str:
     if source.access == "open":
         return ""
     return "It was trained on credentialed data, whose terms of use bind whoever uses or shares the model."
+
+
+def _terms(source: Checkpoint) -> str:
+    """Return what the licences of its data ask, and of the data that its base was trained on."""
+    sources = source.data.get("extra", {}).get("sources", {})
+    by_source = {name: one["licences"] for name, one in sources.items() if one.get("licences")}
+    if not by_source:  # shards of before did not say whose they are
+        by_source["its data"] = source.data.get("licences", ())
+    by_source["data of its base model"] = source.base.get("data_licences", ())
+    lines = licences.notes(by_source)
+    return "\n".join(["What the licences of the data ask:", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
 def _measured(metrics: Mapping | None) -> str:

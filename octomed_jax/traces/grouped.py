@@ -16,6 +16,7 @@ from etils import epath
 from octomed_jax.schema import QUESTION_SCHEMA, Record, Verdict, question_from_row
 from octomed_jax.storage import PathLike
 from octomed_jax.traces import lake
+from octomed_jax.traces.features import with_features
 
 LAKE = "lake"
 PART_BYTES = 512 * 2**20  # of images and responses in a part, about
@@ -43,13 +44,15 @@ _VERDICT = pa.struct(
         ("verifier", pa.string()),
     ]
 )
-LAKE_SCHEMA = pa.schema(
-    [
-        *QUESTION_SCHEMA,
-        ("responses", pa.list_(pa.string())),
-        ("attempts", pa.list_(_ATTEMPT)),
-        ("verdicts", pa.list_(_VERDICT)),
-    ]
+LAKE_SCHEMA = with_features(
+    pa.schema(
+        [
+            *QUESTION_SCHEMA,
+            ("responses", pa.list_(pa.string())),
+            ("attempts", pa.list_(_ATTEMPT)),
+            ("verdicts", pa.list_(_VERDICT)),
+        ]
+    )
 )
 WITHOUT_IMAGES = tuple(name for name in LAKE_SCHEMA.names if name != "image")
 
@@ -142,6 +145,11 @@ def iterate_records(traces: PathLike) -> Iterator[Record]:
     for row in iterate_lake(traces):
         if places := accepted(row):
             yield record_of(row, places)
+
+
+def trained_on(traces: PathLike, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield those columns of the questions that have an accepted response, with the ``verdicts``."""
+    return (row for row in iterate_lake(traces, [*columns, "verdicts"]) if accepted(row))
 
 
 def write_lake(traces: PathLike, rows: Iterable[Mapping[str, Any]]) -> None:

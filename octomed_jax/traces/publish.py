@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from etils import epath
 
-from octomed_jax import manifests, progress, storage
+from octomed_jax import licences, manifests, progress, storage
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import Manifest
 from octomed_jax.schema import Record, is_without_gold, question_from_row
@@ -35,6 +35,7 @@ class Contents:
         licences: licence to number of questions, by source.
         access: of each source, the strictest.
         several_images: whether a question has more than one.
+        not_for_release: whether it is marked so.
     """
 
     paths: dict[str, epath.Path] = dataclasses.field(default_factory=dict)
@@ -46,6 +47,7 @@ class Contents:
     licences: dict[str, "Counter[str]"] = dataclasses.field(default_factory=dict)
     access: dict[str, str] = dataclasses.field(default_factory=dict)
     several_images: bool = False
+    not_for_release: bool = False
 
     def files(self, split: str) -> list[tuple[str, int]]:
         """Return the names of a split's files, each with its rows."""
@@ -57,7 +59,11 @@ class Contents:
 
 
 def write_data(
-    output: PathLike, traces: PathLike | None = None, questions: PathLike | None = None, credentialed: bool = False
+    output: PathLike,
+    traces: PathLike | None = None,
+    questions: PathLike | None = None,
+    credentialed: bool = False,
+    not_for_release: bool = False,
 ) -> Manifest:
     """Write a data set in OctoMed's published schema, whole or not at all; memory holds a row group.
 
@@ -67,26 +73,27 @@ def write_data(
         questions: what ``octomed questions build`` wrote; its held-out questions become ``test``, and without
             ``traces`` the others become ``train``.
         credentialed: whether rows of that access class may be written.
+        not_for_release: whether the set stays with whoever writes it, so that rows whose licence allows no derivatives
+            may be written; the card says so.
 
     Raises:
-        UserError: nothing to write, a row is credentialed and may not be written, the two folders do not belong
-            together, or ``output`` holds other work.
+        UserError: nothing to write, a row may not be written, the two folders do not belong together, or ``output``
+            holds other work.
     """
     if not (traces or questions):
         raise UserError("nothing to write; give --traces=DIR, --questions=DIR, or both")
     given = {"verify": traces, "questions": questions}
     before = {stage: manifests.read_manifest(folder, stage) for stage, folder in given.items() if folder}
-    asked_for = {"credentialed": credentialed}
+    asked_for = {"credentialed": credentialed, "not_for_release": not_for_release}
     inputs = {stage: manifest.identity for stage, manifest in before.items()}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
-    contents = _look(traces, questions, credentialed)
+    contents = _look(traces, questions, credentialed, not_for_release)
     with storage.staged_folder(output) as folder:
         for split in contents.paths:
             contents.sizes[split] = _write_split(folder, split, contents)
         teachers = before["verify"].extra.get("teachers", []) if traces else []
         storage.write_text(folder / CARD, write_card(contents, teachers, traces is not None))
-        licences = tuple(sorted({licence for counts in contents.licences.values() for licence in counts}))
         manifest = Manifest(
             stage=STAGE,
             config=asked_for,
@@ -97,20 +104,20 @@ def write_data(
                 "responses": contents.responses.total(),
             },
             files=manifests.hash_files(folder),
-            licences=licences,
+            licences=tuple(sorted({licence for counts in contents.licences.values() for licence in counts})),
             access="credentialed" if "credentialed" in contents.access.values() else "open",
         )
         manifests.write_manifest(folder, manifest)
     return manifest
 
 
-def _look(traces: PathLike | None, questions: PathLike | None, credentialed: bool) -> Contents:
+def _look(traces: PathLike | None, questions: PathLike | None, credentialed: bool, not_for_release: bool) -> Contents:
     """Count what is to be written, without reading images.
 
     Raises:
         UserError: a row may not be written, there is none, or a question stands in both splits.
     """
-    contents = Contents()
+    contents = Contents(not_for_release=not_for_release)
     splits = {"train": epath.Path(traces) if traces else epath.Path(questions or "") / TRAIN}
     if questions:
         splits["test"] = epath.Path(questions) / TEST
@@ -131,6 +138,11 @@ def _count(contents: Contents, split: str, path: epath.Path, credentialed: bool)
             raise UserError(
                 f"question {row['id']} in {path} is {row['access']}, whose terms bind whoever gets it; "
                 "give --credentialed if they may, or leave its source out"
+            )
+        if licences.NO_DERIVATIVES in licences.terms(row["licence"]) and not contents.not_for_release:
+            raise UserError(
+                f"question {row['id']} in {path} is of {row['source']} under {row['licence']}, which allows no "
+                "derivatives; give --not-for-release for a set that stays with you, or leave its source out"
             )
         if row["split"] != split:
             raise UserError(f"question {row['id']} in {path} is of the split {row['split']}; build the folder again")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from octomed_jax import licences
 from octomed_jax.questions.packages.registry import SOURCES
 from octomed_jax.questions.registry import ADAPTERS
 from octomed_jax.traces.published import COLUMNS, features
@@ -38,7 +39,9 @@ def write_card(contents: "Contents", teachers: Sequence[Mapping[str, Any]], acce
         "# Medical questions with verified responses" if accepted else "# Medical questions",
         _what(accepted, contents.unchecked),
         _access(contents),
+        _release(contents),
         _table(contents),
+        _terms(contents),
         _origins(contents),
         _teachers(teachers) if accepted else "",
         _fields(accepted),
@@ -64,7 +67,7 @@ def _front_matter(contents: "Contents") -> dict[str, Any]:
     files = [{"split": split, "path": f"data/{split}-*"} for split in contents.paths]
     return {
         **licence,
-        "tags": ["medical", "octomed_jax", *(["credentialed"] if _credentialed(contents) else [])],
+        "tags": ["medical", "octomed_jax", *_marks(contents)],
         "dataset_info": {"features": columns, "splits": splits},
         "configs": [{"config_name": "default", "data_files": files}],
     }
@@ -97,11 +100,28 @@ def _access(contents: "Contents") -> str:
     )
 
 
+def _marks(contents: "Contents") -> list[str]:
+    marks = {"credentialed": bool(_credentialed(contents)), "not-for-release": contents.not_for_release}
+    return [name for name, holds in marks.items() if holds]
+
+
+def _release(contents: "Contents") -> str:
+    if not contents.not_for_release:
+        return ""
+    return "**Not for release.** Whoever wrote this set marked it so: keep it, and put it on no public hub."
+
+
+def _terms(contents: "Contents") -> str:
+    # Who is credentialed is said above.
+    lines = licences.notes(contents.licences)
+    return "\n".join(["## What the licences ask", "", *(f"- {line}" for line in lines)]) if lines else ""
+
+
 def _table(contents: "Contents") -> str:
     lines = ["| source | train | test | responses | licences | access |", "| --- | ---: | ---: | ---: | --- | --- |"]
-    for source, licences in sorted(contents.licences.items()):
+    for source, counted in sorted(contents.licences.items()):
         train, test = (contents.questions.get(split, Counter())[source] for split in ("train", "test"))
-        named = ", ".join(f"{_plain(name)} ({count})" for name, count in sorted(licences.items()))
+        named = ", ".join(f"{_plain(name)} ({count})" for name, count in sorted(counted.items()))
         lines.append(
             f"| {_plain(source)} | {train} | {test} | {contents.responses[source]} | {named} | "
             f"{contents.access[source]} |"

@@ -1,14 +1,16 @@
 """The shard stage: from the accepted responses of a folder of traces to training shards."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from octomed_jax import manifests, schema, storage
-from octomed_jax.configuration import plain
+from octomed_jax import licences, manifests, schema, storage
 from octomed_jax.errors import UserError
 from octomed_jax.storage import PathLike
-from octomed_jax.traces.grouped import iterate_records
+from octomed_jax.traces.choose import settings_of, tell_left_out, training_record
+from octomed_jax.traces.grouped import iterate_lake, trained_on
 from octomed_jax.traces.shards import write_shards
 
 STAGE = "shard"
@@ -25,14 +27,17 @@ def shard(config: ConfigDict, traces: PathLike, output: PathLike) -> manifests.M
     Raises:
         UserError: the traces are not there, there is not one, or ``output`` holds other work.
     """
-    if config.traces.per_question < 1:
-        raise UserError(f"traces.per_question={config.traces.per_question}: at least one trace a question must be kept")
+    settings = settings_of(config)
     given = manifests.read_manifest(traces, "verify")
-    request = {"records_per_shard": config.shard.records_per_shard, "traces": plain(config.traces)}
+    if settings.release:
+        licences.check_release(trained_on(traces, licences.COLUMNS), str(traces))
+    request = {"records_per_shard": config.shard.records_per_shard, "traces": settings.request()}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
         return done
-    chosen = list(_chosen(traces, config.traces.per_question))
+    left_out: Counter[str] = Counter()
+    chosen = [record for row in iterate_lake(traces) if (record := training_record(row, settings, left_out))]
+    tell_left_out(left_out)
     if not chosen:
         raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
     with storage.staged_folder(output) as folder:
@@ -45,6 +50,7 @@ def shard(config: ConfigDict, traces: PathLike, output: PathLike) -> manifests.M
                 "records": len(chosen),
                 "examples": sum(len(record.responses) for record in chosen),
                 "images": sum(len(record.question.images) for record in chosen),
+                "left_out": dict(sorted(left_out.items())),
             },
             files=manifests.hash_files(folder),
             licences=given.licences,
@@ -55,17 +61,14 @@ def shard(config: ConfigDict, traces: PathLike, output: PathLike) -> manifests.M
     return manifest
 
 
-def _chosen(traces: PathLike, per_question: int) -> Iterator[schema.Record]:
-    """Yield records with at most ``per_question`` of their accepted responses, the first ones."""
-    for record in iterate_records(traces):
-        yield record.first(per_question)
-
-
-def _sources(records: Sequence[schema.Record]) -> dict[str, dict[str, int]]:
-    """Return how many questions and accepted responses came of each source, and how many are taken as published."""
-    counts: dict[str, dict[str, int]] = {}
+def _sources(records: Sequence[schema.Record]) -> dict[str, dict[str, Any]]:
+    """Return what came of each source: questions, responses, those taken as published, licences and access class."""
+    counts: dict[str, dict[str, Any]] = {}
     for record in sorted(records, key=lambda record: record.question.source):
-        count = counts.setdefault(record.question.source, {"questions": 0, "responses": 0})
+        question = record.question
+        count = counts.setdefault(question.source, {"questions": 0, "responses": 0, "licences": {}, "access": "open"})
+        count["licences"][question.licence] = count["licences"].get(question.licence, 0) + 1
+        count["access"] = max(count["access"], question.access, key=schema.ACCESS_CLASSES.index)
         count["questions"] += 1
         count["responses"] += len(record.responses)
         if record.question.without_gold:

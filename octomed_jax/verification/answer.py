@@ -67,21 +67,28 @@ def searched(answer: str, reader: Reader) -> str:
     return reader.prepared(answer, FOREIGN.search(answer) is not None)
 
 
-def _read_strong(answer: str, strong: list[Candidate], reader: Reader) -> Finding:
+def final_marks(answer: str, strong: list[Candidate]) -> list[Candidate]:
+    """Return the last of the boxes and tags that is filled, after those that stand joined to it ("A and B").
+
+    More than MOST of them decide nothing. Empty where none is filled.
+    """
     filled = [candidate for candidate in strong if candidate.text.strip(" \t\n.…_$*?")]
-    if not filled:
-        return Finding(Reading(None, "empty_answer"), strong[-1])
-    last = filled[-1]
-    undecided = Finding(Reading(None, "undecided"), last)
-    if _denied_before(answer, last.start):
-        return undecided
-    group = [last]
+    group = filled[-1:]
     for earlier in reversed(filled[:-1]):
-        if not _joined(answer[earlier.end : group[0].start]):
+        if len(group) > MOST or not _joined(answer[earlier.end : group[0].start]):
             break
         group.insert(0, earlier)
-        if len(group) > MOST:
-            return undecided
+    return group
+
+
+def _read_strong(answer: str, strong: list[Candidate], reader: Reader) -> Finding:
+    group = final_marks(answer, strong)
+    if not group:
+        return Finding(Reading(None, "empty_answer"), strong[-1])
+    last = group[-1]
+    undecided = Finding(Reading(None, "undecided"), last)
+    if _denied_before(answer, last.start) or len(group) > MOST:
+        return undecided
     if reader.joins and len(group) > 1:
         offset = max(0, group[0].start - 12)
         if HEDGE.search(fold(_outside(answer[offset : last.end], group, offset))):

@@ -6,6 +6,7 @@ reader would call undecided is unparsed. Pure Python, linear in the response, an
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,6 +82,14 @@ class Rules:
         """What belongs to the verifier's version in a table of verdicts."""
         rule = "" if self.open_rule == "none" else f"+{self.open_rule}>={self.threshold:g}"
         return VERIFIER_VERSION + rule + (f"+trust={','.join(sorted(set(self.trust)))}" if self.trust else "")
+
+    @classmethod
+    def named(cls, name: str) -> "Rules":
+        """Return the rules of a verifier's name, whatever its version and judge."""
+        f1 = re.search(r"\+token_f1>=([0-9.e-]+)", name)
+        trust = re.search(r"\+trust=([^+]+)", name)
+        rule = ("token_f1", float(f1[1])) if f1 else ("none", cls.threshold)
+        return cls(*rule, tuple(trust[1].split(",")) if trust else ())
 
 
 class Checker:

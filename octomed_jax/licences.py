@@ -1,0 +1,128 @@
+"""What the licences of sources ask of whoever passes on what is made of them.
+
+Read from SPDX ids and from the short texts that sources have. No legal advice: what is not known by its name is named,
+for a person to read.
+"""
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from octomed_jax.errors import UserError
+
+COLUMNS = ("source", "licence", "access")  # of a question, that its release depends on
+
+NO_DERIVATIVES, SHARE_ALIKE, NON_COMMERCIAL = "no-derivatives", "share-alike", "non-commercial"
+AGREEMENT, OWN_TERMS, UNKNOWN = "agreement", "own-terms", "unknown"
+# Term to what a card says of it, in the order of the card; {} are the licences with their sources.
+MEANING = {
+    NO_DERIVATIVES: "No derivatives: {}. Nothing that is made of them may be passed on.",
+    SHARE_ALIKE: "Share-alike: {}. What is made of them may have to be passed on under the same licence.",
+    NON_COMMERCIAL: "Non-commercial: {}. Neither they nor what is made of them may be used commercially.",
+    AGREEMENT: "Bound by an agreement: {}. It binds whoever has them, or what is made of them.",
+    OWN_TERMS: "Terms of their own: {}. Read them before anything is passed on.",
+    UNKNOWN: "Licence unknown: {}. Ask who holds the rights before anything is passed on.",
+}
+
+_CREATIVE_COMMONS = re.compile(r"(?<![a-z])by((?:[\s_/-]*(?:nc|nd|sa)(?![a-z]))+)")
+_WORDS = {
+    NO_DERIVATIVES: re.compile(r"\bno[\s-]?deriv"),
+    SHARE_ALIKE: re.compile(r"\bshare[\s-]?alike|\b(?:[al]?gpl|gfdl|odbl|mpl|eupl|cecill|osl)(?![a-z]{2})|copyleft"),
+    NON_COMMERCIAL: re.compile(r"\bnon[\s-]?commercial|\bresearch (?:use )?only|\bacademic use"),
+    AGREEMENT: re.compile(r"\bagreement|\bcredentialed|\bphysionet|\brestricted access|\bdua\b"),
+}
+_FREE = re.compile(
+    r"\b(?:apache|mit|bsd|isc|cc0|zlib|psf|pddl|odc-by|unlicense|public[\s-]domain|no[\s-]known[\s-]restrictions"
+    r"|cc[\s_/-]*by|creative\s?commons.{0,40}(?:attribution|/by/|/zero/|/publicdomain/))(?![a-z])"
+)
+_UNKNOWN = re.compile(
+    r"\W*(?:unknown|other|none|not (?:stated|known)|n/?a|noassertion|no-cc code|as (?:each of )?its)\b"
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def terms(licence: str) -> frozenset[str]:
+    """Return what a licence asks, some of MEANING; nothing where it is free, but for being named.
+
+    Several licences (``;``, ``AND``) ask all of theirs; of a choice (``OR``), only what each of them asks.
+    """
+    parts = [part for part in re.split(r";|\sAND\s", licence) if part.strip()]
+    return frozenset().union(*map(_choice, parts or [""]))
+
+
+def _choice(text: str) -> frozenset[str]:
+    one, *others = (_terms(part.lower()) for part in re.split(r"\sOR\s", text))
+    return one.intersection(*others)
+
+
+def _terms(text: str) -> frozenset[str]:
+    found = {term for term, words in _WORDS.items() if words.search(text)}
+    for match in _CREATIVE_COMMONS.finditer(text):
+        short = {"nc": NON_COMMERCIAL, "nd": NO_DERIVATIVES, "sa": SHARE_ALIKE}
+        found |= {short[word] for word in re.findall("nc|nd|sa", match[1])}
+    if not text.strip() or _UNKNOWN.match(text):
+        found.add(UNKNOWN)
+    elif not found and not _FREE.search(text):
+        found.add(OWN_TERMS)
+    return frozenset(found)
+
+
+def notes(licences_by_source: Mapping[str, Iterable[str]], access: Mapping[str, str] | str = "open") -> list[str]:
+    """Return what a card says of licences and access, a line each; nothing where all is open and free.
+
+    Args:
+        licences_by_source: source to its licences (a Counter will do).
+        access: source to its access class, or one of all.
+    """
+    if isinstance(access, str):
+        access = dict.fromkeys(licences_by_source, access)
+    lines = []
+    if bound := sorted(source for source, one in access.items() if one != "open"):
+        names = ", ".join(map(_plain, bound))
+        lines.append(f"Credentialed: {names}. Their terms of use bind whoever has them, or what is made of them.")
+    named: dict[str, set[str]] = {}
+    for source, licences in licences_by_source.items():
+        for licence in licences:
+            named.setdefault(licence, set()).add(source)
+    for term, meaning in MEANING.items():
+        of_term = [
+            f"{_plain(licence) or 'not stated'} ({', '.join(map(_plain, sorted(sources)))})"
+            for licence, sources in sorted(named.items())
+            if term in terms(licence)
+        ]
+        if of_term:
+            lines.append(meaning.format("; ".join(of_term)))
+    return lines
+
+
+def refusal(source: str, licence: str, access: str) -> str:
+    """Return why a question may not stand in what is released; empty where it may."""
+    if access != "open":
+        return f"{source} ({licence or 'no licence stated'}) is {access}, whose terms bind whoever gets it"
+    if NO_DERIVATIVES in terms(licence):
+        return f"{source} is under {licence}, which allows no derivatives"
+    return ""
+
+
+def check_release(rows: Iterable[Mapping[str, Any]], where: str) -> None:
+    """Refuse what may not be released.
+
+    Args:
+        rows: questions, with COLUMNS.
+        where: the folder that they are of.
+
+    Raises:
+        UserError: a source is credentialed or allows no derivatives; all such sources are named.
+    """
+    kinds = {tuple(row[name] for name in COLUMNS) for row in rows}
+    if refused := [why for kind in sorted(kinds) if (why := refusal(*kind))]:
+        raise UserError(
+            f"config.traces.release: {where} holds what may not be released: {'; '.join(refused)}; leave it out, or "
+            "set config.traces.release=False for a corpus that stays where it is"
+        )
+
+
+def _plain(text: str) -> str:
+    """Return foreign text as one line without Markdown."""
+    return " ".join(re.sub(r"[`*#<>|\[\]]", " ", text).split())
