@@ -131,7 +131,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     )
     config.traces = ConfigDict(
         {
-            "per_question": 2,  # the most accepted traces of a question; 0: all. The paper: 16 (1 and 4 in its Figure 5)
+            "per_question": 2,  # the most accepted traces of a question; 0: all. The paper: 16 (also 1 and 4, Figure 5)
             "choose": "first",  # which: first, random, shortest, or balanced over the lengths; the paper: unknown
             "format": "cot",  # the whole response, the paper's choice; direct: the answer alone (its Table 1)
             # How the answer is marked: as_written by the teacher, boxed or tag. The paper: unknown; its released traces
