@@ -87,7 +87,7 @@ def notes(licences_by_source: Mapping[str, Iterable[str]], access: Mapping[str, 
             named.setdefault(licence, set()).add(source)
     for term, meaning in MEANING.items():
         of_term = [
-            f"{_plain(licence) or 'not stated'} ({', '.join(map(_plain, sorted(sources)))})"
+            f"{_plain(licence) or 'none stated'} ({', '.join(map(_plain, sorted(sources)))})"
             for licence, sources in sorted(named.items())
             if term in terms(licence)
         ]

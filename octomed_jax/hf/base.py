@@ -83,6 +83,8 @@ def describe_base(folder: Path) -> dict[str, Any]:
     else:
         model, revision = folder.resolve().name, None
     ours = storage.read_json(folder / manifests.MANIFEST) if (folder / manifests.MANIFEST).is_file() else {}
+    if not isinstance(ours, dict) or ours.get("stage") != "export":
+        ours = {}  # of somebody else, whatever it says
     return {
         "model": model,
         "revision": revision,

@@ -22,7 +22,8 @@ from octomed_jax.models.trees import is_stack
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 COMPARED = 8  # pieces in which a tensor is read again to be compared
-WANTED = (*SIDE_FILES, "README.md", "*.safetensors", "model.safetensors.index.json")  # no pickle, no code
+# No pickle, no code. An export of ours says in its manifest on which data it was trained.
+WANTED = (*SIDE_FILES, "README.md", manifests.MANIFEST, "*.safetensors", "model.safetensors.index.json")
 
 
 def import_model(model: str, output: storage.PathLike) -> manifests.Manifest:

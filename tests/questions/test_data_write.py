@@ -250,6 +250,34 @@ def test_credentialed_rows_are_refused_unless_it_is_said(tmp_path, capsys):
     ]
 
 
+def test_what_allows_no_derivatives_is_refused_unless_the_set_stays_where_it_is(tmp_path, capsys):
+    made = [Record(ask(0), ("\\boxed{B}",)), Record(ask(1, source="atlas", licence="CC BY-NC-ND 4.0"), ("\\boxed{B}",))]
+    traces = write_traces(tmp_path / "traces", made)
+    place = tmp_path / "data"
+    assert data_write(f"--traces={traces}", f"--output={place}") == 2
+    line = "is of atlas under CC BY-NC-ND 4.0, which allows no derivatives; give --not-for-release"
+    assert line in capsys.readouterr().err
+    assert not place.exists()
+    assert data_write(f"--traces={traces}", f"--output={place}", "--not-for-release") == 0
+    head, text = front_matter(place)
+    assert "not-for-release" in head["tags"]
+    assert "**Not for release.**" in text
+    assert "- No derivatives: CC BY-NC-ND 4.0 (atlas). Nothing that is made of them may be passed on." in text
+    assert manifests.read_manifest(place, "data").config["not_for_release"] is True
+
+
+def test_the_card_says_what_licences_ask(tmp_path):
+    train = [ask(0), ask(1, source="pmc_vqa", licence="CC-BY-SA-4.0"), ask(2, source="mine", licence="unknown")]
+    write_data(tmp_path / "data", questions=write_questions(tmp_path / "questions", train))
+    head, text = front_matter(tmp_path / "data")
+    assert "- Share-alike: CC-BY-SA-4.0 (pmc_vqa). What is made of them may have to be passed on under the same" in text
+    assert "- Licence unknown: unknown (mine)." in text
+    assert "Not for release" not in text
+    assert "not-for-release" not in head["tags"]
+    write_data(tmp_path / "free", questions=write_questions(tmp_path / "open", train[:1]))
+    assert "What the licences ask" not in front_matter(tmp_path / "free")[1]
+
+
 def test_large_sets_are_written_in_several_files(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "FILE_BYTES", 600)
     monkeypatch.setattr(lake, "GROUP_BYTES", 300)

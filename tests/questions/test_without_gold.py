@@ -64,7 +64,8 @@ def test_trusted_traces_reach_the_shards_and_are_counted_apart(tmp_path, root, c
     settings = load(f"{root}/configs/demo.py:tiny", [f"run={tmp_path}"])
     shards, _ = make_shards(settings, tmp_path / "traces", tmp_path / "shards")
     assert shards.counts["examples"] == 2
-    assert shards.extra["sources"] == {"ii-medical": {"questions": 2, "responses": 2, "published": 2}}
+    counted = {"questions": 2, "responses": 2, "published": 2, "licences": {"unknown": 2}, "access": "open"}
+    assert shards.extra["sources"] == {"ii-medical": counted}
     assert main(["data", "write", f"--traces={tmp_path}/traces", f"--output={tmp_path}/data"]) == 0
     words = "Not so ii-medical (2): no gold is published there"
     assert words in (tmp_path / "data" / "README.md").read_text()

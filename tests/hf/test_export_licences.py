@@ -1,0 +1,90 @@
+"""What the licences of the data ask stands in the card of every export that was trained on it."""
+
+import shutil
+
+import jax
+
+from octomed_jax import manifests, storage
+from octomed_jax.hf.base import copy_base, describe_base
+from octomed_jax.hf.export import export
+from octomed_jax.hf.importing import import_model
+from octomed_jax.hf.settings import Settings
+from octomed_jax.models.lora import LoRA
+from octomed_jax.models.qwen2_5_vl.model import initial_parameters
+from tests.hf.folders import save_run
+
+NONE = Settings(verify=())
+SHARED = "- Share-alike: CC-BY-SA-4.0 (%s). What is made of them may have to be passed on under the same licence."
+LORA = {"rank": 2, "alpha": 6.0, "targets": ("v", "down")}
+
+
+def trained(folder, student, parameters, licences=("CC-BY-SA-4.0", "MIT", "unknown"), sources=None, **more):
+    """Write a run that learned from data of these licences; return its folder."""
+    save_run(folder, student, parameters, **more)
+    data = storage.read_json(folder / "data.json")
+    data["licences"], data["extra"]["sources"] = list(licences), sources or {}
+    storage.write_json(folder / "data.json", data)
+    return folder
+
+
+def card(folder):
+    return (folder / "README.md").read_text()
+
+
+def counted(licence, access="open"):
+    return {"questions": 1, "responses": 2, "licences": {licence: 1}, "access": access}
+
+
+def test_sources_are_named_with_what_their_licences_ask(student, parameters, tmp_path):
+    sources = {"pmc_vqa": counted("CC-BY-SA-4.0"), "nejm": counted("unknown"), "icd10": counted("MIT")}
+    export(trained(tmp_path / "run", student[0], parameters, sources=sources), tmp_path / "out", NONE)
+    assert SHARED % "pmc_vqa" in card(tmp_path / "out")
+    assert "- Licence unknown: unknown (nejm)." in card(tmp_path / "out")
+
+
+def test_shards_that_do_not_say_whose_licence_it_is_are_no_way_around_it(student, parameters, tmp_path):
+    export(trained(tmp_path / "run", student[0], parameters), tmp_path / "out", NONE)
+    assert SHARED % "its data" in card(tmp_path / "out")
+
+
+def test_it_travels_by_way_of_a_base_and_of_the_hub(student, parameters, tmp_path, monkeypatch):
+    export(trained(tmp_path / "run", student[0], parameters), tmp_path / "first", NONE)
+    copy_base(tmp_path / "first", tmp_path / "side")  # as shards take over their student's base
+    export(trained(tmp_path / "next", tmp_path / "side", parameters, ["MIT"]), tmp_path / "second", NONE)
+    assert SHARED % "data of its base model" in card(tmp_path / "second")
+    assert manifests.read_manifest(tmp_path / "second", "export").licences == ("CC-BY-SA-4.0", "MIT", "unknown")
+    # Published, fetched again, and written once more without training.
+    revision = tmp_path / "cache" / "models--owner--ours" / "snapshots" / ("1" * 40)
+    shutil.copytree(tmp_path / "second", revision)
+    (revision.parents[1] / "refs").mkdir()
+    (revision.parents[1] / "refs" / "main").write_text("1" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    import_model("owner/ours", tmp_path / "in")
+    export(tmp_path / "in", tmp_path / "third", NONE)
+    assert SHARED % "data of its base model" in card(tmp_path / "third")
+
+
+def test_it_stands_in_the_card_of_adapters(student, tmp_path):
+    lora = LoRA(2, 6.0, ("v", "down"))
+    parameters = jax.jit(lambda: initial_parameters(student[1], 0, lora))()
+    run = trained(tmp_path / "run", student[0], parameters, lora=LORA, access="credentialed")
+    export(run, tmp_path / "out", Settings(adapter=True, verify=()))
+    assert SHARED % "its data" in card(tmp_path / "out")
+    assert "trained on credentialed data" in card(tmp_path / "out")
+
+
+def test_the_manifest_of_somebody_else_is_no_export(student, tmp_path):
+    shutil.copytree(student[0], tmp_path / "model")
+    (tmp_path / "model" / "base.json").unlink(missing_ok=True)
+    for odd in ([], {"access": "secret"}, {"stage": "questions", "licences": 3}):
+        storage.write_json(tmp_path / "model" / "manifest.json", odd)
+        assert describe_base(tmp_path / "model")["data_licences"] == []
+        assert describe_base(tmp_path / "model")["access"] == "open"
+
+
+def test_the_hub_is_asked_for_what_an_export_says_of_its_data():
+    from octomed_jax.hf.importing import WANTED
+
+    assert manifests.MANIFEST in WANTED
