@@ -93,7 +93,7 @@ def test_whatever_is_accepted_keeps_its_answer_and_its_thought(data, thought, be
 @pytest.mark.parametrize(
     ("question", "response", "form", "marked"),
     [
-        ("chest", "<think>\\boxed{A}?</think>\n\n\\boxed{B}", "tag", "<think>\\boxed{A}?</think>\n\n<answer>B</answer>"),
+        ("chest", "<think>\\boxed{A}?</think>\\boxed{B}", "tag", "<think>\\boxed{A}?</think><answer>B</answer>"),
         ("chest", "So $\\boxed{\\text{B}}$.", "tag", "So <answer>B</answer>."),
         ("chest", "<answer>\nB\n</answer>", "boxed", "\\boxed{B}"),
         ("chest", "<answer>\\boxed{B}</answer>", "tag", "<answer>B</answer>"),
@@ -101,11 +101,12 @@ def test_whatever_is_accepted_keeps_its_answer_and_its_thought(data, thought, be
         ("chest", "\\fbox{B}", "boxed", "\\boxed{B}"),
         ("chest", "\\boxed{A}\n\nNo.\n\n\\boxed{B} ", "tag", "\\boxed{A}\n\nNo.\n\n<answer>B</answer>"),
         # The box that is overridden stays, and the answer gets a mark of its own.
-        ("chest", "\\boxed{3} signs.\n\nThe answer is B.", "boxed", "\\boxed{3} signs.\n\nThe answer is B.\n\n\\boxed{B}"),
+        ("chest", "\\boxed{3} signs.\nThe answer is B.", "boxed", "\\boxed{3} signs.\nThe answer is B.\n\n\\boxed{B}"),
         ("chest", "The answer is B.", "tag", "The answer is B.\n\n<answer>B</answer>"),
         ("chest", "<think>a</think>B", "boxed", "<think>a</think>\\boxed{B}"),
         ("short", "It is a heart attack, or: MYOCARDIAL INFARCTION", "boxed", ""),
-        ("labels", "\\boxed{Edema}, \\boxed{Pleural effusion}", "tag", "<answer>Edema</answer>, <answer>Pleural effusion</answer>"),
+        ("labels", "\\boxed{Edema}, \\boxed{Pleural effusion}", "tag",
+         "<answer>Edema</answer>, <answer>Pleural effusion</answer>"),
     ],
 )  # fmt: skip
 def test_only_the_mark_that_was_read_is_written_otherwise(question, response, form, marked):
