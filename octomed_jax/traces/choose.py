@@ -32,27 +32,10 @@ CHOICES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """``config.traces`` checked, with the seed of ``random``; see TRACES."""
+def settings_of(config: ConfigDict) -> dict[str, Any]:
+    """Return ``config.traces`` checked, as plain data on which the records depend; a field it lacks is as in TRACES.
 
-    per_question: int
-    choose: str
-    format: str
-    answer_format: str
-    release: bool
-    seed: int
-
-    def request(self) -> dict[str, Any]:
-        """Return what the records depend on, for a manifest: the seed only where something is drawn."""
-        fields = dataclasses.asdict(self)
-        if self.choose != "random":
-            fields.pop("seed")
-        return fields
-
-
-def settings_of(config: ConfigDict) -> Settings:
-    """Return the settings of a config; a field that it does not have is as in TRACES.
+    ``seed`` is among it where something is drawn.
 
     Raises:
         UserError: a field or a value is unknown, or two do not go together.
@@ -62,27 +45,26 @@ def settings_of(config: ConfigDict) -> Settings:
         if name not in TRACES:
             hint = did_you_mean(name, list(TRACES))
             raise UserError(f"config.traces has no field {name!r}{hint}; it has {', '.join(TRACES)}")
-    settings = Settings(**{**TRACES, **given}, seed=config.seed)
-    count = settings.per_question
+    settings = {**TRACES, **given}
+    count = settings["per_question"]
     if type(count) is not int or count < 0:
         raise UserError(f"config.traces.per_question={count!r}: 1 or more traces a question, or 0 for all")
     for name, known in CHOICES.items():
-        value = getattr(settings, name)
-        if value not in known:
-            hint = did_you_mean(str(value), known)
-            raise UserError(f"config.traces.{name}={value!r} is unknown{hint}; one of {', '.join(known)}")
-    if not isinstance(settings.release, bool):
-        raise UserError(f"config.traces.release={settings.release!r}: True or False")
-    if settings.format == "direct" and settings.answer_format != "as_written":
+        if settings[name] not in known:
+            hint = did_you_mean(str(settings[name]), known)
+            raise UserError(f"config.traces.{name}={settings[name]!r} is unknown{hint}; one of {', '.join(known)}")
+    if not isinstance(settings["release"], bool):
+        raise UserError(f"config.traces.release={settings['release']!r}: True or False")
+    if settings["format"] == "direct" and settings["answer_format"] != "as_written":
         raise UserError(
-            f"config.traces: answer_format={settings.answer_format!r} marks an answer that follows a thought, and "
+            f"config.traces: answer_format={settings['answer_format']!r} marks an answer that follows a thought, and "
             "format='direct' has none; leave answer_format at as_written"
         )
-    return settings
+    return settings | ({"seed": config.seed} if settings["choose"] == "random" else {})
 
 
 def training_record(
-    row: Mapping[str, Any], settings: Settings, left_out: "Counter[str] | None" = None
+    row: Mapping[str, Any], settings: Mapping[str, Any], left_out: "Counter[str] | None" = None
 ) -> Record | None:
     """Return a question with the responses that are trained on; None where there is none.
 
@@ -97,26 +79,27 @@ def training_record(
 
     Args:
         row: of LAKE_SCHEMA.
-        settings: what is wanted.
+        settings: of ``settings_of``.
         left_out: counts the accepted responses that cannot be had in the form, by reason (``answer_form.LEFT_OUT``).
     """
+    settings = {**TRACES, **settings}
     places = sorted(accepted(row), key=lambda place: row["attempts"][place]["sample_index"])
     if not places:
         return None
     record = record_of(row, places)
-    if settings.format == "direct":
+    if settings["format"] == "direct":
         texts = [direct_answer(record.shown(number), text) for number, text in enumerate(record.responses)]
-    elif settings.answer_format != "as_written":
-        texts = _marked(row, places, record, settings.answer_format, Counter() if left_out is None else left_out)
+    elif settings["answer_format"] != "as_written":
+        texts = _marked(row, places, record, settings["answer_format"], Counter() if left_out is None else left_out)
     else:
         texts = list(record.responses)
     kept = [number for number, text in enumerate(texts) if text]
     new, copies = _without_copies(kept, texts, record)
     attempts = [row["attempts"][place] for place in places]
-    rank = _RANKS[settings.choose](row["id"], attempts, texts, settings.seed)
-    most = settings.per_question or len(kept)
+    rank = _RANKS[settings["choose"]](row["id"], attempts, texts, settings.get("seed", 0))
+    most = settings["per_question"] or len(kept)
     chosen = rank(new, most)
-    if settings.format != "direct":
+    if settings["format"] != "direct":
         chosen = chosen + rank(copies, most - len(chosen))
     if not chosen:
         return None

@@ -29,9 +29,9 @@ def shard(config: ConfigDict, traces: PathLike, output: PathLike) -> manifests.M
     """
     settings = settings_of(config)
     given = manifests.read_manifest(traces, "verify")
-    if settings.release:
+    if settings["release"]:
         licences.check_release(trained_on(traces, licences.COLUMNS), str(traces))
-    request = {"records_per_shard": config.shard.records_per_shard, "traces": settings.request()}
+    request = {"records_per_shard": config.shard.records_per_shard, "traces": settings}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
         return done

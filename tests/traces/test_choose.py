@@ -15,7 +15,7 @@ from octomed_jax.cli.main import main
 from octomed_jax.configuration import answer_format_of
 from octomed_jax.errors import UserError
 from octomed_jax.schema import Attempt, Question, Verdict, question_to_row
-from octomed_jax.traces.choose import CHOICES, TRACES, Settings, settings_of, training_record
+from octomed_jax.traces.choose import CHOICES, TRACES, settings_of, training_record
 from octomed_jax.traces.grouped import iterate_lake, lake_row
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.verification.check import check_response
@@ -25,7 +25,7 @@ ASKED = Question("q:1", "made", "b", "train", "mcq", "Which?", "B-option", ("A-o
 
 
 def wanted(**fields):
-    return Settings(**({**TRACES, "per_question": 0} | fields | {"seed": fields.get("seed", 0)}))
+    return {**TRACES, "per_question": 0, **fields}
 
 
 def row_of(attempts, question=ASKED):
@@ -193,10 +193,10 @@ def test_settings_that_make_no_sense_are_refused(fields, message):
 
 def test_a_config_of_before_gets_what_nobody_set():
     config = ConfigDict({"seed": 7, "traces": {"per_question": 4}})
-    assert settings_of(config) == Settings(4, "first", "cot", "as_written", False, 7)
-    assert "seed" not in settings_of(config).request()
-    config.traces.choose = "random"
-    assert settings_of(config).request()["seed"] == 7
+    assert settings_of(config) == TRACES | {"per_question": 4}  # whatever the seed, where nothing is drawn
+    with config.unlocked():
+        config.traces.choose = "random"
+    assert settings_of(config)["seed"] == 7
 
 
 def test_the_configs_have_every_field():
