@@ -10,6 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests
+from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.schema import Record
 from octomed_jax.traces import grouped, lake, shard_pieces, stage
@@ -160,6 +161,17 @@ def test_other_settings_are_refused_and_the_same_are_done(traces, whole):
     with pytest.raises(UserError, match=r"traces.per_question=0"):
         shard(settings(1, 0), traces, whole)
     assert folder_bytes(whole) == before
+
+
+def test_the_command_says_what_it_cannot_use(tmp_path, capsys):
+    words = ["shard", "--config=configs/demo.py:tiny", f"--traces={tmp_path / 'none'}", f"--output={tmp_path / 'out'}"]
+    for more, told in (
+        (["--workers=-1"], "--workers=-1 is less than 0"),
+        (["--engine=beam"], "invalid choice: 'beam'"),
+        ([], "none does not exist; make it first with `octomed verify`"),
+    ):
+        assert main([*words, *more]) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_no_accepted_trace_is_said(tmp_path):

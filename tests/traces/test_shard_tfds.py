@@ -127,3 +127,17 @@ def test_the_reader_is_light(tmp_path):
     """Worker processes read shards; tensorflow-datasets takes a second to import."""
     code = "import sys, octomed_jax.traces.shards; assert 'tensorflow_datasets' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+
+
+def test_grain_takes_either_as_a_source(folder):
+    import grain
+    import tensorflow_datasets as tfds
+
+    from octomed_jax.traces.record import unpack_record
+
+    records = list(ShardReader(folder))
+    files = sorted(map(str, folder.glob("octomed-train*")))
+    assert list(grain.MapDataset.source(grain.sources.ArrayRecordDataSource(files)).map(unpack_record)) == records
+    source = tfds.builder_from_directory(folder).as_data_source("train")
+    found = list(grain.MapDataset.source(source).shuffle(seed=0))
+    assert sorted(one["id"].decode() for one in found) == [record.question.id for record in records]
