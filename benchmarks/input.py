@@ -44,7 +44,8 @@ from octomed_jax.inputs.rows import Bucket, assemble
 from octomed_jax.inputs.template import CHAT_TEMPLATE
 from octomed_jax.prompts import user_text
 from octomed_jax.schema import Record
-from octomed_jax.traces.shards import ShardReader, write_shards
+from octomed_jax.traces.shards import ShardReader
+from octomed_jax.traces.stage import shard_records
 
 FORMAT = "boxed"
 ROOM = 8192  # tokens of a row
@@ -236,7 +237,7 @@ def main() -> None:
             longer.mkdir()
             (longer / "student").symlink_to((arguments.shards / "student").resolve())
             count = arguments.rows * 48
-            write_shards(lengthened(arguments.shards, count), count, longer, 1000)
+            shard_records(list(lengthened(arguments.shards, count)), longer)
             figures["reading"] = reading(longer, arguments.rows)
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(figures, indent=1) + "\n")

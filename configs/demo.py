@@ -166,7 +166,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             },
         }
     )
-    config.shard = ConfigDict({"max_pixels": 12544, "min_pixels": 3136, "records_per_shard": 2000})
+    config.shard = ConfigDict({"max_pixels": 12544, "min_pixels": 3136, "bytes": 256 * 2**20})  # bytes: of a file
     config.train = ConfigDict(
         {
             "steps": 2000,
@@ -236,5 +236,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config.train.update({"steps": 8, "warmup_ratio": 0.25})
         config.checkpoint.every = 3
         config.eval.update({"max_new_tokens": 12, "batch": 16})
-        config.shard.records_per_shard = 40
+        config.shard.bytes = 400_000
     return config

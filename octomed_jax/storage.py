@@ -92,6 +92,37 @@ def whole_file(path: PathLike) -> Iterator[IO[bytes]]:
         raise explain_os_error(error, path) from error
 
 
+@contextlib.contextmanager
+def whole_path(path: PathLike) -> Iterator[Path]:
+    """Yield a local name for what writes files itself; as ``whole_file``, the file appears when the block ends.
+
+    For a bucket it lies among the temporary files of this machine, which need room for it, and is sent at the end.
+
+    Raises:
+        TryAgain: the disk is full.
+        UserError: the folder cannot be written.
+    """
+    target = epath.Path(path)
+    try:
+        if in_bucket(target):
+            with scratch_folder(target.parent) as scratch:
+                yield scratch / target.name
+                with (scratch / target.name).open("rb") as file:
+                    _upload(file, target)
+            return
+        partial = Path(partial_of(target))
+        with making(path):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            partial.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def _upload(file: IO[bytes], target: epath.Path) -> None:
     there = target.open("wb")
     try:

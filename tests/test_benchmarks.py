@@ -149,3 +149,21 @@ def test_curation_finds_what_is_planted(tmp_path):
     assert sum(counts.values()) == 12000
     assert 14 <= figures["index"]["bytes_a_run"] <= 18
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+@pytest.mark.integration
+def test_shards_are_measured(tmp_path):
+    """Both sides give the records back that were written, or the benchmark ends with an error."""
+    command = [sys.executable, "benchmarks/shards.py", "--rows=60", "--reads=20", "--turns=1", "--examples=20000"]
+    command += [f"--folder={tmp_path}", f"--output={tmp_path / 'out.json'}"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())
+    formats = figures["formats"]
+    assert formats["rows"] == 60
+    assert formats["ours"]["images_held_of_image_bytes"] == 1
+    assert formats["ours"]["bytes"] > formats["image_bytes"]
+    assert min(formats["parquet"]["records_a_second"].values()) > 0
+    assert [one["shards"] for one in figures["stage"].values()] == [1, 1]
+    assert figures["index"]["examples"] == 20000
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

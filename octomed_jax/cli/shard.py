@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from octomed_jax import manifests, storage
 from octomed_jax.cli.options import Parser, finish
+from octomed_jax.executor import ENGINES
 from octomed_jax.hf.rendering import render
 from octomed_jax.progress import say
 from octomed_jax.traces.stage import shard
@@ -14,15 +15,30 @@ from octomed_jax.traces.stage import shard
 def run(arguments: Sequence[str]) -> int:
     """Parse the options and write the shards."""
     parser = Parser(
-        "shard", "Write accepted traces as training shards with their index.", "octomed shard --config=configs/demo.py"
+        "shard",
+        "Write accepted traces as training shards with their index.",
+        "octomed shard --config=configs/demo.py\n"
+        "  octomed shard --config=configs/demo.py --traces=runs/my/traces --output=gs://bucket/shards --workers=8",
     )
     parser.add_config()
     parser.add_argument("--traces", metavar="DIR", help="what `octomed verify` wrote (default RUN/traces)")
     parser.add_argument("--output", metavar="DIR", help="where the shards go (default RUN/shards)")
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="where shards are written (default: local)")
+    parser.add_argument("--workers", type=int, metavar="N", default=0, help="processes (default: as many as cores)")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     options, config = parser.read_config(arguments)
+    if options.workers < 0:
+        parser.error(f"--workers={options.workers} is less than 0")
     output = options.output or f"{config.run}/shards"
-    shards, rendered = make_shards(config, options.traces or f"{config.run}/traces", output)
+    traces = options.traces or f"{config.run}/traces"
+    if storage.in_bucket(output):
+        counts = dict(shard(config, traces, output, options.engine, options.workers).counts)
+        summary = (
+            f"{counts['examples']:,} examples of {counts['records']:,} questions: {output}; mount it and run the same "
+            "command on the mount, which only measures them as the student sees them (docs/shards.md)"
+        )
+        return finish(summary, {"output": str(output), **counts}, options.json)
+    shards, rendered = make_shards(config, traces, output, options.engine, options.workers)
     counts = {**shards.counts, **rendered.counts}
     summary = (
         f"{counts['examples']:,} examples of {counts['records']:,} questions, {counts['tokens']:,} tokens: {output}"
@@ -31,10 +47,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def make_shards(
-    config: ConfigDict, traces: storage.PathLike, output: storage.PathLike
+    config: ConfigDict, traces: storage.PathLike, output: storage.PathLike, engine: str = "local", workers: int = 0
 ) -> tuple[manifests.Manifest, manifests.Manifest]:
     """Write shards and how the student sees them; return the manifests of both. Errors as ``shard`` and ``render``."""
-    made = shard(config, traces, output)
+    made = shard(config, traces, output, engine, workers)
     rendered = render(config, output)
     counts = rendered.counts
     say(f"shard: mean {counts['tokens'] / counts['examples']:.0f} tokens an example, longest {counts['longest']}")

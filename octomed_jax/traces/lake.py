@@ -119,11 +119,40 @@ def _image_bytes(table: pa.Table) -> "np.ndarray":
     return sizes
 
 
-def iterate_rows(path: PathLike, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a Parquet file, one row group in memory at a time; ``columns`` limits what is read.
+def iterate_rows(
+    path: PathLike, columns: Sequence[str] | None = None, first: int = 0, last: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file, one row group in memory at a time.
+
+    Args:
+        path: of the file.
+        columns: what is read of them; None: all.
+        first, last: of the rows; None: up to the end. Row groups of others are not read.
 
     Raises:
         UserError: no such file, or a column is missing.
+        StopAndLook: the file is damaged.
+    """
+    with opened(path) as file:
+        missing = [name for name in columns or () if name not in file.schema_arrow.names]
+        if missing:
+            raise UserError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
+        begin = 0
+        for index in range(file.num_row_groups):
+            rows = file.metadata.row_group(index).num_rows
+            start, stop = max(first - begin, 0), rows if last is None else min(last + 1 - begin, rows)
+            begin += rows
+            if start < stop:
+                group = file.read_row_group(index, columns=list(columns) if columns else None)
+                yield from group.slice(start, stop - start).to_pylist()
+
+
+@contextlib.contextmanager
+def opened(path: PathLike) -> Iterator[pq.ParquetFile]:
+    """Yield a Parquet file to be read in the block.
+
+    Raises:
+        UserError: no such file.
         StopAndLook: the file is damaged.
     """
     target = epath.Path(path)
@@ -131,11 +160,7 @@ def iterate_rows(path: PathLike, columns: Sequence[str] | None = None) -> Iterat
         raise UserError(f"no such file: {path}")
     try:
         with target.open("rb") as source, pq.ParquetFile(source) as file:
-            missing = [name for name in columns or () if name not in file.schema_arrow.names]
-            if missing:
-                raise UserError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
-            for index in range(file.num_row_groups):
-                yield from file.read_row_group(index, columns=list(columns) if columns else None).to_pylist()
+            yield file
     except (pa.ArrowInvalid, OSError) as error:  # OSError: compressed data that is none
         raise StopAndLook(
             f"{path} is damaged ({str(error).splitlines()[0][:120]}); remove its folder and make it again"

@@ -1,76 +1,211 @@
-"""The shard stage: from the accepted responses of a folder of traces to training shards."""
+"""The shard stage: from the accepted responses of a folder of traces to training shards.
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+The lake is measured, its rows are shared out, and each shard is a piece of work of its own: in processes or on a Ray
+cluster, gone on with where a killed run was, and the same bytes from any number of them.
+"""
 
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import licences, manifests, schema, storage
+from octomed_jax import licences, manifests, progress, storage
 from octomed_jax.errors import UserError
-from octomed_jax.storage import PathLike
-from octomed_jax.traces.choose import settings_of, tell_left_out, training_record
-from octomed_jax.traces.grouped import iterate_lake, trained_on
-from octomed_jax.traces.shards import write_shards
+from octomed_jax.executor import run_pieces
+from octomed_jax.schema import ACCESS_CLASSES, Record
+from octomed_jax.storage import PathLike, read_json
+from octomed_jax.traces.choose import settings_of, tell_left_out
+from octomed_jax.traces.grouped import LAKE, trained_on
+from octomed_jax.traces.record import RECORD_VERSION
+from octomed_jax.traces.shard_pieces import ShardPiece, is_written, write_piece, write_records
+from octomed_jax.traces.shard_plan import PartPiece, ShardRows, left_out, measure_part, plan_shards
+from octomed_jax.traces.tfds_files import FEATURES_FILE, INFO_FILE, shard_name, write_description
 
 STAGE = "shard"
+WORK = ".work"
+REQUEST = ".request"
+
+T = TypeVar("T")
 
 
-def shard(config: ConfigDict, traces: PathLike, output: PathLike) -> manifests.Manifest:
-    """Write shards, whole or not at all.
+def shard(
+    config: ConfigDict, traces: PathLike, output: PathLike, engine: str = "local", workers: int = 0
+) -> manifests.Manifest:
+    """Write shards.
 
     Args:
-        config: uses ``traces`` and ``shard.records_per_shard``.
+        config: uses ``traces`` and ``shard.bytes``.
         traces: what ``octomed verify`` wrote.
-        output: folder for the shards.
+        output: folder for the shards. In a bucket each is sent when it is whole.
+        engine, workers: as in ``run_pieces``.
 
     Raises:
         UserError: the traces are not there, there is not one, or ``output`` holds other work.
+        TryAgain: the disk is full, a process was lost, or another one is at work there.
+        StopAndLook: the lake is damaged.
     """
     settings = settings_of(config)
+    if config.shard.bytes < 1:
+        raise UserError(f"shard.bytes={config.shard.bytes}: a shard has some bytes, such as {256 * 2**20} (256 MiB)")
     given = manifests.read_manifest(traces, "verify")
     if settings["release"]:
         licences.check_release(trained_on(traces, licences.COLUMNS), str(traces))
-    request = {"records_per_shard": config.shard.records_per_shard, "traces": settings}
+    request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
         return done
-    left_out: Counter[str] = Counter()
-    chosen = [record for row in iterate_lake(traces) if (record := training_record(row, settings, left_out))]
-    tell_left_out(left_out)
-    if not chosen:
-        raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
-    with storage.staged_folder(output) as folder:
-        write_shards(iter(chosen), len(chosen), folder, config.shard.records_per_shard)
-        manifest = manifests.Manifest(
-            stage=STAGE,
-            config=request,
-            inputs=inputs,
-            counts={
-                "records": len(chosen),
-                "examples": sum(len(record.responses) for record in chosen),
-                "images": sum(len(record.question.images) for record in chosen),
-                "left_out": dict(sorted(left_out.items())),
-            },
-            files=manifests.hash_files(folder),
-            licences=given.licences,
-            access=given.access,
-            extra={"sources": _sources(chosen), "teachers": given.extra.get("teachers", [])},
-        )
-        manifests.write_manifest(folder, manifest)
+    with _begun(output, manifests.request_of(STAGE, request, inputs)) as folder:
+        if manifests.is_finished(folder):  # killed just before it took its place
+            return manifests.read_manifest(folder, STAGE)
+        run = _Run(folder, settings, engine, workers)
+        parts = sorted(epath.Path(_absolute(traces) / LAKE).glob("part-*.parquet"))
+        plan, lost = run.plan([str(path) for path in parts], config.shard.bytes)
+        tell_left_out(lost)
+        if not plan:
+            raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
+        manifest = _finish(folder, run.write(plan), request, inputs, given, lost)
+        run.clear()
     return manifest
 
 
-def _sources(records: Sequence[schema.Record]) -> dict[str, dict[str, Any]]:
+def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Manifest:
+    """Write records that are in no lake, such as those of a benchmark, as a folder of one shard."""
+    with storage.staged_folder(output) as folder:
+        name = shard_name(0, 1)
+        has_images = any(record.question.images for record in records)
+        with storage.whole_path(folder / name) as path:
+            told = write_records(path, records, has_images)
+        return _finish(folder, {name: told}, {"record": RECORD_VERSION}, {})
+
+
+def _finish(
+    folder: epath.Path,
+    shards: Mapping[str, Mapping[str, Any]],
+    request: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    given: manifests.Manifest | None = None,
+    lost: Mapping[str, int] | None = None,
+) -> manifests.Manifest:
+    """Describe a folder of shards, for tensorflow-datasets and in the manifest; ``shards``: what is told of each."""
+    told = list(shards.values())
+    named = given.licences if given else ()
+    counts = [one["records"] for one in told]
+    write_description(folder, counts, sum(one["record_bytes"] for one in told), named)
+    files = {name: one["sha256"] for name, one in shards.items()}
+    files |= {name: storage.sha256_file(folder / name) for name in (FEATURES_FILE, INFO_FILE)}
+    manifest = manifests.Manifest(
+        stage=STAGE,
+        config=request,
+        inputs=inputs,
+        counts={
+            **{name: sum(one[name] for one in told) for name in ("records", "examples", "images")},
+            "left_out": dict(lost or {}),
+        },
+        files=dict(sorted(files.items())),
+        licences=named,
+        access=given.access if given else "open",
+        extra={
+            "sources": _sources([one["sources"] for one in told]),
+            "teachers": given.extra.get("teachers", []) if given else [],
+            "shards": {name: {"records": one["records"], "bytes": one["bytes"]} for name, one in shards.items()},
+        },
+    )
+    manifests.write_manifest(folder, manifest)
+    return manifest
+
+
+@contextlib.contextmanager
+def _begun(output: PathLike, request: str) -> Iterator[epath.Path]:
+    """Yield the folder to write in, with what an earlier run of the same request has done.
+
+    On a disk it takes its place when it is complete. In a bucket, where files appear whole and a name cannot be
+    changed, it is the place itself, and the manifest says when it is complete.
+
+    Raises:
+        UserError: other work lies there.
+    """
+    if not storage.in_bucket(output):
+        with storage.staged_folder(output, request=request) as folder:
+            yield folder
+        return
+    storage.see_what_others_write()
+    folder = epath.Path(output)
+    mark = folder / WORK / REQUEST
+    if not mark.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(f"{folder} already exists and is not empty; remove it or choose another folder")
+        storage.write_text(mark, request)
+    elif mark.read_text() != request:
+        raise UserError(f"{folder} was begun with other settings; remove it or choose another folder")
+    yield folder
+
+
+class _Run:
+    """The pieces of work of a run, and the folder in which it is kept which of them are done."""
+
+    def __init__(self, folder: epath.Path, settings: Mapping[str, Any], engine: str, workers: int):
+        self._folder, self._work, self._settings = folder, folder / WORK, settings
+        self._engine, self._workers = engine, workers
+
+    def plan(self, parts: Sequence[str], most: int) -> tuple[list[ShardRows], dict[str, int]]:
+        """Measure the parts of the lake; return what goes to each shard, and what was left out by reason."""
+        targets = [self._work / f"measured-{number:05d}.npz" for number in range(len(parts))]
+        pieces = [PartPiece(path, str(target), self._settings) for path, target in zip(parts, targets, strict=True)]
+        left = [piece for piece, target in zip(pieces, targets, strict=True) if not target.exists()]
+        self._do("shard: measuring the lake", "parts", measure_part, left, len(pieces), lambda _: 1)
+        return plan_shards(parts, targets, most), left_out(targets)
+
+    def write(self, plan: Sequence[ShardRows]) -> dict[str, dict[str, Any]]:
+        """Write the shards that are not there yet; return what is told of each."""
+        names = [shard_name(number, len(plan)) for number in range(len(plan))]
+        receipts = [self._work / f"{name}.json" for name in names]
+        pieces = [
+            ShardPiece(str(self._folder / name), str(receipt), rows, self._settings)
+            for name, receipt, rows in zip(names, receipts, plan, strict=True)
+        ]
+        left = [piece for piece in pieces if not is_written(piece)]
+        total = sum(rows.records for rows in plan)
+        self._do("shard: writing", "questions", write_piece, left, total, lambda piece: piece.rows.records)
+        return {name: read_json(receipt) for name, receipt in zip(names, receipts, strict=True)}
+
+    def _do(
+        self,
+        title: str,
+        unit: str,
+        work: Callable[[T], None],
+        left: Sequence[T],
+        total: int,
+        units: Callable[[T], int],
+    ) -> None:
+        done = total - sum(map(units, left))
+        with progress.bar(title, total, unit, done) as line:
+            for piece, _ in run_pieces(work, left, self._engine, self._workers):
+                line.advance(units(piece))
+
+    def clear(self) -> None:
+        """Remove what only a run that goes on needs, and files that a killed process had begun."""
+        self._work.rmtree()
+        for path in [path for path in self._folder.iterdir() if path.name.endswith(".partial")]:
+            path.unlink()
+
+
+def _absolute(folder: PathLike) -> epath.Path:
+    return epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute())
+
+
+def _sources(of_shards: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Return what came of each source: questions, responses, those taken as published, licences and access class."""
     counts: dict[str, dict[str, Any]] = {}
-    for record in sorted(records, key=lambda record: record.question.source):
-        question = record.question
-        count = counts.setdefault(question.source, {"questions": 0, "responses": 0, "licences": {}, "access": "open"})
-        count["licences"][question.licence] = count["licences"].get(question.licence, 0) + 1
-        count["access"] = max(count["access"], question.access, key=schema.ACCESS_CLASSES.index)
-        count["questions"] += 1
-        count["responses"] += len(record.responses)
-        if record.question.without_gold:
-            count["published"] = count.get("published", 0) + len(record.responses)
-    return counts
+    for sources in of_shards:
+        for source, found in sources.items():
+            total = counts.setdefault(source, {"questions": 0, "responses": 0, "licences": {}, "access": "open"})
+            for name in ("questions", "responses", "published"):
+                if name in found:
+                    total[name] = total.get(name, 0) + found[name]
+            for licence, count in found["licences"].items():
+                total["licences"][licence] = total["licences"].get(licence, 0) + count
+            total["access"] = max(total["access"], found["access"], key=ACCESS_CLASSES.index)
+    return {source: counts[source] for source in sorted(counts)}

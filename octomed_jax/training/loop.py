@@ -28,6 +28,7 @@ from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
+from octomed_jax.traces.shards import ShardReader
 from octomed_jax.training.guards import Watchdog
 from octomed_jax.training.metrics import read_metrics
 from octomed_jax.training.optimizer import make_optimizer
@@ -95,6 +96,7 @@ def train(
     request = training_request(config)
     if done := manifests.finished(workdir, "train", request, inputs):
         return done
+    ShardReader(shards)  # a shard that is gone is told before anything is begun
     start_jax(job=True)
     _claim(workdir, shards, rendered / STUDENT, request, inputs)
 

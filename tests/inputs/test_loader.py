@@ -1,7 +1,5 @@
 """Batches by step number: the plan's rows, whoever reads which share of them."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -10,9 +8,9 @@ from octomed_jax.cli.shard import make_shards
 from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.rendering import student_folder
 from octomed_jax.inputs.loader import Share, StepSource, batches, take_bad
-from octomed_jax.traces.shards import ShardReader, write_shards
+from octomed_jax.traces.shards import ShardReader
 from octomed_jax.training.request import make_plan
-from tests.traces.corpus import write_traces
+from tests.traces.corpus import spoil_image, write_traces
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +20,7 @@ def made(tmp_path_factory):
     config.student.vocab_size = 300
     config.train.update({"examples_per_step": 24, "tokens_per_row": 272})
     folder = tmp_path_factory.mktemp("corpus")
-    make_shards(config, write_traces(folder / "traces"), folder / "shards")
+    make_shards(config, write_traces(folder / "traces"), folder / "shards", workers=1)
     return config, folder / "shards"
 
 
@@ -99,7 +97,7 @@ def test_a_bad_record_in_a_worker_process_keeps_its_name(damaged):
 
 @pytest.fixture
 def damaged(made, tmp_path):
-    """The same shards, but the first image of one record is cut off in the middle."""
+    """The same shards, but the first image of one record ends in the middle."""
     import shutil
 
     config, shards = made
@@ -107,11 +105,7 @@ def damaged(made, tmp_path):
     shutil.copytree(shards, folder)
     records = list(ShardReader(shards))
     number = next(number for number, record in enumerate(records) if record.question.images)
-    question = records[number].question
-    records[number] = dataclasses.replace(
-        records[number], question=dataclasses.replace(question, images=(question.images[0][:200],))
-    )
-    write_shards(records, len(records), folder, config.shard.records_per_shard)
+    spoil_image(folder, number)
     return config, folder, number
 
 

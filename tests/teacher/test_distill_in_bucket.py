@@ -2,12 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from teacher_helpers import folder_bytes, make_config, make_question, write_fold
 
 from octomed_jax.cli.main import main
 from octomed_jax.teacher.distill import distill
+from tests.bucket import emulated
 
 pytestmark = pytest.mark.integration
 NAMES = ("attempts/part-00000.parquet", "questions.parquet", "card.md", "manifest.json")
@@ -35,30 +33,9 @@ distill(make_config(endpoint=sys.argv[1], in_flight=4, shards=2), sys.argv[2], s
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
     """The URL of a folder in a bucket of an emulator that runs as a process of its own."""
-    pytest.importorskip("gcsfs", reason="the gcs extra is not installed; make test-integration installs it")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    words = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
-    with (tmp_path / "emulator.log").open("w") as log:
-        process = subprocess.Popen([*words, "--default-bucket=b"], stdout=log, stderr=log)
-        try:
-            limit = time.monotonic() + 60
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/storage/v1/b/b", timeout=5).close()
-                    break
-                except OSError:
-                    assert time.monotonic() < limit
-                    assert process.poll() is None
-                    time.sleep(0.1)
-            monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-            monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-            monkeypatch.setenv("OCTOMED_CACHE", str(tmp_path / "cache"))
-            yield "gs://b/run/attempts"
-        finally:
-            process.kill()
-            process.wait()
+    monkeypatch.setenv("OCTOMED_CACHE", str(tmp_path / "cache"))
+    with emulated(tmp_path, monkeypatch) as url:
+        yield f"{url}/run/attempts"
 
 
 def start(*words):

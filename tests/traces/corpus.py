@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from PIL import Image
 from octomed_jax import manifests, storage
 from octomed_jax.schema import Attempt, Question, Record, Verdict, question_to_row
 from octomed_jax.traces.grouped import lake_row, write_lake
+from octomed_jax.traces.record import pack_record
+from octomed_jax.traces.shards import ShardReader, write_shard
 
 
 def png(seed: int, height: int = 112, width: int = 112) -> bytes:
@@ -64,7 +67,28 @@ def write_traces(folder: Path, count: int = 24) -> Path:
     """Write what ``octomed verify`` writes."""
     texts = [f"<think>Trace {n}.</think>\n\n\\boxed{{%s}}" for n in range(2)]
     made = [Record(item, tuple(text % item.answer for text in texts), (), (0, 1)) for item in questions(count)]
-    write_lake(folder, map(row_of, made))
+    return write_records(folder, made)
+
+
+def write_records(folder: Path, records: Iterable[Record]) -> Path:
+    """Write what ``octomed verify`` writes, of records sorted by id."""
+    write_lake(folder, map(row_of, records))
     manifest = manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(folder), licences=("CC0-1.0",))
     manifests.write_manifest(folder, manifest)
     return folder
+
+
+def spoil_image(shards: Path, number: int) -> Record:
+    """Write the shard of a record again, its first image blank after 200 bytes; return the record as it then is."""
+    records = list(ShardReader(shards))
+    image, *others = records[number].question.images
+    blank = (image[:200] + bytes(len(image) - 200), *others)
+    question = dataclasses.replace(records[number].question, images=blank)
+    spoilt = records[number] = dataclasses.replace(records[number], question=question)
+    first = 0
+    for name, shard in manifests.read_manifest(shards, "shard").extra["shards"].items():
+        end = first + shard["records"]
+        if first <= number < end:
+            write_shard(shards / name, map(pack_record, records[first:end]), True)
+        first = end
+    return spoilt

@@ -23,7 +23,7 @@ def shards(tmp_path_factory):
     config = get_config("tiny")
     config.student.vocab_size = 300
     folder = tmp_path_factory.mktemp("corpus")
-    make_shards(config, write_traces(folder / "traces"), folder / "shards")
+    make_shards(config, write_traces(folder / "traces"), folder / "shards", workers=1)
     return folder / "shards"
 
 

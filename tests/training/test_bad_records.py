@@ -1,6 +1,5 @@
 """A record that cannot be read ends a run, or is left out and listed."""
 
-import dataclasses
 import json
 import shutil
 
@@ -11,9 +10,10 @@ from octomed_jax.evaluation.held_out import HeldOut
 from octomed_jax.hf.rendering import rendering, student_folder
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.render import read_index
-from octomed_jax.traces.shards import ShardReader, write_shards
+from octomed_jax.traces.shards import ShardReader
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_lines, read_metrics
+from tests.traces.corpus import spoil_image
 
 
 @pytest.mark.integration
@@ -22,9 +22,7 @@ def test_a_cut_off_image_ends_the_run_and_may_be_left_out(config, shards, tmp_pa
     shutil.copytree(shards, folder)
     records = list(ShardReader(shards))
     number = next(number for number, record in enumerate(records) if record.question.images)
-    question = dataclasses.replace(records[number].question, images=(records[number].question.images[0][:200],))
-    records[number] = dataclasses.replace(records[number], question=question)
-    write_shards(records, len(records), folder, config.shard.records_per_shard)
+    question = spoil_image(folder, number).question
     config.train.update({"steps": 5})  # a little more than an epoch
     with pytest.raises(StopAndLook, match=f"image 0 of question {question.id}"):
         train(config, folder, workdir)
@@ -45,9 +43,7 @@ def test_a_bad_held_out_record_is_left_out_of_a_look(config, shards, tmp_path, c
     records = list(ShardReader(shards))
     held = hold_out(read_index(rendering(config, shards), student_folder(config, shards), "boxed"), 8, config.seed)[1]
     number = next(int(record) for record in held.record if records[record].question.images)
-    question = dataclasses.replace(records[number].question, images=(records[number].question.images[0][:200],))
-    records[number] = dataclasses.replace(records[number], question=question)
-    write_shards(records, len(records), folder, config.shard.records_per_shard)
+    question = spoil_image(folder, number).question
     config.train.steps = 2
     config.held_out.update({"records": 8, "every": 2, "samples": 8, "max_new_tokens": 2})
     with pytest.raises(StopAndLook, match=f"image 0 of question {question.id}"):

@@ -1,0 +1,48 @@
+"""The message ``tf.train.Example``, which standard tools read, in a pool of our own.
+
+Nothing here collides with the messages that TensorFlow or tensorflow-datasets register: what makes bytes an Example is
+the numbers of its fields (tensorflow/core/example/example.proto and feature.proto), not the name it is known by.
+"""
+
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_PACKAGE = "octomed_jax"
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_LISTS = (  # the field of a Feature, its message, what that holds; numbered from 1
+    ("bytes_list", "BytesList", _FIELD.TYPE_BYTES),
+    ("float_list", "FloatList", _FIELD.TYPE_FLOAT),
+    ("int64_list", "Int64List", _FIELD.TYPE_INT64),
+)
+
+
+def _example_class() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name=f"{_PACKAGE}/example.proto", package=_PACKAGE, syntax="proto3")
+    feature = descriptor_pb2.DescriptorProto(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, (field, message, kind) in enumerate(_LISTS, 1):
+        values = file.message_type.add(name=message)
+        values.field.add(name="value", number=1, label=_FIELD.LABEL_REPEATED, type=kind)
+        _add_message(feature, field, number, message).oneof_index = 0
+    file.message_type.append(feature)
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_STRING)
+    _add_message(entry, "value", 2, "Feature")
+    _add_message(features, "feature", 1, "Features.FeatureEntry").label = _FIELD.LABEL_REPEATED
+    _add_message(file.message_type.add(name="Example"), "features", 1, "Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Example"))
+
+
+def _add_message(owner: descriptor_pb2.DescriptorProto, name: str, number: int, message: str) -> Any:
+    kind = f".{_PACKAGE}.{message}"
+    return owner.field.add(
+        name=name, number=number, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_MESSAGE, type_name=kind
+    )
+
+
+Example = _example_class()

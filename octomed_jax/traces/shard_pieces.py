@@ -1,0 +1,100 @@
+"""The writing of one shard, in a process of its own: its rows of the lake, its file, and what is told of it.
+
+The receipt is written last; a shard that has one, and whose file is as long as that says, is done.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from octomed_jax import storage
+from octomed_jax.errors import StopAndLook
+from octomed_jax.schema import ACCESS_CLASSES, Record
+from octomed_jax.storage import read_json, sha256_file, whole_path, write_json
+from octomed_jax.traces import lake
+from octomed_jax.traces.choose import training_record
+from octomed_jax.traces.record import pack_record
+from octomed_jax.traces.shard_plan import ShardRows
+from octomed_jax.traces.shards import write_shard
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPiece:
+    """A shard to be written.
+
+    Attributes:
+        target: its file.
+        receipt: file for what is told of it.
+        rows: what goes there.
+        settings: which responses of a row are taken, ``config.traces``.
+    """
+
+    target: str
+    receipt: str
+    rows: ShardRows
+    settings: Mapping[str, Any]
+
+
+def write_piece(piece: ShardPiece) -> None:
+    """Write a shard, whole or not at all, and its receipt.
+
+    Raises:
+        StopAndLook: the lake is damaged, or is not what it was when it was measured.
+        TryAgain: the disk is full.
+    """
+    with whole_path(piece.target) as path:
+        told = write_records(path, _records(piece), piece.rows.has_images)
+        if told["records"] != piece.rows.records:
+            raise StopAndLook(
+                f"the lake gives {told['records']} records for {piece.target}, not {piece.rows.records}: it has "
+                "changed; run the same command again when nothing writes there"
+            )
+        storage.sync(path)
+    write_json(piece.receipt, told)
+
+
+def write_records(path: Path, records: Iterable[Record], has_images: bool) -> dict[str, Any]:
+    """Write a local file of records and return what is told of it: counts, sizes, its SHA-256."""
+    told: dict[str, Any] = {"records": 0, "examples": 0, "images": 0, "record_bytes": 0, "sources": {}}
+
+    def packed() -> Iterator[bytes]:
+        for record in records:
+            data = pack_record(record)
+            _count(told, record, len(data))
+            yield data
+
+    write_shard(path, packed(), has_images)
+    return told | {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+def _records(piece: ShardPiece) -> Iterator[Record]:
+    for span in piece.rows.spans:
+        for row in lake.iterate_rows(span.path, None, span.first, span.last):
+            record = training_record(row, piece.settings)
+            if record is not None:
+                yield record
+
+
+def _count(told: dict[str, Any], record: Record, size: int) -> None:
+    told["records"] += 1
+    told["examples"] += len(record.responses)
+    told["images"] += len(record.question.images)
+    told["record_bytes"] += size
+    question = record.question
+    none = {"questions": 0, "responses": 0, "licences": {}, "access": "open"}
+    count = told["sources"].setdefault(question.source, none)
+    count["licences"][question.licence] = count["licences"].get(question.licence, 0) + 1
+    count["access"] = max(count["access"], question.access, key=ACCESS_CLASSES.index)
+    count["questions"] += 1
+    count["responses"] += len(record.responses)
+    if question.without_gold:
+        count["published"] = count.get("published", 0) + len(record.responses)
+
+
+def is_written(piece: ShardPiece) -> bool:
+    """Return whether a shard is done."""
+    target, receipt = epath.Path(piece.target), epath.Path(piece.receipt)
+    return receipt.exists() and target.exists() and target.stat().length == read_json(receipt)["bytes"]
