@@ -147,6 +147,11 @@ def _as_type_of(old: Any, value: Any, name: str) -> Any:
     return value
 
 
+def answer_format_of(config: ConfigDict) -> str:
+    """Return the answer format that the student is asked for."""
+    return config.distill.answer_format
+
+
 def plain(config: Any) -> Any:
     """Return a config as plain JSON data (ConfigDict to dict, tuples to lists)."""
     if isinstance(config, FieldReference):
