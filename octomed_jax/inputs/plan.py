@@ -183,7 +183,7 @@ class RowPlan:
         sizes, index = hashlib.sha256(), self.index
         columns = (index.record, index.response, index.tokens, index.patches, index.cells)
         for column in (*columns, *(() if self._times is None else (self._times,))):
-            sizes.update(memoryview(np.ascontiguousarray(column, np.int32)))
+            sizes.update(np.ascontiguousarray(column, np.int32).data)
         shapes = [dataclasses.astuple(bucket) for bucket in self._all_buckets]
         return fingerprint(
             [sizes.hexdigest(), index.render_key, shapes, self._examples_per_step, self._seed, PACKING_VERSION]
