@@ -12,7 +12,7 @@ HEADINGS = {
     "source": "source",
     "questions": "questions",
     "examples": "examples",
-    "examples_an_epoch": "an epoch",
+    "examples_an_epoch": "examples an epoch",
     "tokens": "tokens",
     "images": "images",
     "share_of_examples": "of examples",

@@ -237,7 +237,7 @@ def test_a_preview_plans_the_rows_that_there_are(capsys, root, monkeypatch, shar
     assert found["data"]["examples"] == 48
     assert found["data"]["epochs"] == 8 / found["data"]["steps_per_epoch"]
     assert found["memory_bytes_of_a_device"]["kept_activations"] == 3 * 1 * 272 * 96 * 4
-    assert "48 examples (0 too long" in said
+    assert "48 examples an epoch (0 too long" in said
     assert not (tmp_path / "run").exists()
 
 
