@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +112,47 @@ def test_ended_in_the_middle_it_measures_only_the_rest(after, made, shards, conf
     render(config, shards, workers=1)
     assert len(measured) == after
     assert sorted([*measured, *again]) == list(range(0, len(ShardReader(shards)), 7))
+    assert bytes_of(renderings(shards)[0]) == bytes_of(whole)
+
+
+KILLED = """
+import os, signal, sys
+from configs.demo import get_config
+from octomed_jax.hf import rendering
+from octomed_jax.inputs import render as measuring
+
+measuring.PIECE_RECORDS = 7
+measured = 0
+
+def dies(piece):
+    global measured
+    if measured == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    measured += 1
+    measuring.measure_piece(piece)
+
+rendering.measure_piece = dies
+config = get_config("tiny")
+config.student.vocab_size = 300
+rendering.render(config, sys.argv[1], workers=1)
+"""
+
+
+def test_killed_it_measures_only_the_rest(made, shards, config, root, monkeypatch):
+    [whole] = renderings(made)
+    shutil.rmtree(shards / "rendered")
+    ran = subprocess.run([sys.executable, "-c", KILLED, shards], cwd=root, capture_output=True, timeout=100)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    again = []
+
+    def rest(piece):
+        again.append(piece.first)
+        return measuring.measure_piece(piece)
+
+    monkeypatch.setattr(rendering, "pieces_of", lambda *given: small_pieces(*given))
+    monkeypatch.setattr(rendering, "measure_piece", rest)
+    render(config, shards, workers=1)
+    assert again == list(range(14, len(ShardReader(shards)), 7))
     assert bytes_of(renderings(shards)[0]) == bytes_of(whole)
 
 
