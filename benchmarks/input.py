@@ -35,12 +35,16 @@ from pathlib import Path
 import numpy as np
 from bare_package import ROOT  # first: it makes the project importable
 from PIL import Image
+from rendered import rendered
 
+from octomed_jax.inputs.index_files import load_index, write_index
+from octomed_jax.inputs.mixture import draw, read_mixture
 from octomed_jax.inputs.packing import image_bucket
 from octomed_jax.inputs.paper_mix import SPEC, paper_mix
 from octomed_jax.inputs.plan import ExampleIndex, RowPlan
-from octomed_jax.inputs.render import COLUMNS, INDEX, example_builder, read_patch_spec, render_index, write_index
+from octomed_jax.inputs.render import example_builder, read_patch_spec, render_index
 from octomed_jax.inputs.rows import Bucket, assemble
+from octomed_jax.inputs.source_table import source_table
 from octomed_jax.inputs.template import CHAT_TEMPLATE
 from octomed_jax.prompts import user_text
 from octomed_jax.schema import Record
@@ -52,10 +56,10 @@ ROOM = 8192  # tokens of a row
 EXAMPLES_PER_STEP = 512  # the paper
 
 
-def lengthened(shards: Path, count: int) -> Iterator[Record]:
+def lengthened(shards: Path, student: Path, count: int) -> Iterator[Record]:
     """Yield records of the shards over and over, each with one response of the paper's length."""
     rng = np.random.default_rng(0)
-    builder = example_builder(shards / "student", FORMAT)
+    builder = example_builder(student, FORMAT)
     records = list(ShardReader(shards))
     responses = [response for record in records for response in record.responses]
     takes = np.array([len(builder.tokenizer.encode(response)) for response in responses])
@@ -73,12 +77,12 @@ def plan_of(index: ExampleIndex, spec, examples_per_step: int) -> RowPlan:
     return RowPlan(index, buckets, examples_per_step, 0)
 
 
-def peers(shards: Path) -> dict[str, Callable]:
+def peers(shards: Path, student: Path) -> dict[str, Callable]:
     """Return transformers' way from records to (ids of each, pixel values), by the kind of image processor."""
     from transformers import PreTrainedTokenizerFast
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    spec = read_patch_spec(shards / "student")
+    spec = read_patch_spec(student)
     size = {"shortest_edge": spec.min_pixels, "longest_edge": spec.max_pixels}
     kinds = {"pillow": Qwen2VLImageProcessorPil(size=size)}
     if importlib.util.find_spec("torchvision"):
@@ -87,7 +91,7 @@ def peers(shards: Path) -> dict[str, Callable]:
 
         torch.set_num_threads(1)
         kinds["torch"] = Qwen2VLImageProcessor(size=size)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(shards / "student" / "tokenizer.json"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(student / "tokenizer.json"))
     tokenizer.chat_template = CHAT_TEMPLATE
     reader = ShardReader(shards)
 
@@ -131,9 +135,8 @@ def equal(batch: dict[str, np.ndarray], ids: list[list[int]], pixels: np.ndarray
     return bool(same)
 
 
-def reading(shards: Path, rows: int) -> dict:
+def reading(shards: Path, student: Path, rows: int) -> dict:
     """Read ``rows`` rows of each bucket, ours and theirs in turn, and return seconds of the processor."""
-    student = shards / "student"
     plan = plan_of(render_index(ShardReader(shards), student, FORMAT), read_patch_spec(student), 1)
     reader, builder = ShardReader(shards), example_builder(student, FORMAT)
 
@@ -143,7 +146,7 @@ def reading(shards: Path, rows: int) -> dict:
         examples = [builder.build(record.question, record.responses[0]) for record in records]
         return assemble([examples], 1, bucket, builder.spec)
 
-    others = peers(shards)
+    others = peers(shards, student)
     figures = {}
     for bucket in plan.buckets:
         # One row at a time, in the order of the plan.
@@ -175,8 +178,7 @@ def reading(shards: Path, rows: int) -> dict:
 def planning(path: Path) -> dict:
     """Plan what lies at ``path``: the first epoch, and a step of the third as a run that goes on there would."""
     start = time.perf_counter()
-    with np.load(path, allow_pickle=False) as arrays:
-        index = ExampleIndex(**{name: arrays[name] for name in COLUMNS}, sources=("mix",), render_key="mix")
+    index = load_index(path)
     loaded = time.perf_counter()
     plan = plan_of(index, SPEC, EXAMPLES_PER_STEP)
     plan.step(0)
@@ -185,6 +187,14 @@ def planning(path: Path) -> dict:
     hashed = time.perf_counter()
     plan.step(2 * plan.steps_per_epoch + plan.steps_per_epoch // 2)
     went_on = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    mixture = read_mixture({"weights": dict.fromkeys(index.sources, 1)})
+    usable = np.ones(len(index), bool)
+    asked = time.perf_counter()
+    times = draw(index, usable, mixture, 0)
+    mixed = time.perf_counter()
+    source_table(index, plan.numbers)
+    told = time.perf_counter()
     slots = {bucket.name: plan.rows_per_step[bucket.name] * bucket.tokens for bucket in plan.buckets}
     counts = [plan.count(step)["examples"] for step in range(0, plan.steps_per_epoch, 100)]
     return {
@@ -195,7 +205,10 @@ def planning(path: Path) -> dict:
         "seconds_of_processor": time.process_time(),
         "seconds_to_hash": hashed - planned,
         "seconds_to_a_step_of_another_epoch": went_on - hashed,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "seconds_to_mix": mixed - asked,
+        "examples_of_equal_shares": int(times.sum()),
+        "seconds_to_tell_of_sources": told - mixed,
+        "peak_bytes": peak,
         "steps_per_epoch": plan.steps_per_epoch,
         "examples_of_a_step": [float(np.mean(counts)), float(np.std(counts))],
         "rows_per_step": plan.rows_per_step,
@@ -227,18 +240,17 @@ def main() -> None:
         },
     }
     with tempfile.TemporaryDirectory() as folder:
-        index = Path(folder) / INDEX
-        write_index(index, paper_mix(arguments.examples))
-        child = subprocess.run([sys.executable, __file__, "--plan", index], capture_output=True, text=True, check=True)
+        write_index(Path(folder), paper_mix(arguments.examples))
+        child = subprocess.run([sys.executable, __file__, "--plan", folder], capture_output=True, text=True, check=True)
         figures["plan"] = json.loads(child.stdout)
         print(json.dumps(figures["plan"], indent=1), flush=True)
         if arguments.shards:
             longer = Path(folder) / "shards"
             longer.mkdir()
-            (longer / "student").symlink_to((arguments.shards / "student").resolve())
+            _, student = rendered(arguments.shards)
             count = arguments.rows * 48
-            shard_records(list(lengthened(arguments.shards, count)), longer)
-            figures["reading"] = reading(longer, arguments.rows)
+            shard_records(list(lengthened(arguments.shards, student, count)), longer)
+            figures["reading"] = reading(longer, student, arguments.rows)
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -16,7 +16,6 @@ threads take beside the bare step, as a share of the bare step.
 """
 
 import argparse
-import dataclasses
 import importlib.metadata
 import itertools
 import json
@@ -33,15 +32,19 @@ import jax
 import numpy as np
 from bare_package import ROOT  # first: it makes the project importable
 from ml_collections import ConfigDict
-from student_examples import SIZES, model_config
+from rendered import rendered
+from student_examples import SIZES
 
 from configs.demo import get_config
+from octomed_jax import manifests
 from octomed_jax.checkpoints.store import CheckpointStore
+from octomed_jax.configuration import answer_format_of
+from octomed_jax.hf.rendering import STUDENTS, render, student_folder
 from octomed_jax.inputs.loader import StepSource, take_bad
 from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
-from octomed_jax.models.qwen2_5_vl.config import read_config, to_fields
+from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
@@ -76,7 +79,7 @@ class Bare:
     """The compiled step with rows that lie on the devices."""
 
     def __init__(self, config: ConfigDict, shards: Path):
-        student = shards / "student"
+        student = student_folder(config, shards)
         mesh, plan = meshes.make_mesh(config.train.mesh), make_plan(config, shards)
         optimizer = make_optimizer(config.train)
         learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
@@ -84,7 +87,7 @@ class Bare:
         job = Job(config, learner.config, plan, read_patch_spec(student), {})
         self._step = compile_step(job, mesh, quick=False)[0]
         share = share_of(mesh, config, job.spec)
-        source = StepSource(plan, shards, student, config.distill.answer_format, 0, config.train.steps, share)
+        source = StepSource(plan, shards, student, answer_format_of(config), 0, config.train.steps, share)
         batches = [source[number] for number in range(WARM, config.train.steps)]
         assert not any(take_bad(batch) for batch in batches)
         self._batches = [meshes.to_devices(mesh, batch, rows=1) for batch in batches]
@@ -119,18 +122,40 @@ def processor_seconds(task: Path) -> float:
     return sum(map(int, fields.split()[11:13])) / TICKS if name == XLA_THREAD else 0.0
 
 
-def resized(shards: Path, size: str, folder: Path) -> Path:
-    """Return the same shards for a student of another size; its tokenizer and its way to cut images stay."""
+def resized(shards: Path, size: str, config: ConfigDict, folder: Path) -> Path:
+    """Return the same shards, rendered as they are, for a student of another size, which the config then asks for."""
+    asked = manifests.read_manifest(rendered(shards)[0], "render").config
+    (_, hidden, inner, layers, heads, kv_heads, sections, tied), tower = SIZES[size]
+    config.shard.update({name: asked[name] for name in ("min_pixels", "max_pixels")})
+    config.distill.answer_format = asked["answer_format"]
+    config.student.vocab_size = asked["student"]["vocab_size"]
+    config.student.text.update(
+        {
+            "hidden_size": hidden,
+            "intermediate_size": inner,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "mrope_section": sections,
+            "tie_word_embeddings": tied,
+        }
+    )
+    depth, width, tower_inner, tower_heads, full = tower
+    config.student.vision.update(
+        {
+            "depth": depth,
+            "hidden_size": width,
+            "intermediate_size": tower_inner,
+            "num_heads": tower_heads,
+            "window_size": asked["student"]["window_size"],
+            "fullatt_block_indexes": full,
+        }
+    )
     folder.mkdir()
     for path in shards.resolve().iterdir():
-        if path.name != "student":
+        if path.name != STUDENTS:
             (folder / path.name).symlink_to(path)
-    shutil.copytree(shards / "student", folder / "student")
-    old, new = read_config(folder / "student"), model_config(size, 112)
-    text = dataclasses.replace(new.text, vocab_size=old.text.vocab_size)
-    vision = dataclasses.replace(new.vision, window_size=old.vision.window_size)
-    fields = to_fields(dataclasses.replace(old, text=text, vision=vision), "float32")
-    (folder / "student" / "config.json").write_text(json.dumps(fields))
+    render(config, folder)
     return folder
 
 
@@ -177,7 +202,7 @@ def main() -> None:
     config, timed = settings(arguments), arguments.steps - WARM
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shards = resized(arguments.shards, arguments.size, folder / "shards")
+        shards = resized(arguments.shards, arguments.size, config, folder / "shards")
         bare = Bare(config, shards)
         bares, loops, stalled = [bare.seconds()], [], 0.0
         for number in range(arguments.rounds):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import bare_package  # noqa: F401  first: it makes the project importable
 import numpy as np
+from rendered import rendered
 
 from octomed_jax.hf.names import hub_tensors
 from octomed_jax.images.patches import PatchSpec
@@ -73,13 +74,14 @@ def real_examples(arguments: argparse.Namespace) -> tuple[list[Example], PatchSp
     from octomed_jax.inputs.render import example_builder, read_index
     from octomed_jax.traces.shards import ShardReader
 
-    shards = Path(arguments.shards)
-    index, reader = read_index(shards, shards / "student", "boxed"), ShardReader(shards)
-    builder = example_builder(shards / "student", "boxed")
+    measured, student = rendered(Path(arguments.shards))
+    index, reader = read_index(measured, student, "boxed"), ShardReader(arguments.shards)
+    builder = example_builder(student, "boxed")
     examples, tokens = [], 0
     for number in np.random.default_rng(0).permutation(len(index)):
         record = reader[int(index.record[number])]
-        item = builder.build(record.question, record.responses[int(index.response[number])])
+        response = int(index.response[number])
+        item = builder.build(record.shown(response), record.responses[response])
         tokens += len(item.token_ids)
         if tokens > arguments.rows * arguments.tokens:
             break

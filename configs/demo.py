@@ -140,6 +140,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "release": False,  # refuse credentialed questions, and sources that allow no derivatives
         }
     )
+    # What an epoch holds of each source, by name: a mapping, or text as "medqa=2,pmc_vqa=0.5". Nothing set: each
+    # example once. The shards stay the same.
+    config.mixture = ConfigDict(
+        {
+            "weights": None,  # relative shares of an epoch's examples; of every source, 0 leaves it out
+            "examples": 0,  # of an epoch by weights; 0: as many as there can be before one comes twice
+            "counts": None,  # or examples an epoch
+            "epochs": None,  # or how often each comes in an epoch, such as 2 or 0.5
+            "caps": None,  # at most so many questions, with all their responses
+        }
+    )
     config.student = ConfigDict(
         {
             # A Hugging Face folder to start from; empty: random weights at the size below, and a vocabulary of its own.

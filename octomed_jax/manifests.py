@@ -20,7 +20,13 @@ HASHED_BYTES = 256 * 2**20  # of a finished folder, which are read again each ti
 EDITED = (".md", ".html")  # cards and pages, which people may write on
 # The command of a stage, where it is not the stage's name.
 QUESTION_STAGES = ("questions", "curate")  # that write a folder of questions
-COMMANDS = {"questions": "questions build", "eval": "eval run", "data": "data write", "render": "shard"}
+COMMANDS = {
+    "questions": "questions build",
+    "eval": "eval run",
+    "data": "data write",
+    "render": "shard",
+    "student": "shard",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """``octomed shard``: accepted traces become training shards, and are measured as the student sees them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -8,8 +9,11 @@ from octomed_jax import manifests, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.executor import ENGINES
 from octomed_jax.hf.rendering import render
+from octomed_jax.inputs.mixture import read_mixture
+from octomed_jax.inputs.source_table import source_table, table_lines
 from octomed_jax.progress import say
 from octomed_jax.traces.stage import shard
+from octomed_jax.training.request import choose, read_rendered
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -23,13 +27,14 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_config()
     parser.add_argument("--traces", metavar="DIR", help="what `octomed verify` wrote (default RUN/traces)")
     parser.add_argument("--output", metavar="DIR", help="where the shards go (default RUN/shards)")
-    parser.add_argument("--engine", choices=ENGINES, default="local", help="where shards are written (default: local)")
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="where pieces are done (default: local)")
     parser.add_argument("--workers", type=int, metavar="N", default=0, help="processes (default: as many as cores)")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     options, config = parser.read_config(arguments)
     if options.workers < 0:
         parser.error(f"--workers={options.workers} is less than 0")
     output = options.output or f"{config.run}/shards"
+    read_mixture(config.mixture)  # its mistakes before anything is done
     traces = options.traces or f"{config.run}/traces"
     if storage.in_bucket(output):
         counts = dict(shard(config, traces, output, options.engine, options.workers).counts)
@@ -40,18 +45,26 @@ def run(arguments: Sequence[str]) -> int:
         return finish(summary, {"output": str(output), **counts}, options.json)
     shards, rendered = make_shards(config, traces, output, options.engine, options.workers)
     counts = {**shards.counts, **rendered.counts}
+    chosen = choose(config, *read_rendered(config, Path(output)))
+    sources = source_table(chosen.learned, chosen.numbers())
+    for line in table_lines(sources):
+        say(f"  {line}")
     summary = (
         f"{counts['examples']:,} examples of {counts['records']:,} questions, {counts['tokens']:,} tokens: {output}"
     )
-    return finish(summary, {"output": str(output), **counts}, options.json)
+    return finish(summary, {"output": str(output), **counts, "sources": sources}, options.json)
 
 
 def make_shards(
-    config: ConfigDict, traces: storage.PathLike, output: storage.PathLike, engine: str = "local", workers: int = 0
+    config: ConfigDict,
+    traces: storage.PathLike,
+    output: storage.PathLike,
+    engine: str = "local",
+    workers: int = 0,
 ) -> tuple[manifests.Manifest, manifests.Manifest]:
     """Write shards and how the student sees them; return the manifests of both. Errors as ``shard`` and ``render``."""
     made = shard(config, traces, output, engine, workers)
-    rendered = render(config, output)
+    rendered = render(config, output, engine, workers)
     counts = rendered.counts
     say(f"shard: mean {counts['tokens'] / counts['examples']:.0f} tokens an example, longest {counts['longest']}")
     return made, rendered

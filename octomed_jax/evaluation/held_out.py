@@ -12,14 +12,13 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress
+from octomed_jax.configuration import answer_format_of
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.hf.base import STUDENT
-from octomed_jax.hf.rendering import rendering
+from octomed_jax.hf.rendering import student_folder
 from octomed_jax.inputs.buckets import prompt_bucket
-from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.loader import StepSource, take_bad
 from octomed_jax.inputs.plan import RowPlan
-from octomed_jax.inputs.render import example_builder, read_index, read_patch_spec
+from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import assemble
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.compute import Compute
@@ -30,7 +29,7 @@ from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.training.loop import Moment
 from octomed_jax.training.metrics import JsonLines
-from octomed_jax.training.request import row_buckets, share_of
+from octomed_jax.training.request import choose, read_rendered, share_of
 
 SAMPLES = "samples.jsonl"
 
@@ -49,11 +48,11 @@ class HeldOut:
         manifests.read_manifest(shards, "shard")
         self._skip_bad = config.train.bad_records == "skip"
         self._config, self._shards, self._workdir = config, shards, workdir
-        rendered, answer_format = rendering(config, shards), config.distill.answer_format
-        self._student = rendered / STUDENT
-        index, self._spec = read_index(rendered, self._student, answer_format), read_patch_spec(self._student)
-        _, held = hold_out(index, config.held_out.records, config.seed)
-        self._plan = RowPlan(held, row_buckets(config, index, self._spec), config.train.examples_per_step, config.seed)
+        self._student, self._answer_format = student_folder(config, shards), answer_format_of(config)
+        index, self._spec = read_rendered(config, shards)
+        chosen = choose(config, index, self._spec)
+        held = chosen.held
+        self._plan = RowPlan(held, chosen.buckets, config.train.examples_per_step, config.seed)
         if not self._plan.examples:
             raise UserError(f"none of the {config.held_out.records} held-out records fits a row; hold out more")
         self._records = np.unique(held.record)[: config.held_out.samples].tolist()
@@ -71,8 +70,7 @@ class HeldOut:
         graph, _ = split_model(moment.student.config, moment.student.trained.lora)
         share = share_of(moment.mesh, self._config, self._spec)
         steps = self._plan.steps_per_epoch
-        answer_format = self._config.distill.answer_format
-        rows = StepSource(self._plan, self._shards, self._student, answer_format, 0, steps, share, self._skip_bad)
+        rows = StepSource(self._plan, self._shards, self._student, self._answer_format, 0, steps, share, self._skip_bad)
         total = targets = 0.0
         for step in range(steps):
             batch = rows[step]
@@ -89,7 +87,7 @@ class HeldOut:
 
     def _sample(self, moment: Moment) -> None:
         graph, _ = split_model(moment.student.config, moment.student.trained.lora)
-        builder = example_builder(self._student, self._config.distill.answer_format)
+        builder = example_builder(self._student, self._answer_format)
         reader, compute = ShardReader(self._shards), moment.student.compute
         questions, examples = [], []
         for number in self._records:

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
-from octomed_jax.configuration import plain
+from octomed_jax.configuration import answer_format_of, plain
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.jax_backend import Answer, JaxBackend
 from octomed_jax.evaluation.scoring import score_samples
@@ -30,7 +30,7 @@ def evaluate(
     """Answer the held-out questions and judge the answers.
 
     Args:
-        config: uses ``eval``, ``seed`` and ``distill.answer_format``.
+        config: uses ``eval``, ``seed`` and the student's answer format.
         model: a Hugging Face folder.
         questions: what ``octomed questions build`` wrote.
         output: the new folder with samples and results.
@@ -48,7 +48,7 @@ def evaluate(
     request = {
         "eval": plain(config.eval),
         "seed": config.seed,
-        "answer_format": config.distill.answer_format,
+        "answer_format": answer_format_of(config),
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
     }
@@ -59,7 +59,7 @@ def evaluate(
     train_counts = Counter(
         row["benchmark"] for row in iterate_rows(questions / "questions.parquet", columns=["benchmark"])
     )
-    backend = JaxBackend(model, config.distill.answer_format, weights, config.seed if random_weights else None)
+    backend = JaxBackend(model, answer_format_of(config), weights, config.seed if random_weights else None)
     with storage.staged_folder(output) as folder:
         samples = _samples(config, backend, asked)
         for benchmark in sorted({sample["benchmark"] for sample in samples}):

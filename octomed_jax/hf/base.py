@@ -127,7 +127,7 @@ def side_folder(base: Path) -> Path:
 
 
 def student_identity(config: ConfigDict) -> dict[str, Any]:
-    """Return what shards depend on: a student's sizes, or the side files of its base by hash. Weights do not matter."""
+    """Return what a student's folder depends on: its sizes, or the side files of its base by hash. Weights do not."""
     if not config.base:
         return plain(config)
     side = side_folder(base_folder(config))

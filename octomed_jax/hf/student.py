@@ -4,6 +4,7 @@ A run from random weights starts from such a folder; a run from a published chec
 """
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,29 @@ def write_student(folder: Path, config: ConfigDict, texts: Iterable[str], pixels
         pixels: ``min_pixels`` and ``max_pixels``.
     """
     if config.base:
+        return write_student_with(folder, config, None, pixels)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = folder / "tokenizer.json"
+    train_tokenizer(texts, config.vocab_size).save(str(tokenizer))
+    return write_student_with(folder, config, tokenizer, pixels)
+
+
+def write_student_with(folder: Path, config: ConfigDict, tokenizer: Path | None, pixels: ConfigDict) -> Qwen25VLConfig:
+    """Write a student folder whose vocabulary is there already.
+
+    Args:
+        folder, config, pixels: as ``write_student``.
+        tokenizer: ``tokenizer.json`` of a student of its own; one with a base takes the base's.
+    """
+    if config.base:
         copy_base(side_folder(base_folder(config)), folder)
         _limit_pixels(folder / "preprocessor_config.json", pixels)
         return read_config(folder)
-    tokenizer = train_tokenizer(texts, config.vocab_size)
-    model_config = _model_config(config, tokenizer)
+    assert tokenizer
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    if tokenizer != folder / "tokenizer.json":
+        shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    model_config = _model_config(config, Tokenizer.from_file(str(tokenizer)))
     files: dict[str, Any] = {
         "config.json": to_fields(model_config, "float32"),
         "tokenizer_config.json": _tokenizer_fields(),

@@ -1,7 +1,5 @@
 """Which records are never trained on, so that a run can be looked at with them."""
 
-import dataclasses
-
 import numpy as np
 from jaxtyping import Bool
 
@@ -15,14 +13,20 @@ def hold_out(index: ExampleIndex, records: int, seed: int) -> tuple[ExampleIndex
     Raises:
         UserError: nothing would be left to train on.
     """
-    numbers = np.unique(index.record)
+    held = held_examples(index, np.ones(len(index), bool), records, seed)
+    return index.only(~held), index.only(held)
+
+
+def held_examples(index: ExampleIndex, among: Bool[np.ndarray, "N"], records: int, seed: int) -> Bool[np.ndarray, "N"]:
+    """Return which examples are of ``records`` held-out records, chosen from those of the examples of ``among``.
+
+    Raises:
+        UserError: nothing would be left to train on.
+    """
+    if not records:
+        return np.zeros(len(index), bool)
+    numbers = np.unique(index.record[among])
     if not 0 <= records < len(numbers):
         raise UserError(f"held_out.records={records} must be from 0 to less than the {len(numbers)} records there are")
     chosen = np.random.default_rng([seed, 1]).choice(numbers, records, replace=False)
-    held = np.isin(index.record, chosen)
-    return _only(index, ~held), _only(index, held)
-
-
-def _only(index: ExampleIndex, mask: Bool[np.ndarray, "N"]) -> ExampleIndex:
-    columns = {name: column[mask] for name, column in vars(index).items() if isinstance(column, np.ndarray)}
-    return dataclasses.replace(index, **columns)
+    return np.isin(index.record, chosen)

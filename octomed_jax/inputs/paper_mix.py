@@ -18,6 +18,7 @@ SPEC = PatchSpec(max_pixels=262144)
 PATCHES = SPEC.merge_size**2  # of a merged cell
 WITH_IMAGES = 3_687_105 / 8_095_571  # the paper, of all traces
 LONGEST = 6000  # tokens of text
+SOURCES = tuple(f"source_{number:02d}" for number in range(24))
 
 
 def image_sizes(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -60,6 +61,8 @@ def paper_mix(examples: int, with_images: float = WITH_IMAGES, seed: int = 0) ->
     if share:
         first = np.cumsum(images[:share]) - images[:share]
         takes[:, :share] = np.add.reduceat(image_cells(rng, int(images.sum())), first).T
+    sizes = 1 / np.arange(1, len(SOURCES) + 1)  # some large, many small
+    source = np.random.default_rng([seed, 1]).choice(len(SOURCES), examples, p=sizes / sizes.sum()).astype(np.int32)
     used, reserved = takes[:2].astype(np.int32)
     return ExampleIndex(
         record=np.arange(examples, dtype=np.int32),
@@ -70,7 +73,9 @@ def paper_mix(examples: int, with_images: float = WITH_IMAGES, seed: int = 0) ->
         images=images,
         window_pairs=takes[2],
         frame_pairs=takes[3],
-        source=np.zeros(examples, np.int32),
-        sources=("mix",),
+        source=source,
+        benchmark=source,
+        sources=SOURCES,
+        benchmarks=SOURCES,
         render_key="mix",
     )

@@ -1,10 +1,11 @@
-"""Which example goes into which row of which step: a pure function of (index, seed, epoch).
+"""Which example goes into which row of which step: a pure function of (index, mixture, seed, epoch).
 
-The plan never looks at ranks or hosts. Examples with and without images have buckets of their own, or one together.
-How rows are composed is found once (packing.py); an epoch seats the examples of equal size anew and shuffles the rows.
-So all epochs have the same number of rows and of steps: step s belongs to epoch s // steps_per_epoch, and a run goes on
-at any step without planning the epochs before it. Every step holds the same number of rows of each bucket (some may be
-empty), so the compiled step has one shape.
+An example may come several times an epoch, as a mixture asks for (mixture.py). The plan never looks at ranks or hosts.
+Examples with and without images have buckets of their own, or one together. How rows are composed is found once
+(packing.py); an epoch seats the examples of equal size anew and shuffles the rows. So all epochs have the same number
+of rows and of steps: step s belongs to epoch s // steps_per_epoch, and a run goes on at any step without planning the
+epochs before it. Every step holds the same number of rows of each bucket (some may be empty), so the compiled step has
+one shape.
 
 Legend: N examples, R rows.
 """
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Bool, Int32, Int64
 
 from octomed_jax.inputs.packing import PACKING_VERSION, Packing, Row, pack
 from octomed_jax.inputs.rows import Bucket
@@ -34,8 +35,8 @@ class ExampleIndex:
         tokens, patches, cells: what it takes; cells are those reserved in the window slots.
         images: how many it has.
         window_pairs, frame_pairs: pairs of patches that see each other within windows and within whole images.
-        source: index into ``sources``.
-        sources: names.
+        source, benchmark: indexes into ``sources`` and ``benchmarks``; a source may hold several benchmarks.
+        sources, benchmarks: names.
         render_key: hash of what rendered it.
     """
 
@@ -48,11 +49,20 @@ class ExampleIndex:
     window_pairs: Int64[np.ndarray, "N"]
     frame_pairs: Int64[np.ndarray, "N"]
     source: Int32[np.ndarray, "N"]
+    benchmark: Int32[np.ndarray, "N"]
     sources: tuple[str, ...]
+    benchmarks: tuple[str, ...]
     render_key: str
 
     def __len__(self) -> int:
         return len(self.record)
+
+    def only(self, chosen: Bool[np.ndarray, "N"]) -> "ExampleIndex":
+        """Return the index of the chosen examples; itself where that is all of them."""
+        if chosen.all():
+            return self
+        columns = {name: column[chosen] for name, column in vars(self).items() if isinstance(column, np.ndarray)}
+        return dataclasses.replace(self, **columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,21 +131,39 @@ class RowPlan:
     Attributes:
         index: the sizes of the examples.
         buckets: text first, then image; a bucket without examples is left out.
-        examples: number of examples that fit a row; each comes once an epoch.
-        left_out: source name to number of examples that fit no row.
+        examples: how many an epoch holds: each that fits a row once, or as often as it is asked for.
+        numbers: which ones they are, an example that comes several times as often.
+        left_out: benchmark name to number of examples that fit no row.
         schedule: the rows of every step.
         fill: bucket name to the share of token slots that is used in an epoch, empty rows counted.
     """
 
-    def __init__(self, index: ExampleIndex, buckets: Sequence[Bucket], examples_per_step: int, seed: int):
-        """Pack the examples of ``index`` into rows of ``buckets``, for about ``examples_per_step`` examples a step."""
+    def __init__(
+        self,
+        index: ExampleIndex,
+        buckets: Sequence[Bucket],
+        examples_per_step: int,
+        seed: int,
+        times: Int32[np.ndarray, "N"] | None = None,
+    ):
+        """Pack the examples of ``index`` into rows of ``buckets``, for about ``examples_per_step`` examples a step.
+
+        Args:
+            index: of the examples.
+            buckets: shapes of rows.
+            examples_per_step: how many a step should hold.
+            seed: of the shuffling.
+            times: how often each example comes in an epoch; once where it is left out.
+        """
         self.index, self._seed, self._examples_per_step = index, seed, examples_per_step
-        self._all_buckets = tuple(buckets)
+        self._all_buckets, self._times = tuple(buckets), times
         members = {bucket.name: _members(index, bucket, buckets) for bucket in buckets}
+        self.left_out = _left_out(index, members)
+        if times is not None:
+            members = {name: np.repeat(numbers, times[numbers]) for name, numbers in members.items()}
         self.buckets = tuple(bucket for bucket in buckets if len(members[bucket.name]))
         self.examples = sum(len(numbers) for numbers in members.values())
-        self.left_out = _left_out(index, members)
-        self._numbers = np.concatenate([np.zeros(0, np.int32), *members.values()])
+        self.numbers = np.concatenate([np.zeros(0, np.int32), *members.values()])
         packings, seeds = {}, {}
         for number, bucket in enumerate(buckets):
             if len(here := members[bucket.name]):
@@ -152,12 +180,14 @@ class RowPlan:
     @functools.cached_property
     def hash(self) -> str:
         """The name of this plan; a checkpoint holds it, and another plan is refused."""
-        sizes = hashlib.sha256()
-        for column in (self.index.tokens, self.index.patches, self.index.cells):
-            sizes.update(column.astype(np.int32).tobytes())
+        sizes, index = hashlib.sha256(), self.index
+        columns = (index.record, index.response, index.tokens, index.patches, index.cells)
+        for column in (*columns, *(() if self._times is None else (self._times,))):
+            sizes.update(np.ascontiguousarray(column, np.int32).data)
         shapes = [dataclasses.astuple(bucket) for bucket in self._all_buckets]
-        key = self.index.render_key
-        return fingerprint([sizes.hexdigest(), key, shapes, self._examples_per_step, self._seed, PACKING_VERSION])
+        return fingerprint(
+            [sizes.hexdigest(), index.render_key, shapes, self._examples_per_step, self._seed, PACKING_VERSION]
+        )
 
     def step(self, step: int) -> StepRows:
         """Return the rows of step 0, 1, 2, ... of the run."""
@@ -170,7 +200,7 @@ class RowPlan:
 
     def mean(self) -> dict[str, float]:
         """Return how much a step holds in the mean over an epoch, as ``count`` does."""
-        return {name: total / self.steps_per_epoch for name, total in self._count(self._numbers).items()}
+        return {name: total / self.steps_per_epoch for name, total in self._count(self.numbers).items()}
 
     def _count(self, numbers: np.ndarray) -> dict[str, Any]:
         sums = {name: int(getattr(self.index, name)[numbers].sum(dtype=np.int64)) for name in SUMMED}
@@ -178,18 +208,27 @@ class RowPlan:
         return {"examples": len(numbers), "token_pairs": pairs, **sums}
 
 
+def fitting(index: ExampleIndex, buckets: Sequence[Bucket]) -> Bool[np.ndarray, "N"]:
+    """Return which examples fit a row of one of the buckets."""
+    return np.logical_or.reduce([_fits(index, bucket, buckets) for bucket in buckets])
+
+
 def _members(index: ExampleIndex, bucket: Bucket, buckets: Sequence[Bucket]) -> Int32[np.ndarray, "N"]:
-    """Return the examples of a bucket: where there is one for text alone, text goes there."""
+    return np.flatnonzero(_fits(index, bucket, buckets)).astype(np.int32)
+
+
+def _fits(index: ExampleIndex, bucket: Bucket, buckets: Sequence[Bucket]) -> Bool[np.ndarray, "N"]:
+    """Return which examples are of a bucket: where there is one for text alone, text goes there."""
     fits = (index.tokens <= bucket.tokens) & (index.cells <= bucket.cells)
     text_apart = any(not other.cells for other in buckets)
     if bucket.cells and text_apart:
         fits &= index.cells > 0
-    return np.flatnonzero(fits).astype(np.int32)
+    return fits
 
 
 def _left_out(index: ExampleIndex, members: dict[str, np.ndarray]) -> dict[str, int]:
     used = np.zeros(len(index), bool)
     for numbers in members.values():
         used[numbers] = True
-    counts = np.bincount(index.source[~used], minlength=len(index.sources))
-    return {name: int(count) for name, count in zip(index.sources, counts, strict=True) if count}
+    counts = np.bincount(index.benchmark[~used], minlength=len(index.benchmarks))
+    return {name: int(count) for name, count in zip(index.benchmarks, counts, strict=True) if count}

@@ -1,25 +1,27 @@
 """The index of a set of shards: what every (record, response) takes, and the hash of what rendered it."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.builder import ExampleBuilder
+from octomed_jax.inputs.index_files import COLUMNS, load_index
 from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.schema import Record
-from octomed_jax.storage import fingerprint, read_json, sha256_file
+from octomed_jax.storage import fingerprint, read_json, sha256_file, write_bytes
+from octomed_jax.traces.shards import ShardReader
 
-INDEX = "index.npz"
-COLUMNS = {  # of an ExampleIndex
-    **dict.fromkeys(("record", "response", "tokens", "patches", "cells", "images", "source"), np.int32),
-    **dict.fromkeys(("window_pairs", "frame_pairs"), np.int64),
-}
-RENDER_VERSION = 5  # of the template, the positions, the window layout and the columns of the index
+PIECE_RECORDS = 2048  # of a range that is measured in one go; a killed process loses no more
+NAMES = {"source": "sources", "benchmark": "benchmarks"}  # columns that number names, and the names
+RENDER_VERSION = 6  # of the template, the positions, the window layout and the columns of the index
 
 
 def read_patch_spec(folder: str | Path) -> PatchSpec:
@@ -63,60 +65,120 @@ def render_key(student: str | Path, answer_format: str) -> str:
     return fingerprint([RENDER_VERSION, tokenizer, [str(spec)], answer_format])
 
 
-def render_index(
-    records: Iterable[Record], student: str | Path, answer_format: str, advance: Callable[[], None] = lambda: None
-) -> ExampleIndex:
-    """Measure every (record, response), in order; ``advance`` is called once a record."""
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A range of the records of a folder of shards, to be measured by any process.
+
+    Attributes:
+        shards, student, answer_format: what is read, and what renders it.
+        first, last: from this record on, to before that one.
+        output: file for what was measured.
+    """
+
+    shards: str
+    student: str
+    answer_format: str
+    first: int
+    last: int
+    output: str
+
+
+def pieces_of(records: int, shards: Path, student: Path, answer_format: str, folder: Path) -> list[Piece]:
+    """Return the pieces of so many records; what they measure goes into ``folder``."""
+    read, model = str(shards.absolute()), str(student.absolute())
+    return [
+        Piece(
+            read, model, answer_format, first, min(first + PIECE_RECORDS, records), f"{folder.absolute()}/{first}.npz"
+        )
+        for first in range(0, records, PIECE_RECORDS)
+    ]
+
+
+def measure_piece(piece: Piece) -> None:
+    """Measure the records of a piece, unless that is done. Initialises no backend of JAX: it runs in any process."""
+    if Path(piece.output).exists():
+        return
+    reader = ShardReader(piece.shards)
+    records = ((number, reader[number]) for number in range(piece.first, piece.last))
+    index = _measured(records, piece.student, piece.answer_format)
+    data = io.BytesIO()
+    columns: dict[str, Any] = {name: np.asarray(value) for name, value in vars(index).items()}
+    np.savez(data, **columns)
+    write_bytes(piece.output, data.getvalue())
+
+
+def render_index(records: Iterable[Record], student: str | Path, answer_format: str) -> ExampleIndex:
+    """Measure every (record, response), in order, in this process."""
+    return _measured(enumerate(records), student, answer_format)
+
+
+def joined(pieces: Sequence[Piece]) -> ExampleIndex:
+    """Return the index of all pieces, in order; what it holds does not depend on how it was cut.
+
+    Raises:
+        StopAndLook: what was measured of one is damaged.
+    """
+    parts = [_read_piece(Path(piece.output)) for piece in pieces]
+    names: dict[str, Any] = {
+        many: tuple(sorted({name for part in parts for name in getattr(part, many)})) for many in NAMES.values()
+    }
+    columns: dict[str, Any] = {}
+    for column in COLUMNS:
+        arrays = [getattr(part, column) for part in parts]
+        if many := NAMES.get(column):
+            places = {name: place for place, name in enumerate(names[many])}
+            arrays = [
+                np.array([places[name] for name in getattr(part, many)], array.dtype)[array]
+                for part, array in zip(parts, arrays, strict=True)
+            ]
+        columns[column] = np.concatenate(arrays)
+    return ExampleIndex(**columns, **names, render_key=parts[0].render_key)
+
+
+def _measured(records: Iterable[tuple[int, Record]], student: str | Path, answer_format: str) -> ExampleIndex:
+    """Measure records that come with their numbers."""
     builder = example_builder(student, answer_format)
-    columns: dict[str, list[int]] = {name: [] for name in COLUMNS}
-    sources: dict[str, int] = {}
-    for number, record in enumerate(records):
-        source = sources.setdefault(record.question.benchmark, len(sources))
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    for number, record in records:
         for response, text in enumerate(record.responses):
             size = builder.measure(record.shown(response), text)
             entry = dataclasses.asdict(size) | {
                 "record": number,
                 "response": response,
                 "images": len(record.question.images),
-                "source": source,
+                "source": record.question.source,
+                "benchmark": record.question.benchmark,
             }
             for name, value in entry.items():
                 columns[name].append(value)
-        advance()
-    arrays = {name: np.asarray(columns[name], dtype) for name, dtype in COLUMNS.items()}
-    return ExampleIndex(**arrays, sources=tuple(sources), render_key=render_key(student, answer_format))
+    names: dict[str, Any] = {many: tuple(sorted(set(columns[column]))) for column, many in NAMES.items()}
+    for column, many in NAMES.items():
+        columns[column] = [names[many].index(name) for name in columns[column]]
+    arrays: dict[str, Any] = {name: np.array(columns[name], dtype) for name, dtype in COLUMNS.items()}
+    return ExampleIndex(**arrays, **names, render_key=render_key(student, answer_format))
 
 
-def write_index(path: Path, index: ExampleIndex) -> None:
-    """Write the index as plain arrays (no pickle). Call inside a staged folder."""
-    columns = {name: getattr(index, name) for name in COLUMNS}
-    np.savez(path, **columns, sources=np.asarray(index.sources), render_key=np.asarray(index.render_key))
+def _read_piece(path: Path) -> ExampleIndex:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names: dict[str, Any] = {many: tuple(arrays[many].tolist()) for many in NAMES.values()}
+            columns: dict[str, Any] = {name: arrays[name].astype(dtype) for name, dtype in COLUMNS.items()}
+            return ExampleIndex(**columns, **names, render_key=str(arrays["render_key"]))
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise StopAndLook(f"{path} is damaged ({error}); run `octomed shard` again, which measures it anew") from error
 
 
 def read_index(folder: str | Path, student: str | Path, answer_format: str) -> ExampleIndex:
-    """Read the index of a folder of shards.
+    """Read the index of a rendering of shards.
 
     Raises:
         UserError: it was rendered with another tokenizer, template or pixel cap.
         StopAndLook: it is damaged.
     """
-    path = Path(folder) / INDEX
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            index = ExampleIndex(
-                **{name: arrays[name] for name in COLUMNS},
-                sources=tuple(str(name) for name in arrays["sources"]),
-                render_key=str(arrays["render_key"]),
-            )
-    except FileNotFoundError as error:
-        raise UserError(f"no {INDEX} in {folder}; make it with `octomed shard`") from error
-    except KeyError as error:
-        raise UserError(f"{path} is of another version ({error.args[0]}); run `octomed shard` again") from error
-    except (ValueError, OSError) as error:
-        raise StopAndLook(f"{path} is damaged ({error}); write the shards again") from error
+    index = load_index(folder)
     if index.render_key != render_key(student, answer_format):
         raise UserError(
-            f"{path} was rendered with another tokenizer, template or pixel limit than {student} has; "
+            f"the index in {folder} was rendered with another tokenizer, template or pixel limit than {student} has; "
             "run `octomed shard` again"
         )
     return index

@@ -15,15 +15,17 @@ from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
+from octomed_jax.configuration import answer_format_of
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import STUDENT, base_folder
 from octomed_jax.hf.checkpoint import DATA
-from octomed_jax.hf.rendering import rendering
+from octomed_jax.hf.rendering import rendering, student_folder
 from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.loader import StepSource, batches
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import read_patch_spec
+from octomed_jax.inputs.source_table import source_table, table_lines
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
@@ -73,8 +75,8 @@ def train(
     """Train a student on a folder of shards.
 
     Args:
-        config: uses ``train``, ``held_out``, ``checkpoint``, ``student.base``, ``distill.answer_format`` and ``seed``.
-        shards: what ``octomed shard`` wrote; how they were rendered names the architecture and the tokenizer.
+        config: uses ``train``, ``held_out``, ``checkpoint``, ``mixture``, ``student``, ``seed`` and the answer format.
+        shards: what ``octomed shard`` wrote.
         workdir: checkpoints and metrics; a run that was cut off there goes on.
         look: called every ``held_out.every`` steps, by all processes; what it returns goes into the step's metrics.
         span: trace so many steps (second) from this one on (first).
@@ -98,9 +100,9 @@ def train(
         return done
     ShardReader(shards)  # a shard that is gone is told before anything is begun
     start_jax(job=True)
-    _claim(workdir, shards, rendered / STUDENT, request, inputs)
+    student, steps = student_folder(config, shards), config.train.steps
+    _claim(workdir, shards, student, request, inputs)
 
-    student, steps = rendered / STUDENT, config.train.steps
     job = Job(config, read_config(student), make_plan(config, shards), read_patch_spec(student), {})
     if choose_mesh:
         job = with_mesh(job, mesh_here(job, workdir))
@@ -120,7 +122,7 @@ def train(
         state = initial_state(learner, optimizer, mesh, config.seed, source)
     share = share_of(mesh, config, job.spec)
     skip_bad = config.train.bad_records == "skip"
-    reader = StepSource(plan, shards, student, config.distill.answer_format, first, steps, share, skip_bad)
+    reader = StepSource(plan, shards, student, answer_format_of(config), first, steps, share, skip_bad)
     _announce(config, learner, state, mesh, plan, job.spec, steps)
     profile = Profile(workdir / "profile", *span) if span else None
     if profile:
@@ -188,7 +190,12 @@ def _finish(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str]
         stage="train",
         config=request,
         inputs=inputs,
-        counts={"steps": len(entries), "examples": plan.examples, "left_out": plan.left_out},
+        counts={
+            "steps": len(entries),
+            "examples": plan.examples,
+            "left_out": plan.left_out,
+            "sources": source_table(plan.index, plan.numbers),
+        },
         extra={"loss_first": losses[0], "loss_last": float(np.mean(losses[-20:])), "plan": plan.hash},
     )
     spent = goodput(workdir, entries, time.time())
@@ -244,9 +251,11 @@ def _announce(
     rows = " + ".join(f"{count} {name}" for name, count in plan.rows_per_step.items())
     cells = max(bucket.cells for bucket in plan.buckets)
     progress.say(
-        f"train: {plan.examples:,} examples in rows of {config.train.tokens_per_row} tokens and "
+        f"train: {plan.examples:,} examples an epoch in rows of {config.train.tokens_per_row} tokens and "
         f"{cells * spec.merge_size**2} patches ({rows} rows a step), images of at most {spec.max_pixels:,} pixels; "
         f"{sum(plan.left_out.values())} too long for a row; {steps / plan.steps_per_epoch:.1f} epochs"
     )
-    for source, number in plan.left_out.items():
-        progress.say(f"  left out of {source}: {number} examples longer than a row")
+    for benchmark, number in plan.left_out.items():
+        progress.say(f"  left out of {benchmark}: {number} examples longer than a row")
+    for line in table_lines(source_table(plan.index, plan.numbers)):
+        progress.say(f"  {line}")

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from octomed_jax.inputs.source_table import source_table, table_lines
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
@@ -113,10 +114,11 @@ def told(found: dict[str, Any]) -> list[str]:
         rows = " + ".join(f"{count} {name}" for name, count in data["rows_per_step"].items())
         fill = ", ".join(f"{name} {share:.0%}" for name, share in data["fill"].items())
         lines.append(
-            f"data    {data['examples']:,} examples ({sum(data['left_out'].values())} too long, {data['held_out']} "
-            f"records held out); {rows} rows of {steps['tokens_per_row']:,} tokens a step, filled {fill}; "
-            f"{data['epochs']:.2f} epochs"
+            f"data    {data['examples']:,} examples an epoch ({sum(data['left_out'].values())} too long, "
+            f"{data['held_out']} records held out); {rows} rows of {steps['tokens_per_row']:,} tokens a step, "
+            f"filled {fill}; {data['epochs']:.2f} epochs"
         )
+        lines += [f"        {line}" for line in table_lines(data["sources"])]
     lines += [f"missing {what}: {cure}" for what, cure in found["missing"].items()]
     return lines + (plan.told(found["plan"] | {"missing": {}}) if found["plan"] else [])
 
@@ -128,6 +130,7 @@ def _data(config: ConfigDict, shards: Path, missing: dict[str, str]) -> dict[str
     return {
         "examples": plan.examples,
         "left_out": plan.left_out,
+        "sources": source_table(plan.index, plan.numbers),
         "held_out": config.held_out.records,
         "rows_per_step": plan.rows_per_step,
         "fill": plan.fill,

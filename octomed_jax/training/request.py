@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from octomed_jax.configuration import plain
+from octomed_jax.configuration import answer_format_of, plain
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.hf.base import STUDENT, base_folder, weights_identity
-from octomed_jax.hf.rendering import rendering
+from octomed_jax.hf.base import base_folder, student_identity, weights_identity
+from octomed_jax.hf.rendering import rendering, student_folder
 from octomed_jax.images.patches import PatchSpec
-from octomed_jax.inputs.held_out import hold_out
+from octomed_jax.inputs.held_out import held_examples
 from octomed_jax.inputs.loader import Share
+from octomed_jax.inputs.mixture import check_sources, draw, kept_examples, read_mixture
 from octomed_jax.inputs.packing import image_bucket
-from octomed_jax.inputs.plan import ExampleIndex, RowPlan
+from octomed_jax.inputs.plan import ExampleIndex, RowPlan, fitting
 from octomed_jax.inputs.render import read_index, read_patch_spec
 from octomed_jax.inputs.rows import Bucket
 from octomed_jax.models import mesh as meshes
@@ -36,12 +38,14 @@ def check_training(config: ConfigDict) -> None:
     """Refuse settings that training could not use, before anything is done for it.
 
     Raises:
-        UserError: an unknown schedule, dtype, attention back end or policy, or nothing to train.
+        UserError: an unknown schedule, dtype, attention back end or policy, a mixture that contradicts itself, or
+            nothing to train.
     """
     make_schedule(config.train)
     make_optimizer(config.train)
     check_compute(config.train)
     check_wandb(config.train.wandb)
+    read_mixture(config.mixture)
     trained_of(config.train)
     for field, known in (("bad_records", BAD_RECORDS), ("rows", ROWS)):
         if config.train[field] not in known:
@@ -54,30 +58,82 @@ def training_request(config: ConfigDict) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "train": {name: value for name, value in plain(config.train).items() if name not in FREE},
+        "mixture": read_mixture(config.mixture).plain,
         "held_out": config.held_out.records,
         "checkpoint": plain(config.checkpoint),
-        "answer_format": config.distill.answer_format,
+        "answer_format": answer_format_of(config),
+        "student": student_identity(config.student),
         "base": weights_identity(base_folder(config.student)) if config.student.base else "",
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """The examples of a set of shards, as a config shares them out.
+
+    Attributes:
+        learned: those to train on, and those too long for it, of sources that the mixture keeps.
+        times: how often each of them comes in an epoch; None: once.
+        held: those of the held-out records, of these sources too.
+        buckets: shapes of rows for both.
+    """
+
+    learned: ExampleIndex
+    times: np.ndarray | None
+    held: ExampleIndex
+    buckets: tuple[Bucket, ...]
+
+    def numbers(self) -> np.ndarray:
+        """Return which of ``learned`` an epoch holds; an example that comes several times, as often."""
+        numbers = np.flatnonzero(fitting(self.learned, self.buckets))
+        return numbers if self.times is None else np.repeat(numbers, self.times[numbers])
 
 
 def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
     """Return the plan of rows, without the held-out records.
 
     Raises:
-        UserError: no example fits the rows, or the shards were not rendered for this student.
+        UserError: no example fits the rows, the mixture asks for what is not there, or the shards were not rendered for
+            this student.
     """
-    rendered = rendering(config, shards)
-    student = rendered / STUDENT
-    index, spec = read_index(rendered, student, config.distill.answer_format), read_patch_spec(student)
-    learned, _ = hold_out(index, config.held_out.records, config.seed)
-    plan = RowPlan(learned, row_buckets(config, index, spec), config.train.examples_per_step, config.seed)
+    chosen = choose(config, *read_rendered(config, shards))
+    plan = RowPlan(chosen.learned, chosen.buckets, config.train.examples_per_step, config.seed, chosen.times)
     if not plan.examples:
         raise UserError(
-            f"none of the {len(learned)} examples fits a row of {config.train.tokens_per_row} tokens and "
+            f"none of the {len(chosen.learned)} examples fits a row of {config.train.tokens_per_row} tokens and "
             f"{config.train.patches_per_row} patches; raise train.tokens_per_row or train.patches_per_row"
         )
     return plan
+
+
+def read_rendered(config: ConfigDict, shards: Path) -> tuple[ExampleIndex, PatchSpec]:
+    """Return the index of shards as the config's student sees them, and how it cuts images.
+
+    Raises:
+        UserError: they were not rendered for it.
+        StopAndLook: the index is damaged.
+    """
+    student = student_folder(config, shards)
+    return read_index(rendering(config, shards), student, answer_format_of(config)), read_patch_spec(student)
+
+
+def choose(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> Chosen:
+    """Share out examples: what is held out, and how often in an epoch the mixture takes each of the others.
+
+    Raises:
+        UserError: the mixture does not fit the examples, or nothing would be left to train on.
+    """
+    mixture = read_mixture(config.mixture)
+    check_sources(mixture, index.sources)
+    kept = kept_examples(index, mixture)
+    held = held_examples(index, kept, config.held_out.records, config.seed)
+    buckets = row_buckets(config, index, spec)
+    fits, learned = fitting(index, buckets), kept & ~held
+    times = draw(index, fits & learned, mixture, config.seed)
+    if times is not None:  # the room for images is that of what comes, as often as it does
+        buckets = row_buckets(config, index, spec, np.where(held, 1, times))
+        learned &= (times > 0) | ~fits
+    return Chosen(index.only(learned), None if times is None else times[learned], index.only(held), buckets)
 
 
 def share_of(mesh: jax.sharding.Mesh, config: ConfigDict, spec: PatchSpec) -> Share:
@@ -95,11 +151,15 @@ def whole_share(sizes: Mapping[str, int], config: ConfigDict, spec: PatchSpec, p
     return Share(tuple(range(places)), places, config.train.rows_at_once, slots)
 
 
-def row_buckets(config: ConfigDict, index: ExampleIndex, spec: PatchSpec) -> tuple[Bucket, ...]:
-    """Return the shapes of rows: for text and for images, or one for both."""
+def row_buckets(
+    config: ConfigDict, index: ExampleIndex, spec: PatchSpec, times: np.ndarray | None = None
+) -> tuple[Bucket, ...]:
+    """Return the shapes of rows: for text and for images, or one for both; ``times``: how often each example comes."""
     room, patches = config.train.tokens_per_row, config.train.patches_per_row
     together = config.train.rows == "together"
-    members = ((index.cells > 0) | together) & (index.tokens <= room)
+    members = np.flatnonzero(((index.cells > 0) | together) & (index.tokens <= room))
+    if times is not None:
+        members = np.repeat(members, times[members])
     name = "mixed" if together else "image"
     wide = Bucket(name, room, patches // spec.slot_patches * spec.slot_cells)
     if not patches and index.cells[members].any():

@@ -30,6 +30,14 @@ def source(made, first: int = 0, steps: int = 6, share: Share | None = None, ski
     return StepSource(plan, shards, student, config.distill.answer_format, first, steps, share or Share(), skip_bad)
 
 
+@pytest.fixture(params=["", "made=1.4"], ids=["once", "mixed"])
+def mixed(request, made):
+    """Every example once an epoch, or some of them twice."""
+    config = made[0].copy_and_resolve_references()
+    config.mixture.epochs = request.param
+    return config, made[1]
+
+
 def rows_of(source: StepSource, offset: int) -> dict:
     """Return a step's rows; all its records could be read."""
     batch = source[offset]
@@ -37,9 +45,10 @@ def rows_of(source: StepSource, offset: int) -> dict:
     return batch
 
 
-def test_batches_hold_what_the_plan_counts(made):
-    plan = make_plan(*made)
-    for step, batch in enumerate(rows_of(source(made), number) for number in range(6)):
+def test_batches_hold_what_the_plan_counts(mixed):
+    plan, whole = make_plan(*mixed), source(mixed)
+    assert plan.examples == (67 if mixed[0].mixture.epochs else 48)
+    for step, batch in enumerate(rows_of(whole, number) for number in range(6)):
         counted = plan.count(step)
         assert counted["tokens"] == sum((rows["segment_ids"] > 0).sum() for rows in batch.values())
         assert counted["patches"] == (batch["image"]["frame_ids"] > 0).sum()
@@ -48,10 +57,10 @@ def test_batches_hold_what_the_plan_counts(made):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_shares_make_up_the_step(made, count):
-    whole = rows_of(source(made, share=Share((0, 1, 2, 3), 4, 1)), 3)
+def test_shares_make_up_the_step(mixed, count):
+    whole = rows_of(source(mixed, share=Share((0, 1, 2, 3), 4, 1)), 3)
     parts = [
-        rows_of(source(made, share=Share(tuple(range(4))[index * 4 // count : (index + 1) * 4 // count], 4, 1)), 3)
+        rows_of(source(mixed, share=Share(tuple(range(4))[index * 4 // count : (index + 1) * 4 // count], 4, 1)), 3)
         for index in range(count)
     ]
     assert len(whole["image"]["segment_ids"]) > 1  # micro-batches

@@ -27,7 +27,9 @@ def index(tokens: list[int], cells: list[int]) -> ExampleIndex:
         window_pairs=np.array(cells, np.int64) * 16,
         frame_pairs=np.array(cells, np.int64) ** 2 * 16,
         source=np.arange(n, dtype=np.int32) % 2,
+        benchmark=np.arange(n, dtype=np.int32) % 2,
         sources=("a", "b"),
+        benchmarks=("a1", "b1"),
         render_key="key",
     )
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from configs.demo import get_config
 from octomed_jax.hf.student import write_student
-from octomed_jax.inputs.render import COLUMNS, example_builder, read_index, render_index, write_index
+from octomed_jax.inputs.index_files import COLUMNS, write_index
+from octomed_jax.inputs.render import example_builder, read_index, render_index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.flops import work_of
 from octomed_jax.schema import Record
@@ -24,7 +25,7 @@ def test_the_index_counts_the_images_of_each_example(tmp_path):
     expected = [len(record.question.images) for record in records for _ in record.responses]
     assert index.images.tolist() == expected
     assert set(expected) == {0, 1}
-    write_index(tmp_path / "index.npz", index)
+    write_index(tmp_path, index)
     again = read_index(tmp_path, student, "boxed")
     assert again.render_key == index.render_key
     for name, dtype in COLUMNS.items():

@@ -158,11 +158,12 @@ def test_a_step_that_does_not_fit_ends_the_run_before_it_starts(config, shards, 
 def test_meshes_on_the_command_line(root, shards, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(root)
     words = ["train", "--config=configs/demo.py:tiny", f"--shards={shards}", f"--workdir={tmp_path}"]
+    words += ["--config.student.vocab_size=300"]
     assert main([*words, "--mesh=auto"]) == 2
     assert "--mesh=auto knows nothing of 'cpu' devices; give the sizes" in capsys.readouterr().err
     assert main([*words, "--mesh=all"]) == 2
     assert "'all' is not of the form AXIS=SIZE,AXIS=SIZE" in capsys.readouterr().err
-    assert main([*words, "--mesh=fsdp=4,tensor=2", "--dry-run", "--json", "--config.student.vocab_size=300"]) == 2
+    assert main([*words, "--mesh=fsdp=4,tensor=2", "--dry-run", "--json"]) == 2
     assert "tensor=2 does not divide the 3 attention heads" in capsys.readouterr().err
     plan = ["plan", "--config=configs/octomed_7b.py", "--topology=h100:16", f"--shards={tmp_path}", "--mesh=auto"]
     assert main([*plan, "--topolgy=h100:16", "--json"]) == 2

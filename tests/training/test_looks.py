@@ -237,7 +237,13 @@ def test_a_preview_plans_the_rows_that_there_are(capsys, root, monkeypatch, shar
     assert found["data"]["examples"] == 48
     assert found["data"]["epochs"] == 8 / found["data"]["steps_per_epoch"]
     assert found["memory_bytes_of_a_device"]["kept_activations"] == 3 * 1 * 272 * 96 * 4
-    assert "48 examples (0 too long" in said
+    assert "48 examples an epoch (0 too long" in said
+    [row] = found["data"]["sources"]
+    assert (row["source"], row["questions"], row["examples_an_epoch"], row["share_of_tokens"]) == ("made", 24, 48, 1)
+    found, said = preview(capsys, *words, "--config.mixture.weights=made=3", "--config.mixture.examples=100")
+    [row] = found["data"]["sources"]
+    assert (found["data"]["examples"], row["examples"], row["examples_an_epoch"]) == (100, 48, 100)
+    assert f"{row['tokens']:,}" in said
     assert not (tmp_path / "run").exists()
 
 

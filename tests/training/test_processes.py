@@ -34,6 +34,7 @@ def start(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = ["--config=configs/demo.py:tiny", f"--config.train.steps={STEPS}", "--config.train.examples_per_step=12"]
+    words += ["--config.student.vocab_size=300"]  # as the shards were rendered for
     words += ["--config.train.tokens_per_row=272", "--config.checkpoint.every=2", "--config.train.mesh.data=2"]
     words += ["--config.held_out.records=4", "--config.held_out.every=3", "--config.held_out.max_new_tokens=4"]
     words += [f"--shards={shards}", f"--workdir={workdir}", *more]
