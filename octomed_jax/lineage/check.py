@@ -1,0 +1,148 @@
+"""Proves a chain of folders: that files are as they were written, hold what is said of them, and belong together."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from octomed_jax import progress
+from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.lineage.check_attempts import check_attempts, count_attempts
+from octomed_jax.lineage.check_questions import Advance, check_questions, count_questions, rows_of_questions
+from octomed_jax.lineage.check_shards import check_rendering, check_shards, count_shards
+from octomed_jax.lineage.check_traces import check_traces, count_traces
+from octomed_jax.lineage.check_trained import check_export, check_run
+from octomed_jax.lineage.checksums import check_files
+from octomed_jax.lineage.findings import Findings
+from octomed_jax.lineage.folders import (
+    Folders,
+    Found,
+    manifest_folders,
+    neighbours,
+
+    read_found,
+    stages_of,
+)
+from octomed_jax.storage import PathLike
+
+
+class _Stage(NamedTuple):
+    """How a stage's folder is checked: whole or quickly, and how many rows a whole check goes through."""
+
+    whole: Callable[[Findings, Folders, Advance], None]
+    quick: Callable[[Findings], None] | None
+    rows: Callable[[Found], int]
+    unit: str
+
+
+def _said(name: str) -> Callable[[Found], int]:
+    return lambda found: int(found.manifest.counts.get(name, 0))
+
+
+_QUESTIONS = _Stage(check_questions, count_questions, rows_of_questions, "questions")
+_STAGES = {
+    "questions": _QUESTIONS,
+    "curate": _QUESTIONS,
+    "distill": _Stage(check_attempts, count_attempts, _said("questions"), "questions"),
+    "verify": _Stage(check_traces, count_traces, _said("questions"), "questions"),
+    "shard": _Stage(check_shards, count_shards, _said("records"), "records"),
+    "render": _Stage(check_rendering, None, lambda found: 1, "records"),
+    "train": _Stage(check_run, None, lambda found: 1, "runs"),
+    "export": _Stage(check_export, None, lambda found: 1, "exports"),
+}
+
+
+def check(places: Sequence[PathLike], quick: bool = False) -> tuple[list[Findings], list[str]]:
+    """Check the folders of runs, or of single stages.
+
+    Args:
+        places: of runs or of stages. Of a stage's folder that is given alone, those that it was made from are looked
+            for beside it and not checked.
+        quick: hash only what takes a moment, and count rows without reading them.
+
+    Returns:
+        the findings of each folder in the order of the stages, and problems of manifests that are none.
+
+    Raises:
+        UserError: a place is not there, or holds nothing finished.
+    """
+    found, broken = _read(places)
+    beside = [read for place in places for read in _read(neighbours(place))[0]]
+    folders = Folders([*found, *beside])
+    checked = [Findings(one) for one in Folders(found).all]
+    check_files(checked, quick)
+    whole_run = not any(neighbours(place) for place in places)
+    for findings in checked:
+        _check_links(findings, folders, whole_run)
+        _check_contents(findings, folders, quick)
+    return checked, broken
+
+
+def _read(places: Sequence[PathLike]) -> tuple[list[Found], list[str]]:
+    found, broken = [], []
+    for place in places:
+        paths = manifest_folders(place)
+        if not paths:
+            raise UserError(f"{place} holds no finished stage; give the folder of a run, or of one of its stages")
+        for path in paths:
+            try:
+                found.append(read_found(path))
+            except (StopAndLook, UserError) as error:
+                broken.append(str(error))
+    return found, broken
+
+
+def _check_contents(findings: Findings, folders: Folders, quick: bool) -> None:
+    """Check what a folder holds, as far as it can be read."""
+    stage = _STAGES.get(findings.found.stage)
+    if stage is None or (quick and stage.quick is None):
+        return
+    try:
+        if quick and stage.quick:
+            stage.quick(findings)
+            return
+        if missing := [name for name in findings.broken if not (findings.found.folder / name).exists()]:
+            findings.problem("not read", f"{findings.found.folder} was not looked into, as {missing[0]} is missing")
+            return
+        with progress.bar(f"checking {findings.found.folder}", stage.rows(findings.found), stage.unit) as line:
+            stage.whole(findings, folders, line.advance)
+    except (StopAndLook, UserError) as error:
+        findings.problem("damaged", str(error).partition("; ")[0])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
+        # What is not as it was written may be anything.
+        said = (str(error).splitlines() or [""])[0][:160]
+        findings.problem("damaged", f"{findings.found.folder} cannot be read ({type(error).__name__}: {said})")
+
+
+def _check_links(findings: Findings, folders: Folders, whole_run: bool) -> None:
+    """Check that the folders are at hand that a folder was made from."""
+    found = findings.found
+    named = [(name, identity) for name, identity in found.manifest.inputs.items() if stages_of(name)]
+    for name, identity in named:
+        if folders.named(identity):
+            continue
+        others = folders.of(*stages_of(name))
+        if others:
+            findings.problem(
+                "link",
+                f"{found.folder} was made from a folder ({name}) of identity {identity}, and "
+                f"{others[0].folder} has {others[0].manifest.identity}",
+                f"put the one back that belongs there, give its folder too, or run {found.again} again elsewhere",
+            )
+        elif whole_run:
+            findings.problem(
+                "link",
+                f"{found.folder} was made from a folder ({name}) of identity {identity}, which is not at hand",
+                "give its folder too",
+            )
+        else:
+            findings.proven.append(f"without its input {name} {identity}, which is not at hand")
+    if named:
+        findings.prove(f"made from {', '.join(name for name, _ in named)}", ("link",))
+
+
+def table_of(checked: Sequence[Findings], broken: Sequence[str]) -> dict[str, Any]:
+    """Return the findings as plain data."""
+    problems = [*broken, *(line for findings in checked for line in findings.problems)]
+    return {"folders": [findings.table() for findings in checked], "problems": problems, "holds": not problems}
