@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from octomed_jax import progress
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import StopAndLook
 
-DESCRIPTION = """Proves of a run, or of one stage's folder: checksums (every file of each manifest is hashed), counts (computed anew
-from the files) and links (each folder was made from the one before it, and each row fits those that it was made of),
-from questions over attempts, traces, shards and renderings to training and export. Nothing is changed.
+DESCRIPTION = """Proves of a run, or of one stage's folder: checksums (every file of each manifest is hashed), counts
+(computed anew from the files) and links (each folder was made from the one before it, and each row fits those that it
+was made of), from questions over attempts, traces, shards and renderings to training and export. Nothing is changed.
 
 Give further folders where inputs lie elsewhere. Exit code 0: all of it holds; 43: something is damaged or does not
 fit, each problem on one line with its cure; 2: no such folder."""
@@ -20,9 +21,13 @@ PIPE_WIDTH = 200
 
 def check(arguments: Sequence[str]) -> int:
     """prove that the folders of a run are whole and belong together"""
-    parser = Parser("data check", DESCRIPTION, "octomed data check runs/my\n  octomed data check runs/my/shards --quick")
+    parser = Parser(
+        "data check", DESCRIPTION, "octomed data check runs/my\n  octomed data check runs/my/shards --quick"
+    )
     parser.add_argument("folders", metavar="DIR", nargs="+", help="folder of a run, or of one of its stages")
-    parser.add_argument("--quick", action="store_true", help="hash only small files, and count rows without reading them")
+    parser.add_argument(
+        "--quick", action="store_true", help="hash only small files, and count rows without reading them"
+    )
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
     options, overrides = parser.read(arguments)
     if overrides:
@@ -55,9 +60,10 @@ def _print(result: dict) -> None:
         table.add_column(name, justify="right")
     table.add_column("proven")
     for one in result["folders"]:
-        count = len(one["problems"])
-        proven = "; ".join([*one["proven"], *([f"[red]{count} problem{'s' if count > 1 else ''}[/red]"] if count else [])])
-        table.add_row(one["stage"], one["folder"], f"{one['files']:,}", _size(one["bytes"]), proven)
+        proven = Text("; ".join(one["proven"]))
+        if count := len(one["problems"]):
+            proven = Text(f"{count} problem{'s' if count > 1 else ''}; ", "bold red") + proven
+        table.add_row(one["stage"], Text(one["folder"]), f"{one['files']:,}", _size(one["bytes"]), proven)
     console = progress.console
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=PIPE_WIDTH)

@@ -1,7 +1,7 @@
 """Proves a chain of folders: that files are as they were written, hold what is said of them, and belong together."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -20,7 +20,6 @@ from octomed_jax.lineage.folders import (
     Found,
     manifest_folders,
     neighbours,
-
     read_found,
     stages_of,
 )
@@ -40,6 +39,10 @@ def _said(name: str) -> Callable[[Found], int]:
     return lambda found: int(found.manifest.counts.get(name, 0))
 
 
+def _one(_: Found) -> int:
+    return 1
+
+
 _QUESTIONS = _Stage(check_questions, count_questions, rows_of_questions, "questions")
 _STAGES = {
     "questions": _QUESTIONS,
@@ -47,9 +50,9 @@ _STAGES = {
     "distill": _Stage(check_attempts, count_attempts, _said("questions"), "questions"),
     "verify": _Stage(check_traces, count_traces, _said("questions"), "questions"),
     "shard": _Stage(check_shards, count_shards, _said("records"), "records"),
-    "render": _Stage(check_rendering, None, lambda found: 1, "records"),
-    "train": _Stage(check_run, None, lambda found: 1, "runs"),
-    "export": _Stage(check_export, None, lambda found: 1, "exports"),
+    "render": _Stage(check_rendering, None, _said("examples"), "examples"),
+    "train": _Stage(check_run, None, _one, "runs"),
+    "export": _Stage(check_export, None, _one, "exports"),
 }
 
 
@@ -73,10 +76,24 @@ def check(places: Sequence[PathLike], quick: bool = False) -> tuple[list[Finding
     checked = [Findings(one) for one in Folders(found).all]
     check_files(checked, quick)
     whole_run = not any(neighbours(place) for place in places)
+    unreadable: dict[str, str] = {}  # identity of a folder to why those made from it are not compared with it
     for findings in checked:
         _check_links(findings, folders, whole_run)
-        _check_contents(findings, folders, quick)
+        if why := _why_not(findings, unreadable):
+            findings.proven.append(f"not looked into, as {why}")
+        else:
+            _check_contents(findings, folders, quick)
+        if why or "damaged" in findings.kinds:
+            unreadable[findings.found.manifest.identity] = why or f"{findings.found.folder} cannot be read"
     return checked, broken
+
+
+def _why_not(findings: Findings, unreadable: Mapping[str, str]) -> str:
+    """Return why a folder cannot be looked into: a file of it is missing, or what it was made from cannot be read."""
+    missing = sorted(name for name in findings.broken if not (findings.found.folder / name).exists())
+    if missing:
+        return f"{missing[0]} is missing"
+    return next((unreadable[one] for one in findings.found.manifest.inputs.values() if one in unreadable), "")
 
 
 def _read(places: Sequence[PathLike]) -> tuple[list[Found], list[str]]:
@@ -101,9 +118,6 @@ def _check_contents(findings: Findings, folders: Folders, quick: bool) -> None:
     try:
         if quick and stage.quick:
             stage.quick(findings)
-            return
-        if missing := [name for name in findings.broken if not (findings.found.folder / name).exists()]:
-            findings.problem("not read", f"{findings.found.folder} was not looked into, as {missing[0]} is missing")
             return
         with progress.bar(f"checking {findings.found.folder}", stage.rows(findings.found), stage.unit) as line:
             stage.whole(findings, folders, line.advance)

@@ -49,7 +49,9 @@ def check_attempts(findings: Findings, folders: Folders, advance: Advance) -> No
     _check_some(findings, rest, pa.chunked_array([pa.array([], pa.string())]))
     tally.add(rest)
     _check_counts(findings, {"questions": questions, **tally.told()})
-    findings.prove(f"{tally.counts['attempts']:,} attempts, each at a question", ("counts", "order", "unknown question"))
+    findings.prove(
+        f"{tally.counts['attempts']:,} attempts, each at a question", ("counts", "order", "unknown question")
+    )
     findings.prove("all samples of each request", ("samples", "twice"))
     for _, _, before in folders.inputs(found, *QUESTION_STAGES):
         if before and before.manifest.files.get(QUESTIONS) != found.manifest.files.get(QUESTIONS):
@@ -68,7 +70,9 @@ def _check_some(findings: Findings, some: pa.Table, ids: pa.ChunkedArray) -> Non
     names = some["question_id"].combine_chunks()
     same = pc.equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
     for place in np.flatnonzero(same & (np.diff(samples) <= 0))[:1]:
-        findings.problem("twice", f"{folder}: the attempts at {names[int(place)]} are out of order, or one stands twice")
+        findings.problem(
+            "twice", f"{folder}: the attempts at {names[int(place)]} are out of order, or one stands twice"
+        )
     requests = some.group_by(["question_id", "group"]).aggregate(
         [("sample_index", "min"), ("sample_index", "max"), ("sample_index", "count")]
     )

@@ -96,7 +96,8 @@ def _check_terms(findings: Findings, contents: Contents) -> None:
     manifest = findings.found.manifest
     if (licences := tuple(sorted(contents.licences))) != tuple(manifest.licences):
         findings.problem(
-            "licences", f"{findings.found.folder}: its questions have the licences {list(licences)}, its manifest others"
+            "licences",
+            f"{findings.found.folder}: its questions have the licences {list(licences)}, its manifest others",
         )
     strictest = max(contents.access, key=ACCESS_CLASSES.index, default="open")
     if ACCESS_CLASSES.index(strictest) > ACCESS_CLASSES.index(manifest.access):
@@ -137,7 +138,9 @@ def _removed(findings: Findings) -> set[str]:
     said = {(step["step"], reason): count for step in steps for reason, count in step["reasons"].items()}
     for key in sorted(counts.keys() | said.keys()):
         if counts[key] != said.get(key, 0):
-            findings.problem("counts", f"{path} names {counts[key]} of {' '.join(key)}, the manifest {said.get(key, 0)}")
+            findings.problem(
+                "counts", f"{path} names {counts[key]} of {' '.join(key)}, the manifest {said.get(key, 0)}"
+            )
     return names
 
 
@@ -169,5 +172,3 @@ def _check_stayed(
             findings.problem("lost", f"{folder / name} lacks question {row['id']}, which is not named as removed")
     for left in ([stayed] if stayed else []) + list(after):
         findings.problem("lost", f"{folder / name} holds question {left['id']}, which was in no folder before it")
-
-

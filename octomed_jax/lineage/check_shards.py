@@ -11,12 +11,11 @@ import numpy as np
 from octomed_jax.errors import StopAndLook
 from octomed_jax.lineage.check_questions import Advance
 from octomed_jax.lineage.findings import Findings
-from octomed_jax.lineage.folders import Folders
+from octomed_jax.lineage.folders import Folders, Found
 from octomed_jax.lineage.learned import index_of
-from octomed_jax.lineage.records import SUFFIX, count_records
+from octomed_jax.lineage.records import count_records, shard_names, wanted_of
 from octomed_jax.lineage.rows import parts, tables, without_images
 from octomed_jax.schema import Record
-from octomed_jax.traces.choose import training_record
 from octomed_jax.traces.grouped import LAKE
 from octomed_jax.traces.shards import ShardReader
 
@@ -26,11 +25,11 @@ COUNTED = ("records", "examples", "images")
 def count_shards(findings: Findings) -> None:
     """Compare only the number of records with the manifest."""
     found = findings.found
-    files = [name for name in found.manifest.files if name.endswith(SUFFIX)]
-    records = sum(count_records(Path(found.folder) / name) for name in files)
+    records = sum(count_records(Path(found.folder) / name) for name in shard_names(found))
     if records != found.manifest.counts.get("records"):
         findings.problem(
-            "counts", f"{found.folder} holds {records} records, its manifest says {found.manifest.counts.get('records')}"
+            "counts",
+            f"{found.folder} holds {records} records, its manifest says {found.manifest.counts.get('records')}",
         )
     findings.prove(f"number of records: {records:,}", ("counts",))
 
@@ -40,7 +39,7 @@ def check_shards(findings: Findings, folders: Folders, advance: Advance) -> None
     found = findings.found
     before = folders.named(found.manifest.inputs.get("verify", ""))
     counts = dict.fromkeys(COUNTED, 0)
-    chosen = _chosen(findings, before.folder, dict(found.manifest.config["traces"])) if before else None
+    chosen = _chosen(found, before) if before else None
     wanted = next(chosen, None) if chosen else None
     last = ""
     for number, record in _records(findings):
@@ -87,12 +86,12 @@ def _records(findings: Findings) -> Iterator[tuple[int, Record]]:
         yield number, record
 
 
-def _chosen(findings: Findings, traces: Any, settings: dict[str, Any]) -> Iterator[Record]:
+def _chosen(found: Found, traces: Found) -> Iterator[Record]:
     """Yield what is trained on of a lake, without the images."""
-    for path in parts(traces / LAKE):
+    for path in parts(traces.folder / LAKE):
         for table in tables(path, without_images(path)):
             for row in table.to_pylist():
-                if record := training_record(row, settings):
+                if record := wanted_of(found, row):
                     yield record
 
 
@@ -114,7 +113,9 @@ def _compare(findings: Findings, number: int, record: Record, wanted: Record) ->
         for field in dataclasses.fields(question)
         if _plain(getattr(question, field.name)) != _plain(getattr(expected, field.name))
     ]
-    changed += [name for name in ("responses", "option_orders", "samples") if getattr(record, name) != getattr(wanted, name)]
+    changed += [
+        name for name in ("responses", "option_orders", "samples") if getattr(record, name) != getattr(wanted, name)
+    ]
     if changed:
         findings.problem(
             "changed",
@@ -159,8 +160,8 @@ def _check_index(findings: Findings, shards: Path, index: Any, advance: Advance)
     sources = np.asarray(index.sources, dtype=object)
     for number in range(len(reader)):
         record = reader[number]
-        advance(1)
         mine = order[ends[number] : ends[number + 1]]
+        advance(len(mine))
         responses = index.response[mine].tolist()
         wrong = ""
         if responses != list(range(len(record.responses))):

@@ -37,7 +37,9 @@ def count_traces(findings: Findings) -> None:
         verdicts = file.metadata.num_rows
     for what, counted, name in ((LAKE, questions, "questions"), (VERDICTS, verdicts, "asked")):
         if counted != counts.get(name):
-            findings.problem("counts", f"{folder / what} holds {counted} rows, and the manifest says {counts.get(name)}")
+            findings.problem(
+                "counts", f"{folder / what} holds {counted} rows, and the manifest says {counts.get(name)}"
+            )
     findings.prove("numbers of questions and verdicts", ("counts",))
 
 
@@ -86,7 +88,11 @@ def _check_table(findings: Findings, path: epath.Path, table: pa.Table, others: 
     facts = facts.append_column("question_id", owners)
     facts = facts.append_column("response", pc.list_flatten(table["responses"].combine_chunks()))
     verdicts = verdicts.append_column("question_id", owners).append_column("sample_index", facts["sample_index"])
-    same = {"verdicts": (verdicts, VERDICTS), "attempts": (facts, "the attempts"), "questions": (table, "the attempts'")}
+    same = {
+        "verdicts": (verdicts, VERDICTS),
+        "attempts": (facts, "the attempts"),
+        "questions": (table, "the attempts'"),
+    }
     for name, other in others.items():
         mine, what = same[name]
         keys = ("id",) if name == "questions" else ("question_id", "sample_index")
@@ -104,9 +110,7 @@ def _compare(
     mine, other = mine.combine_chunks(), other.combine_chunks()
     if mine.num_rows == other.num_rows and all(mine[name].equals(other[name]) for name in mine.column_names):
         return
-    left, right = [
-        {":".join(str(row[key]) for key in keys): row for row in one.to_pylist()} for one in (mine, other)
-    ]
+    left, right = [{":".join(str(row[key]) for key in keys): row for row in one.to_pylist()} for one in (mine, other)]
     of = "questions" if kind == "questions" else what
     for name in [*left, *(name for name in right if name not in left)]:
         if name not in right:
@@ -191,5 +195,6 @@ class _Funnel:
             findings.problem("funnel", f"{found.folder / FUNNEL} has other counts than the lake")
         total = counted["total"]
         findings.prove(
-            f"{total['questions']:,} questions, {total['asked']:,} verdicts, {total['kept']:,} kept", ("counts", "funnel")
+            f"{total['questions']:,} questions, {total['asked']:,} verdicts, {total['kept']:,} kept",
+            ("counts", "funnel"),
         )

@@ -1,6 +1,7 @@
 """Whether a training run and an export are of the shards that they say."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from octomed_jax.errors import StopAndLook
 from octomed_jax.lineage.check_questions import Advance
 from octomed_jax.lineage.findings import Findings
 from octomed_jax.lineage.folders import Folders
+from octomed_jax.lineage.learned import student_folders
 from octomed_jax.manifests import Manifest, hash_files, request_of
 
 CLAIM, DATA, METRICS, STUDENT, PROVENANCE = "config.json", "data.json", "metrics.jsonl", "student", "provenance.json"
@@ -37,17 +39,20 @@ def check_run(findings: Findings, folders: Folders, advance: Advance) -> None:
         findings.problem("checkpoints", f"{found.folder} holds no checkpoint")
     findings.prove(f"{len(steps):,} steps, settings and data of one run", ("claim", "data", "metrics"))
     if rendering := folders.named(manifest.inputs.get("render", "")):
-        theirs = {
-            name.removeprefix(f"{STUDENT}/"): digest
-            for name, digest in rendering.manifest.files.items()
-            if name.startswith(f"{STUDENT}/")
-        }
-        mine = hash_files(found.folder / STUDENT) if (found.folder / STUDENT).exists() else {}
-        for name in sorted(theirs.keys() | mine.keys()):
-            if theirs.get(name) != mine.get(name):
-                findings.problem("student", f"{found.folder / STUDENT / name} is not that of {rendering.folder}")
-        findings.prove("the rendering's student", ("student",))
+        _check_student(findings, student_folders(Path(rendering.folder)))
     advance(1)
+
+
+def _check_student(findings: Findings, students: Sequence[Path]) -> None:
+    """Check that the student of a run is one of those of its rendering."""
+    own = findings.found.folder / STUDENT
+    mine = hash_files(own) if own.exists() else {}
+    others = [hash_files(folder) for folder in students]
+    if others and mine not in others:
+        known = [name for name in sorted(others[0].keys() | mine.keys()) if others[0].get(name) != mine.get(name)]
+        findings.problem("student", f"{own / known[0]} is not that of the rendering, {students[0]}")
+    if others:
+        findings.prove("the rendering's student", ("student",))
 
 
 def check_export(findings: Findings, folders: Folders, advance: Advance) -> None:

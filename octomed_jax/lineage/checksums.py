@@ -15,7 +15,7 @@ from octomed_jax.lineage.findings import Findings
 MOST_THREADS = 8  # a disk is read no faster by more
 PIECE = 4 * 2**20
 MEGABYTE = 10**6
-DATA = (".parquet", ".array_record")  # what readers take up by its name, whoever put it there
+DATA = ("parquet", "array_record")  # what readers take up by its name, whoever put it there
 STUDENT = "student"  # in the folder of an import, in which the files of its manifest lie
 
 
@@ -70,9 +70,9 @@ def _present(findings: Findings) -> list[_File]:
 def _unknown(findings: Findings) -> None:
     """Note files beside those of the manifest that a reader would take for some of them."""
     names = set(findings.found.manifest.files)
-    kinds = {(name.rpartition("/")[0], suffix) for name in names for suffix in DATA if name.endswith(suffix)}
-    for folder, suffix in sorted(kinds):
-        for path in sorted((_base(findings) / folder).glob(f"*{suffix}")):
+    kinds = {(name.rpartition("/")[0], kind) for name in names for kind in DATA if f".{kind}" in name}
+    for folder, kind in sorted(kinds):
+        for path in sorted((_base(findings) / folder).glob(f"*.{kind}*")):
             name = f"{folder}/{path.name}" if folder else path.name
             if name not in names and not path.name.startswith("."):
                 findings.problem("unknown file", f"{path} is no file of this folder's manifest", f"move {path} away")
@@ -90,8 +90,8 @@ def _quick(findings: Findings) -> None:
         if storage.sha256_file(_base(findings) / name) != digests[name]:
             _not_as_written(findings, name)
     if digests:
-        most = manifests.HASHED_BYTES // 2**20
-        findings.prove(f"{findings.files:,} files there, the smallest ({most} MiB) hashed", ("checksum", "missing file"))
+        most = f"{manifests.HASHED_BYTES // 2**20} MiB"
+        findings.prove(f"{findings.files:,} files there, the smallest ({most}) hashed", ("checksum", "missing file"))
 
 
 def _not_as_written(findings: Findings, name: str) -> None:

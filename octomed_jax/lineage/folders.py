@@ -12,9 +12,21 @@ from octomed_jax.manifests import COMMANDS, FORMAT_VERSION, MANIFEST, QUESTION_S
 from octomed_jax.storage import PathLike
 
 # In the order in which data go through them.
-STAGES = (*QUESTION_STAGES, "distill", "verify", "shard", "render", "train", "export", "eval", "data", "import")
+STAGES = (
+    *QUESTION_STAGES,
+    "distill",
+    "verify",
+    "shard",
+    "render",
+    "student",
+    "train",
+    "export",
+    "eval",
+    "data",
+    "import",
+)
 # Where a run has its folders: beside each other, renderings in the shards that they are of.
-_PLACES = ("*", "eval/*", "rendered/*", "*/rendered/*")
+_PLACES = ("*", "eval/*", *(f"{where}{name}/*" for where in ("", "*/") for name in ("rendered", "students")))
 _FIELDS = {field.name for field in dataclasses.fields(Manifest)}
 
 
@@ -57,6 +69,8 @@ class Folders:
     def __init__(self, found: Iterable[Found]):
         self.all = tuple(sorted({str(one.folder): one for one in found}.values(), key=_order))
         self._named = {one.manifest.identity: one for one in reversed(self.all)}
+        # A student's folder names its rendering by what was asked for, which is the name of its folder.
+        self._named |= {one.folder.name: one for one in reversed(self.all) if one.stage == "render"}
 
     def named(self, identity: str) -> Found | None:
         """Return the folder with an identity, if it is at hand."""
@@ -101,7 +115,9 @@ def manifest_folders(place: PathLike) -> list[epath.Path]:
     root = epath.Path(place)
     if not root.is_dir():
         raise UserError(f"no such folder: {place}; give the folder of a run, or of one of its stages")
-    found = {path.parent for pattern in (MANIFEST, *(f"{one}/{MANIFEST}" for one in _PLACES)) for path in root.glob(pattern)}
+    found = {
+        path.parent for pattern in (MANIFEST, *(f"{one}/{MANIFEST}" for one in _PLACES)) for path in root.glob(pattern)
+    }
     return sorted((path for path in found if not path.name.startswith(".")), key=str)
 
 
@@ -146,4 +162,6 @@ def neighbours(place: PathLike) -> Sequence[PathLike]:
     if not (folder / MANIFEST).exists() or storage.in_bucket(place):
         return ()
     parent = epath.Path(place).resolve().parent
-    return (parent.parent.parent,) if parent.name == "rendered" else (parent.parent if parent.name == "eval" else parent,)
+    if parent.name in ("rendered", "students"):
+        return (parent.parent.parent,)
+    return (parent.parent if parent.name == "eval" else parent,)

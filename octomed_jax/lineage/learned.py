@@ -1,16 +1,19 @@
 """What became of a record of the shards after them: how it is rendered, and what training runs did with it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from etils import epath
 
+from octomed_jax import storage
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.render import read_index
 from octomed_jax.lineage.folders import Folders, Found
+from octomed_jax.manifests import MANIFEST
 
 STUDENT = "student"
 BAD_RECORDS = "bad_records-*.jsonl"
@@ -37,16 +40,32 @@ def index_of(rendering: Found) -> ExampleIndex:
         StopAndLook: it is damaged, or of another rendering.
     """
     folder = Path(rendering.folder)
+    students = student_folders(folder)
+    if not students:
+        raise StopAndLook(f"{folder} has no student's folder, by whose tokenizer it was measured")
     try:
-        return read_index(folder, folder / STUDENT, rendering.manifest.config["answer_format"])
+        return read_index(folder, students[0], rendering.manifest.config["answer_format"])
     except UserError as error:
         raise StopAndLook(str(error)) from error
+
+
+def student_folders(rendering: Path) -> list[Path]:
+    """Return the students' folders of a rendering: in it, or beside all renderings in a folder that names it."""
+    own = [rendering / STUDENT] if (rendering / STUDENT).is_dir() else []
+    beside = [
+        path.parent / STUDENT
+        for path in sorted((rendering.parent.parent / "students").glob(f"*/{MANIFEST}"))
+        if storage.read_json(path)["inputs"].get("render") == rendering.name
+    ]
+    return own + beside
 
 
 def _of_index(index: ExampleIndex, record: int) -> dict[str, Any]:
     mine = np.flatnonzero(index.record == record)
     examples = {
-        str(int(index.response[one])): {name: int(getattr(index, name)[one]) for name in ("tokens", "patches", "images")}
+        str(int(index.response[one])): {
+            name: int(getattr(index, name)[one]) for name in ("tokens", "patches", "images")
+        }
         for one in mine
     }
     return {"examples": examples}
@@ -68,8 +87,6 @@ def _of_run(run: Found, index: ExampleIndex, record: int) -> dict[str, Any]:
 
 def _bad(folder: epath.Path, record: int) -> list[dict[str, Any]]:
     """Return the steps that left a record out because it could not be read."""
-    import json
-
     found = []
     for path in sorted(folder.glob(BAD_RECORDS)):
         for line in path.read_text().splitlines(keepends=True):

@@ -68,7 +68,9 @@ def _curated(found: Found, question: str) -> dict[str, Any]:
     if METADATA_FILE in found.manifest.files:
         rows = find_rows([marks], "id", question, ("field", "value", "by"))
         if rows:
-            told["filled"] = {row.fields["field"]: {"value": row.fields["value"], "by": row.fields["by"]} for row in rows}
+            told["filled"] = {
+                row.fields["field"]: {"value": row.fields["value"], "by": row.fields["by"]} for row in rows
+            }
     columns = ("step", "reason", "match", "detail")
     for row in find_rows([found.folder / REMOVED_FILE], "id", question, columns):
         told["removed"] = dict(row.fields)

@@ -1,16 +1,18 @@
 """Records of a folder of shards: found by their question, and where they lie."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from array_record.python.array_record_module import ArrayRecordReader
 
 from octomed_jax.errors import StopAndLook
 from octomed_jax.lineage.folders import Found
 from octomed_jax.schema import Record
+from octomed_jax.traces.choose import training_record
 from octomed_jax.traces.shards import ShardReader
 
-SUFFIX = ".array_record"
+KIND = ".array_record"  # in the names of shards
 
 
 class Placed(NamedTuple):
@@ -35,13 +37,23 @@ def find_record(reader: ShardReader, question_id: str) -> Placed | None:
     return None
 
 
+def shard_names(found: Found) -> list[str]:
+    """Return the names of the shards in the order of their records."""
+    return sorted(name for name in found.manifest.files if KIND in name)
+
+
+def wanted_of(found: Found, row: Mapping[str, Any]) -> Record | None:
+    """Return what a row of the lake gives to a folder of shards, by the settings that its manifest has."""
+    return training_record(row, found.manifest.config["traces"])
+
+
 def shard_of(found: Found, number: int) -> tuple[str, int]:
     """Return the file that a record lies in, and its number there.
 
     Raises:
         StopAndLook: a shard is missing or damaged.
     """
-    for name in sorted(name for name in found.manifest.files if name.endswith(SUFFIX)):
+    for name in shard_names(found):
         count = count_records(Path(found.folder) / name)
         if number < count:
             return name, number

@@ -42,7 +42,9 @@ def _add_rows(branch: Tree, walk: Walk) -> None:
         line = Text.assemble(f"sample {row['sample']}: ", (f"{row['became']}{where}", colour))
         mine = branch.add(line + Text(f"; {row['why']}" if row["why"] else ""))
         by = "a judge model" if verdict["judge"] else f"verifier {verdict['verifier']}"
-        mine.add(_text(f"{verdict['verdict']} ({verdict['reason']}) by {by}; read: {verdict['extracted'] or 'nothing'}"))
+        mine.add(
+            _text(f"{verdict['verdict']} ({verdict['reason']}) by {by}; read: {verdict['extracted'] or 'nothing'}")
+        )
         mine.add(
             _text(
                 f"by {attempt['teacher']}; request {attempt['request_hash']} (group {attempt['group']}), "
@@ -69,7 +71,9 @@ def _add_stage(root: Tree, stage: Mapping[str, Any]) -> None:
     if not stage["row"]:
         branch.add(Text("does not hold it", style="yellow"))
     for teacher in stage.get("teachers", ()):
-        branch.add(_text(f"teacher {teacher['name']}: {teacher['model']}, takes {teacher['takes']}; {teacher['terms']}"))
+        branch.add(
+            _text(f"teacher {teacher['name']}: {teacher['model']}, takes {teacher['takes']}; {teacher['terms']}")
+        )
     licences = ", ".join(stage["licences"])
     branch.add(
         _text(

@@ -12,15 +12,13 @@ from octomed_jax.errors import UserError
 from octomed_jax.lineage.folders import Folders, Found, open_folders
 from octomed_jax.lineage.learned import learned_from
 from octomed_jax.lineage.questions import asked_by
-from octomed_jax.lineage.records import Placed, find_record, shard_of
+from octomed_jax.lineage.records import Placed, find_record, shard_of, wanted_of
 from octomed_jax.lineage.rows import Row, find_rows, parts
 from octomed_jax.manifests import QUESTION_STAGES
 from octomed_jax.storage import PathLike
-from octomed_jax.traces.choose import training_record
 from octomed_jax.traces.grouped import LAKE, accepted
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.verification.check import REASONS
-from octomed_jax.verification.verify import VERDICTS
 
 CHAIN = ("shard", "verify", "distill", "curate", "questions")  # from the last to the first
 
@@ -146,7 +144,9 @@ def _named(row: str, chain: _Chain) -> tuple[str, int | None]:
 
 def _numbered(number: int, response: int, chain: _Chain) -> tuple[str, int | None]:
     if not chain.shard:
-        raise UserError(f"{number}/{response} is a row of shards, and no folder of them is at hand; name it with --shards")
+        raise UserError(
+            f"{number}/{response} is a row of shards, and no folder of them is at hand; name it with --shards"
+        )
     reader = ShardReader(chain.shard.folder)
     if number >= len(reader):
         raise UserError(f"{chain.shard.folder} has {len(reader)} records, no number {number} (0 is the first)")
@@ -182,7 +182,7 @@ def _shards(walk: Walk, chain: _Chain) -> None:
 
 def _lake(walk: Walk, chain: _Chain) -> None:
     """Tell what was answered, what the verifier read in it, and which of it is trained on."""
-    if not _at_hand(walk, chain, chain.shard, chain.verify, "verify"):
+    if not _at_hand(walk, chain.shard, chain.verify, "verify"):
         return
     assert chain.verify
     told: dict[str, Any] = {}
@@ -202,12 +202,17 @@ def _lake(walk: Walk, chain: _Chain) -> None:
 def _rows(fields: Mapping[str, Any], chain: _Chain) -> list[dict[str, Any]]:
     """Return of each attempt who made it, what was read in it, and what became of it."""
     settings = chain.shard.manifest.config.get("traces", {}) if chain.shard else None
-    wanted = training_record(fields, settings) if settings else None
+    wanted = wanted_of(chain.shard, fields) if chain.shard and settings else None
     record = chain.placed.record if chain.placed else None
     rows = []
     for place, (attempt, verdict) in enumerate(zip(fields["attempts"], fields["verdicts"], strict=True)):
         sample = attempt["sample_index"]
-        row: dict[str, Any] = {"id": f"{fields['id']}:{sample}", "sample": sample, "attempt": attempt, "verdict": verdict}
+        row: dict[str, Any] = {
+            "id": f"{fields['id']}:{sample}",
+            "sample": sample,
+            "attempt": attempt,
+            "verdict": verdict,
+        }
         order = attempt["option_order"] or []
         row["options"] = [fields["options"][one] for one in order] if order else list(fields["options"] or ())
         row["characters"] = len(fields["responses"][place] or "")
@@ -237,7 +242,7 @@ def _became(row: Mapping[str, Any], wanted: Sequence[int], settings: Mapping[str
 
 def _attempts(walk: Walk, chain: _Chain) -> None:
     """Tell where the attempts themselves lie."""
-    if not _at_hand(walk, chain, chain.verify, chain.distill, "distill"):
+    if not _at_hand(walk, chain.verify, chain.distill, "distill"):
         return
     assert chain.distill
     columns = ["question_id", "sample_index", "teacher", "verdict", "reason", "verifier"]
@@ -260,15 +265,17 @@ def _teachers(found: Found) -> list[dict[str, Any]]:
 def _questions(walk: Walk, chain: _Chain) -> None:
     """Tell which folders of questions it went through, and which row of a source it is."""
     first = [chain.asked] if chain.asked else []
-    if chain.distill and not chain.asked:
-        _at_hand(walk, chain, chain.distill, None, "questions")
-    if not chain.distill:
-        first = first or chain.folders.of(*QUESTION_STAGES)
+    if not _at_hand(walk, chain.distill, chain.asked, "questions") and chain.lake is None:
+        first = list(reversed(chain.folders.of(*QUESTION_STAGES)))
+    told: dict[str, dict[str, Any]] = {}
     for one in first:
-        walk.stages += asked_by(chain.folders, one, walk.question, walk.missing) or [{**one.about(), "row": {}}]
+        if str(one.folder) not in told:
+            stages = asked_by(chain.folders, one, walk.question, walk.missing) or [{**one.about(), "row": {}}]
+            told |= {stage["folder"]: stage for stage in stages}
+    walk.stages += told.values()
 
 
-def _at_hand(walk: Walk, chain: _Chain, after: Found | None, found: Found | None, name: str) -> bool:
+def _at_hand(walk: Walk, after: Found | None, found: Found | None, name: str) -> bool:
     if found:
         return True
     if after and (identity := after.manifest.inputs.get(name)):
