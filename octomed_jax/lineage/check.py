@@ -1,6 +1,5 @@
 """Proves a chain of folders: that files are as they were written, hold what is said of them, and belong together."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from octomed_jax.lineage.check_shards import check_rendering, check_shards, coun
 from octomed_jax.lineage.check_traces import check_traces, count_traces
 from octomed_jax.lineage.check_trained import check_export, check_run
 from octomed_jax.lineage.checksums import check_files
-from octomed_jax.lineage.findings import Findings
+from octomed_jax.lineage.findings import MOST, Findings
 from octomed_jax.lineage.folders import (
     Folders,
     Found,
@@ -24,6 +23,8 @@ from octomed_jax.lineage.folders import (
     stages_of,
 )
 from octomed_jax.storage import PathLike
+
+READING = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)  # of what is forged, or of another version
 
 
 class _Stage(NamedTuple):
@@ -83,7 +84,8 @@ def check(places: Sequence[PathLike], quick: bool = False) -> tuple[list[Finding
             findings.proven.append(f"not looked into, as {why}")
         else:
             _check_contents(findings, folders, quick)
-        if why or "damaged" in findings.kinds:
+        # Of a broken table the rows that differ are named after it; records of a broken shard are lost.
+        if why or "damaged" in findings.kinds or (findings.broken and findings.found.stage == "shard"):
             unreadable[findings.found.manifest.identity] = why or f"{findings.found.folder} cannot be read"
     return checked, broken
 
@@ -123,8 +125,10 @@ def _check_contents(findings: Findings, folders: Folders, quick: bool) -> None:
             stage.whole(findings, folders, line.advance)
     except (StopAndLook, UserError) as error:
         findings.problem("damaged", str(error).partition("; ")[0])
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
-        # What is not as it was written may be anything.
+    except Exception as error:
+        # Reading what is not as it was written may end in any way; of what is, the error would be ours.
+        if not findings.broken and not isinstance(error, READING):
+            raise
         said = (str(error).splitlines() or [""])[0][:160]
         findings.problem("damaged", f"{findings.found.folder} cannot be read ({type(error).__name__}: {said})")
 
@@ -136,12 +140,12 @@ def _check_links(findings: Findings, folders: Folders, whole_run: bool) -> None:
     for name, identity in named:
         if folders.named(identity):
             continue
-        others = folders.of(*stages_of(name))
+        others = [one for one in folders.of(*stages_of(name)) if one.folder != found.folder]
         if others:
+            held = ", ".join(f"{one.folder} has {one.manifest.identity}" for one in others[:MOST])
             findings.problem(
                 "link",
-                f"{found.folder} was made from a folder ({name}) of identity {identity}, and "
-                f"{others[0].folder} has {others[0].manifest.identity}",
+                f"{found.folder} was made from a folder ({name}) of identity {identity}, and {held}",
                 f"put the one back that belongs there, give its folder too, or run {found.again} again elsewhere",
             )
         elif whole_run:

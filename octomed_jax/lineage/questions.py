@@ -80,7 +80,7 @@ def _curated(found: Found, question: str) -> dict[str, Any]:
 def _source(found: Found, question: str, row: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of the row of its source that a question was made of.
 
-    A question without an id of its own has its place as id. Of the others the folder knows the files and their hashes.
+    A question without an id of its own has its place as id. Of the others only the files and their hashes are known.
     """
     config = found.manifest.config
     if "questions" in config:  # made by a package source
@@ -89,6 +89,7 @@ def _source(found: Found, question: str, row: dict[str, Any]) -> dict[str, Any]:
     adapter = ADAPTERS.get(config.get("source", ""))
     told: dict[str, Any] = {"adapter": config.get("source", ""), "input": dict(config.get("input", {}))}
     if adapter is None or adapter.content_ids:
+        told["source_row"] = "not recorded: the id is the row's own, or a hash of what it asks"
         return told
     place = re.fullmatch(rf"{re.escape(adapter.name)}:([^:]+):(?:(.+):)?(\d{{7,}})(?:-(\d+))?", question)
     if place and place[1] in adapter.splits:

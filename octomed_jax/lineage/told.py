@@ -19,7 +19,8 @@ TITLES = {
     "questions": "questions",
 }
 MOST_SETTINGS = 6  # shown of a stage; --json has all
-VALUE_CHARACTERS = 160
+LONG = 40  # characters of a value that no longer shares a line, or is cut
+MOST_CHARACTERS = 480
 
 
 def tree_of(walk: Walk) -> Tree:
@@ -66,10 +67,11 @@ def _or_unknown(value: int, unknown: int) -> str:
 def _add_stage(root: Tree, stage: Mapping[str, Any]) -> None:
     title = TITLES.get(stage["stage"], stage["stage"])
     branch = root.add(Text.assemble((title, "bold"), f"  {stage['folder']}  (identity {stage['identity']})"))
-    for name, value in _facts(stage["row"]):
-        branch.add(_text(f"{name}: {value}"))
     if not stage["row"]:
         branch.add(Text("does not hold it", style="yellow"))
+        return
+    for name, value in _facts(stage["row"]):
+        branch.add(_text(f"{name}: {value}"))
     for teacher in stage.get("teachers", ()):
         branch.add(
             _text(f"teacher {teacher['name']}: {teacher['model']}, takes {teacher['takes']}; {teacher['terms']}")
@@ -81,22 +83,23 @@ def _add_stage(root: Tree, stage: Mapping[str, Any]) -> None:
             f"{stage['code_commit'][:12]}" + (f"; {stage['access']}; {licences}" if licences else "")
         )
     )
-    settings = [f"{name}={value}" for name, value in flatten(stage["config"]).items()]
+    settings = [f"{name}={_brief(value)}" for name, value in flatten(stage["config"]).items()]
     more = f" and {len(settings) - MOST_SETTINGS} more" if len(settings) > MOST_SETTINGS else ""
     branch.add(_text("config: " + (", ".join(settings[:MOST_SETTINGS]) or "nothing") + more))
 
 
 def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what a stage knows of the question, a line each; short values share one."""
+    """Return what a stage knows of the question, a line each; short values share one, and empty ones are left out."""
     lines, short = [], []
     for name, value in row.items():
         shown = name.replace("_", " ")
+        if value in ("", None) or (isinstance(value, Mapping | list) and not value):
+            continue
         if isinstance(value, Mapping):
-            parts = [f"{key} {_plain(one)}" for key, one in value.items()]
-            lines.append((shown, "; ".join(parts) or "none"))
+            lines.append((shown, "; ".join(f"{key} {_plain(one)}" for key, one in value.items() if one != "")))
         elif isinstance(value, list):
-            lines.append((shown, ", ".join(map(_plain, value)) or "none"))
-        elif isinstance(value, str) and len(value) > 40:
+            lines.append((shown, ", ".join(map(_plain, value))))
+        elif name == "question" or (isinstance(value, str) and len(value) > LONG):
             lines.append((shown, value))
         else:
             short.append(f"{shown} {_plain(value)}")
@@ -105,11 +108,18 @@ def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {one}" for name, one in value.items())
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
 
 
 def _text(line: str) -> Text:
     """Return a line of data: what is drawn on a terminal is letters only, and no tags."""
     flat = "".join(one if one.isprintable() else " " for one in line)
-    return Text(flat if len(flat) <= 3 * VALUE_CHARACTERS else flat[: 3 * VALUE_CHARACTERS - 3] + "...")
+    return Text(flat if len(flat) <= MOST_CHARACTERS else flat[: MOST_CHARACTERS - 3] + "...")

@@ -265,7 +265,8 @@ def _teachers(found: Found) -> list[dict[str, Any]]:
 def _questions(walk: Walk, chain: _Chain) -> None:
     """Tell which folders of questions it went through, and which row of a source it is."""
     first = [chain.asked] if chain.asked else []
-    if not _at_hand(walk, chain.distill, chain.asked, "questions") and chain.lake is None:
+    unknown = chain.lake is None and chain.placed is None  # then any folder of questions may say why
+    if not _at_hand(walk, chain.distill, chain.asked, "questions") and unknown:
         first = list(reversed(chain.folders.of(*QUESTION_STAGES)))
     told: dict[str, dict[str, Any]] = {}
     for one in first:

@@ -1,4 +1,4 @@
-"""A whole small chain, made by the stages: questions of one's own, curated, asked of two teachers, verified, sharded."""
+"""A whole small chain, made by the stages: own questions, curated, asked of two teachers, verified and sharded."""
 
 import base64
 import io
@@ -37,11 +37,15 @@ def picture(seed: int, side: int = 64) -> bytes:
     return file.getvalue()
 
 
-def rows() -> list[dict[str, Any]]:
-    """Return questions with options, with images and with numbers; a copy, one that shares words with a held-out one."""
+def rows(first: int = 0) -> list[dict[str, Any]]:
+    """Return questions with options, images and numbers; also a copy, and one that shares words with a held-out one."""
     made: list[dict[str, Any]] = []
-    for number in range(18):
-        row: dict[str, Any] = {"id": f"own:{number:03d}", "licence": "CC0-1.0", "benchmark": ("name", "sum", "plane")[number % 3]}
+    for number in range(first, first + 18):
+        row: dict[str, Any] = {
+            "id": f"own:{number:03d}",
+            "licence": "CC0-1.0",
+            "benchmark": ("name", "sum", "plane")[number % 3],
+        }
         if number % 3 == 0:
             options = [f"Disease {number + step}" for step in range(4)]
             row |= {"question": f"Which is number {number}?", "options": options, "answer": options[1], "task": "mcq"}
@@ -49,12 +53,17 @@ def rows() -> list[dict[str, Any]]:
             row |= {"question": f"What is {number} plus 2?", "answer": str(number + 2), "task": "numeric"}
         else:
             # Larger than the transform lets through.
-            image = picture(number, 128 if number == 2 else 64)
+            image = picture(number, 128 if number == first + 2 else 64)
             row |= {"question": f"Is organ {number} seen?", "answer": "yes", "task": "yes_no", "image": image}
         made.append(row)
     copy = {**made[0], "id": "own:copy", "question": made[0]["question"]}
     shared = {"id": "own:shared", "question": f"{HELD_OUT}?", "answer": "pericarditis", "task": "short_answer"}
-    held_out = {"id": "own:test", "question": f"In clinic {HELD_OUT}!", "answer": "pericarditis", "task": "short_answer"}
+    held_out = {
+        "id": "own:test",
+        "question": f"In clinic {HELD_OUT}!",
+        "answer": "pericarditis",
+        "task": "short_answer",
+    }
     common = {"licence": "MIT", "benchmark": "cases"}
     return [*made, copy, {**shared, **common}, {**held_out, **common, "split": "test"}]
 
@@ -68,17 +77,17 @@ def settings() -> ConfigDict:
     return config
 
 
-def make_chain(run: Path) -> Path:
+def make_chain(run: Path, first: int = 0) -> Path:
     """Make all folders from the questions to the shards and their rendering, and return the run."""
     config, source = settings(), run / "source" / "own.jsonl"
     source.parent.mkdir(parents=True)
     lines = [
-        {**row, "image": base64.b64encode(row["image"]).decode()} if "image" in row else row for row in rows()
+        {**row, "image": base64.b64encode(row["image"]).decode()} if "image" in row else row for row in rows(first)
     ]
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     build_from(Request(find_adapter("octomed"), source), run / "questions")
     curate(config, [run / "questions"], run / "curated", workers=1)
-    with scripted_teacher(run / "curated", Rates(0.25, 0.1, 0.1), config.distill.max_pixels) as url:
+    with scripted_teacher(run / "curated", Rates(0.4, 0.15, 0.15), config.distill.max_pixels) as url:
         teacher = config.distill.teachers.teacher.to_dict() | {"endpoints": (url,)}
         with config.unlocked():
             config.distill.teachers = {
@@ -104,7 +113,7 @@ def edit_table(path: Path, edit: Callable[[list[dict[str, Any]]], list[dict[str,
     pq.write_table(changed, path, compression="zstd", row_group_size=size)
 
 
-def forge(run: Path, folder: str, edit: Callable[[dict[str, Any]], None] = lambda fields: None) -> None:
+def forge(run: Path, folder: str, edit: Callable[[dict[str, Any]], Any] = dict) -> None:
     """Make the manifest of a folder fit its files as they are now, and those after it the new manifest.
 
     So that damage is found by what the folders hold, and not by checksums.
