@@ -33,10 +33,8 @@ def check(arguments: Sequence[str]) -> int:
     if overrides:
         parser.error(f"--config.{overrides[0]} overrides a config, and this command has none")
     from octomed_jax.lineage.check import check as check_folders
-    from octomed_jax.lineage.check import table_of
 
-    checked, broken = check_folders(options.folders, options.quick)
-    result = table_of(checked, broken)
+    result = check_folders(options.folders, options.quick).table()
     names = ", ".join(options.folders)
     if not options.json:
         _print(result)
@@ -47,7 +45,7 @@ def check(arguments: Sequence[str]) -> int:
             return StopAndLook.exit_code
         raise StopAndLook(f"{names}: {count} problem{'s' if count > 1 else ''}, named above with what to do")
     files = sum(one["files"] for one in result["folders"])
-    summary = f"{names}: {len(checked)} folders with {files:,} files hold what their manifests say"
+    summary = f"{names}: {len(result['folders'])} folders with {files:,} files hold what their manifests say"
     return finish(summary, result, options.json)
 
 
@@ -68,6 +66,8 @@ def _print(result: dict) -> None:
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=PIPE_WIDTH)
     console.print(table)
+    for folder in result["unfinished"]:
+        progress.say(f"{folder} is not finished, or its manifest is gone; it was not looked into")
     for line in result["problems"]:
         progress.say(line)
 

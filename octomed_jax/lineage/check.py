@@ -1,5 +1,6 @@
 """Proves a chain of folders: that files are as they were written, hold what is said of them, and belong together."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from octomed_jax.lineage.folders import (
     neighbours,
     read_found,
     stages_of,
+    unfinished,
 )
 from octomed_jax.storage import PathLike
 
@@ -57,16 +59,39 @@ _STAGES = {
 }
 
 
-def check(places: Sequence[PathLike], quick: bool = False) -> tuple[list[Findings], list[str]]:
+@dataclasses.dataclass
+class Checked:
+    """What a check has found.
+
+    Attributes:
+        folders: the findings of each folder, in the order of the stages.
+        broken: problems of manifests that are none.
+        unfinished: folders of a run without a manifest, which were not looked into.
+    """
+
+    folders: list[Findings]
+    broken: list[str]
+    unfinished: list[str]
+
+    @property
+    def problems(self) -> list[str]:
+        """A line for each problem, with the cure."""
+        return [*self.broken, *(line for findings in self.folders for line in findings.problems)]
+
+    def table(self) -> dict[str, Any]:
+        """Return what was found as plain data."""
+        folders = [findings.table() for findings in self.folders]
+        problems = self.problems
+        return {"folders": folders, "unfinished": self.unfinished, "problems": problems, "holds": not problems}
+
+
+def check(places: Sequence[PathLike], quick: bool = False) -> Checked:
     """Check the folders of runs, or of single stages.
 
     Args:
         places: of runs or of stages. Of a stage's folder that is given alone, those that it was made from are looked
             for beside it and not checked.
         quick: hash only what takes a moment, and count rows without reading them.
-
-    Returns:
-        the findings of each folder in the order of the stages, and problems of manifests that are none.
 
     Raises:
         UserError: a place is not there, or holds nothing finished.
@@ -87,7 +112,7 @@ def check(places: Sequence[PathLike], quick: bool = False) -> tuple[list[Finding
         # Of a broken table the rows that differ are named after it; records of a broken shard are lost.
         if why or "damaged" in findings.kinds or (findings.broken and findings.found.stage == "shard"):
             unreadable[findings.found.manifest.identity] = why or f"{findings.found.folder} cannot be read"
-    return checked, broken
+    return Checked(checked, broken, [str(folder) for place in places for folder in unfinished(place)])
 
 
 def _why_not(findings: Findings, unreadable: Mapping[str, str]) -> str:
@@ -158,9 +183,3 @@ def _check_links(findings: Findings, folders: Folders, whole_run: bool) -> None:
             findings.proven.append(f"without its input {name} {identity}, which is not at hand")
     if named:
         findings.prove(f"made from {', '.join(name for name, _ in named)}", ("link",))
-
-
-def table_of(checked: Sequence[Findings], broken: Sequence[str]) -> dict[str, Any]:
-    """Return the findings as plain data."""
-    problems = [*broken, *(line for findings in checked for line in findings.problems)]
-    return {"folders": [findings.table() for findings in checked], "problems": problems, "holds": not problems}

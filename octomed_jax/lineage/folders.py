@@ -25,6 +25,7 @@ STAGES = (
     "data",
     "import",
 )
+USUAL = ("questions", "curated", "attempts", "traces", "shards", "train", "export")  # names in a run
 # Where a run has its folders: beside each other, renderings in the shards that they are of.
 _PLACES = ("*", "eval/*", *(f"{where}{name}/*" for where in ("", "*/") for name in ("rendered", "students")))
 _FIELDS = {field.name for field in dataclasses.fields(Manifest)}
@@ -119,6 +120,14 @@ def manifest_folders(place: PathLike) -> list[epath.Path]:
         path.parent for pattern in (MANIFEST, *(f"{one}/{MANIFEST}" for one in _PLACES)) for path in root.glob(pattern)
     }
     return sorted((path for path in found if not path.name.startswith(".")), key=str)
+
+
+def unfinished(place: PathLike) -> list[epath.Path]:
+    """Return the folders of a run that a stage has begun and not finished, or whose manifest is gone."""
+    root = epath.Path(place)
+    if (root / MANIFEST).exists():
+        return []
+    return [root / name for name in USUAL if (root / name).is_dir() and not (root / name / MANIFEST).exists()]
 
 
 def read_found(folder: epath.Path) -> Found:

@@ -12,7 +12,7 @@ from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
 from octomed_jax.hf.rendering import render
-from octomed_jax.lineage.check import check, table_of
+from octomed_jax.lineage.check import check
 from octomed_jax.lineage.folders import open_folders
 from octomed_jax.traces.grouped import accepted
 
@@ -20,7 +20,7 @@ LAKE, ATTEMPTS = "lake/part-00000.parquet", "attempts/part-00000.parquet"
 
 
 def problems(*places, quick=False):
-    return table_of(*check(places, quick))["problems"]
+    return check(places, quick).problems
 
 
 @pytest.fixture
@@ -60,11 +60,18 @@ def flip(path, place=0.5):
 
 
 def test_an_untouched_chain_holds(chain):
-    checked, broken = check([chain])
-    assert not broken
-    assert [one.found.stage for one in checked] == ["questions", "curate", "distill", "verify", "shard", "render"]
-    for one in checked:
-        assert not one.problems
+    checked = check([chain])
+    assert not checked.problems
+    assert not checked.unfinished
+    assert [one.found.stage for one in checked.folders] == [
+        "questions",
+        "curate",
+        "distill",
+        "verify",
+        "shard",
+        "render",
+    ]
+    for one in checked.folders:
         assert one.proven[0] == f"{len(one.found.manifest.files)} files hashed"
         assert one.bytes == sum((one.found.folder / name).stat().length for name in one.found.manifest.files)
     assert not problems(chain, quick=True)
@@ -368,12 +375,19 @@ def test_an_input_that_is_not_at_hand(run, tmp_path):
 
 
 def test_a_folder_by_itself(run, tmp_path):
-    assert [one.found.stage for one in check([run / "shards"])[0]] == ["shard", "render"]
+    assert [one.found.stage for one in check([run / "shards"]).folders] == ["shard", "render"]
     alone = Path(shutil.copytree(run / "shards", tmp_path / "alone" / "shards"))
-    checked, broken = check([alone])
-    assert not broken
-    assert not [line for one in checked for line in one.problems]
-    assert any("which is not at hand" in text for text in checked[0].proven)
+    checked = check([alone])
+    assert not checked.problems
+    assert any("which is not at hand" in text for text in checked.folders[0].proven)
+
+
+def test_a_folder_without_a_manifest_is_named(run):
+    (run / "shards" / manifests.MANIFEST).unlink()
+    shutil.rmtree(run / "shards" / "rendered")
+    checked = check([run])
+    assert not checked.problems
+    assert checked.unfinished == [str(run / "shards")]
 
 
 def test_many_problems_of_a_kind_are_counted(run):
