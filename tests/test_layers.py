@@ -31,6 +31,7 @@ LAYERS = [
     ("hf",),
     ("training",),
     ("evaluation",),
+    ("lineage",),
     ("launching",),
     ("sweeps",),
     ("cli",),
