@@ -1,7 +1,8 @@
-"""``octomed data``: write questions and traces as a data set that others load."""
+"""``octomed data``: describe a corpus, compare two, and write one as a data set that others load."""
 
 from collections.abc import Sequence
 
+from octomed_jax.cli.data_card import card
 from octomed_jax.cli.options import Parser, finish, subverb
 
 WRITE = """Writes traces or questions in the schema in which OctoMed publishes its sets, for the Hugging Face hub.
@@ -15,7 +16,7 @@ Nothing is sent anywhere. Credentialed rows are refused unless --credentialed sa
 
 def run(arguments: Sequence[str]) -> int:
     """Run a subverb of ``octomed data``."""
-    return subverb("data", {"write": write}, arguments, "Data sets for others.")
+    return subverb("data", {"card": card, "write": write}, arguments, "Corpora: their cards, and data sets for others.")
 
 
 def write(arguments: Sequence[str]) -> int:
