@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from octomed_jax.cli.data_card import card
+from octomed_jax.cli.data_compare import compare
 from octomed_jax.cli.options import Parser, finish, subverb
 
 WRITE = """Writes traces or questions in the schema in which OctoMed publishes its sets, for the Hugging Face hub.
@@ -16,7 +17,8 @@ Nothing is sent anywhere. Credentialed rows are refused unless --credentialed sa
 
 def run(arguments: Sequence[str]) -> int:
     """Run a subverb of ``octomed data``."""
-    return subverb("data", {"card": card, "write": write}, arguments, "Corpora: their cards, and data sets for others.")
+    table = {"card": card, "compare": compare, "write": write}
+    return subverb("data", table, arguments, "Corpora: their cards, and data sets for others.")
 
 
 def write(arguments: Sequence[str]) -> int:

@@ -52,6 +52,7 @@ def write_data_card(
     storage.write_text(folder / MARKDOWN_FILE, data_card_markdown.write_card(table, samples))
     storage.write_text(folder / PAGE_FILE, data_card_page.write_page(table, samples))
     write_keys(folder / KEYS_FILE, keys)
+    table = {**table, "keys_sha256": storage.sha256_file(folder / KEYS_FILE)}
     storage.write_json(folder / JSON_FILE, table)
     return folder, table
 

@@ -59,7 +59,7 @@ def region_shares(table: Table) -> list[tuple[str, float, float | None]]:
 def _regions(table: Table) -> str:
     rows = []
     for name, here, there in region_shares(table)[:MOST_ROWS]:
-        value = f"{charts.percent(here)} / {'–' if there is None else charts.percent(there)} %"
+        value = f"{charts.percent(here)} %" if there is None else f"{charts.percent(here)} / {charts.percent(there)} %"
         rows.append((histograms.shortened(name), here, there or 0.0, value))
     told = ", ".join(f"{name} {value}" for name, _, _, value in rows)
     return histograms.pairs(rows, f"Body regions, share of images here and in the paper: {told}", ("kept", "failed"))

@@ -73,8 +73,8 @@ def curation_words(table: Table) -> str:
     if curation["state"] == "unknown":
         return "Whether the questions were curated is not known: the folders that would say so were not found."
     steps = [step["step"] for step in curation["steps"]]
-    by = ", ".join(steps) or "no step"
-    taken = f"{curation['removed']:,} of {curation['before']:,} questions were taken out by {by}."
+    by = ", ".join(f"{step['step']} ({step['removed']:,})" for step in curation["steps"])
+    taken = f"{curation['removed']:,} of {curation['before']:,} questions were taken out, by {by or 'no step'}."
     if "decontaminate" not in steps:
         return f"{taken} Nothing was compared with held-out questions: the step decontaminate was not asked for."
     return taken
