@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from octomed_jax import storage
+from octomed_jax import manifests, storage
+from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.base import BASE, STUDENT
 from octomed_jax.inputs.tokenizer import load_tokenizer
 
+TOKENIZER = "tokenizer.json"
 BATCH_CHARACTERS = 4_000_000  # of texts that are encoded together
 MOST_BINS = 40
 MOST_SHARE = 0.995  # of the texts stand in bins of their own; the last bin holds the longer ones too
@@ -19,18 +21,37 @@ class Tokens:
 
     def __init__(self, rendered: Path):
         """Load the tokenizer of a rendering. Errors as ``load_tokenizer``."""
-        student = rendered / STUDENT
-        self._tokenizer = load_tokenizer(student).tokenizer
-        base = storage.read_json(student / BASE)["model"] if (student / BASE).is_file() else ""
+        folder = _tokenizer_folder(rendered)
+        self._tokenizer = load_tokenizer(folder).tokenizer
+        digest = storage.sha256_file(folder / TOKENIZER)
         self.identity = {
-            "name": base or "a vocabulary of its own",
+            "name": ", ".join(_models(rendered, digest)) or "a vocabulary of its own",
             "entries": self._tokenizer.get_vocab_size(with_added_tokens=True),
-            "sha256": storage.sha256_file(student / "tokenizer.json"),
+            "sha256": digest,
         }
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text."""
         return [len(one.ids) for one in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def _tokenizer_folder(rendered: Path) -> Path:
+    """Return the folder of a rendering in which its tokenizer lies.
+
+    Raises:
+        StopAndLook: it has none.
+    """
+    for name in manifests.read_manifest(rendered, "render").files:
+        if Path(name).name == TOKENIZER:
+            return (rendered / name).parent
+    raise StopAndLook(f"{rendered} names no {TOKENIZER}; remove it and run `octomed shard` again")
+
+
+def _models(rendered: Path, digest: str) -> list[str]:
+    """Return the models whose students see the shards with that tokenizer; none for vocabularies of our own."""
+    folders = [_tokenizer_folder(rendered), *rendered.parent.parent.glob(f"students/*/{STUDENT}")]
+    own = [one for one in folders if (one / BASE).is_file() and storage.sha256_file(one / TOKENIZER) == digest]
+    return sorted({str(storage.read_json(one / BASE)["model"]) for one in own})
 
 
 def summary(lengths: Mapping[int, int]) -> dict[str, Any]:

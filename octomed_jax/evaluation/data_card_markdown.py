@@ -87,7 +87,9 @@ def _funnel(table: Table) -> list[str]:
 def _contamination(table: Table) -> list[str]:
     parts = ["## Held-out questions and copies", f"{rows.curation_words(table)} {rows.against_words(table)}".strip()]
     if removed := rows.removed_rows(table):
-        parts.append(grid(["step", "reason", "questions"], [[*row[:2], rows.amount(row[2])] for row in removed]))
+        parts.append(
+            grid(["step", "a question that", "questions"], [[*row[:2], rows.amount(row[2])] for row in removed])
+        )
     if matched := rows.matched_rows(table):
         head = ["benchmark", "taken out for it", "held-out questions matched", "of"]
         parts.append(grid(head, [[row[0], *map(rows.amount, row[1:])] for row in matched]))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from octomed_jax.curation.card import MEANINGS
 from octomed_jax.evaluation.data_card_figures import QUESTION_WORDS
 from octomed_jax.evaluation.data_card_funnel import QUESTION_STEPS
 
@@ -86,14 +87,19 @@ def against_words(table: Table) -> str:
     if curation["state"] != "curated" or "decontaminate" not in {step["step"] for step in curation["steps"]}:
         return ""
     more = curation["folders"]["against"]
-    folders = f", and those of {more} more folder{'s' if more > 1 else ''}" if more else ""
-    return f"Compared with the {curation['held_out']:,} held-out questions of the curated folder{folders}."
+    if not more:
+        return f"Compared with the {curation['held_out']:,} held-out questions that are carried on."
+    folders = "a further folder" if more == 1 else f"{more} further folders"
+    return (
+        f"Compared with the {curation['held_out']:,} held-out questions that are carried on, and with those of "
+        f"{folders}: matches with these stand below as others."
+    )
 
 
 def removed_rows(table: Table) -> list[tuple[str, str, int]]:
-    """Return what curation took out: step, reason, questions."""
+    """Return what curation took out: step, a question of what kind, how many."""
     return [
-        (step["step"], reason.replace("_", " "), count)
+        (step["step"], MEANINGS.get(reason, reason.replace("_", " ")), count)
         for step in table["curation"].get("steps", ())
         for reason, count in step["reasons"].items()
     ]
