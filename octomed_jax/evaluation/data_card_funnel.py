@@ -42,6 +42,8 @@ def funnel_of(chain: Chain, curation: Mapping[str, Any], sharded: Mapping[str, M
     """
     built, curated = _built(chain, curation)
     traced = _traced(chain)
+    if traced is not None:
+        _check(chain, traced, sharded)
     names = sorted({*sharded, *(built or ()), *(traced or ())})
     rows = {}
     for name in names:
@@ -66,6 +68,16 @@ def funnel_of(chain: Chain, curation: Mapping[str, Any], sharded: Mapping[str, M
         for kind, steps, more in (("questions", QUESTION_STEPS, ()), ("attempts", ATTEMPT_STEPS, ("published",)))
     }
     return {"sources": rows, "total": total}
+
+
+def _check(chain: Chain, traced: Mapping[str, Mapping[str, int]], sharded: Mapping[str, Mapping[str, int]]) -> None:
+    for name, row in sharded.items():
+        kept = traced[name]["kept"] if name in traced else 0
+        if row["instances"] > kept:
+            raise StopAndLook(
+                f"{chain.folders['traces'] / 'funnel.json'} tells of {kept:,} traces of {name}, the shards hold "
+                f"{row['instances']:,}; run `octomed verify` and `octomed shard` again into other folders"
+            )
 
 
 def _sum(values: "list[int | None]") -> int | None:

@@ -254,6 +254,14 @@ def test_a_damaged_funnel_is_named(copied):
         write_data_card(copied / "shards", run=copied)
 
 
+def test_a_funnel_of_fewer_traces_than_the_shards_hold_is_named(copied):
+    told = read_json(copied / "traces" / "funnel.json")
+    told["sources"]["books"]["kept"] = 1
+    write_json(copied / "traces" / "funnel.json", told)
+    with pytest.raises(StopAndLook, match=r"tells of 1 traces of books, the shards hold \d+"):
+        write_data_card(copied / "shards", run=copied)
+
+
 def test_keys_are_sorted_and_each_once(card, table):
     keys = read_keys(card / "keys.npz")
     assert len(keys.ids) == table["counts"]["questions"]
