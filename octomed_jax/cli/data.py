@@ -1,8 +1,10 @@
-"""``octomed data``: questions and traces as a data set that others load, and where they come from."""
+"""``octomed data``: describe a corpus, compare two, trace and check its rows, and write one that others load."""
 
 from collections.abc import Sequence
 
+from octomed_jax.cli.data_card import card
 from octomed_jax.cli.data_check import check
+from octomed_jax.cli.data_compare import compare
 from octomed_jax.cli.data_trace import trace
 from octomed_jax.cli.options import Parser, finish, subverb
 
@@ -18,11 +20,9 @@ whose licence allows no derivatives (CC BY-ND, CC BY-NC-ND) unless the set is ma
 
 def run(arguments: Sequence[str]) -> int:
     """Run a subverb of ``octomed data``."""
+    table = {"card": card, "compare": compare, "trace": trace, "check": check, "write": write}
     return subverb(
-        "data",
-        {"write": write, "trace": trace, "check": check},
-        arguments,
-        "Data sets for others, and where their rows come from.",
+        "data", table, arguments, "Corpora: their cards, where their rows come from, and data sets for others."
     )
 
 

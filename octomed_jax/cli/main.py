@@ -20,7 +20,7 @@ VERBS = {
     "distill": "ask the teacher, many times a question",
     "verify": "judge the attempts and keep the right ones",
     "shard": "write training shards and their index",
-    "data": "write questions and traces as a data set for the hub",
+    "data": "describe, compare, trace and check a corpus, or write one for the hub",
     "train": "train the student",
     "plan": "compile the training step for a pod that is not rented yet",
     "eval": "measure a checkpoint on held-out benchmarks",

@@ -124,7 +124,7 @@ def example_of(
         if answer in options:
             answer = f"{LETTERS[options.index(answer)]}. {answer}"
         options = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
-    thinking, final = _split(sample["response"])
+    thinking, final = split_response(sample["response"])
     images = [image["bytes"] for image in question.get("image") or ()]
     return {
         "id": sample["id"],
@@ -145,7 +145,7 @@ def example_of(
     }
 
 
-def _split(response: str) -> tuple[str, str]:
+def split_response(response: str) -> tuple[str, str]:
     """Return the thinking and what comes after it; a response that never closes its thinking is all thinking."""
     head, mark, tail = response.partition("</think>")
     if mark:

@@ -177,3 +177,34 @@ def shortened(name: str, most: int = MOST_NAME) -> str:
     """Return a name that fits beside a row: without its owner (``owner/model``), and cut where it is still long."""
     short = name.rpartition("/")[2] or name
     return short if len(short) <= most else f"{short[: most - 1]}…"
+
+
+def lengths(counts: Sequence[int], width: int, mean: float, label: str, x_title: str, y_title: str) -> str:
+    """Return a histogram with its mean marked; the last bin may hold longer ones too.
+
+    Args:
+        counts: by bin, from 0.
+        width: of a bin.
+        mean: marked where it lies on the axis.
+        label: what a screen reader says.
+        x_title, y_title: names of the axes.
+    """
+    marks = ticks(max(counts, default=1))
+    top, bottom, end = 30, 230, len(counts) * width
+    parts = [tag("text", class_="axis", x=-40, y=12, text=y_title)]
+    for mark in marks:
+        y = bottom - (bottom - top) * mark / marks[-1]
+        parts.append(tag("line", class_="grid", x1=0, x2="100%", y1=y, y2=y))
+        parts.append(tag("text", class_="tick", x=-8, y=y + 4, text_anchor="end", text=_compact(mark)))
+    parts += x_axis([(mark / end, number(mark)) for mark in ticks(end) if mark <= end], bottom, bottom)
+    for index, count in enumerate(counts):
+        if count:
+            pixels = (bottom - top) * count / marks[-1]
+            place: dict[str, Any] = {"x": at(index / len(counts)), "width": at(0.9 / len(counts)), "height": pixels}
+            over = "" if index < len(counts) - 1 else " or more"
+            title = tag("title", text=f"{index * width:,}–{(index + 1) * width - 1:,}{over}: {count:,}")
+            parts.append(tag("rect", title, class_="mark kept", y=bottom - pixels, **place))
+    if counts and mean <= end:
+        parts += _median((mean + 0.5) / end, top - 8, bottom, f"mean {number(mean)}")
+    parts.append(tag("text", class_="axis", x="50%", y=bottom + 38, text_anchor="middle", text=x_title))
+    return svg(bottom + 46, label, *parts, class_="curve")

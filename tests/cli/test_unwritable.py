@@ -22,13 +22,14 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="there i
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, root):
-    """A run up to its traces."""
+    """A run up to its shards."""
     place = tmp_path_factory.mktemp("run")
     (place / "own.jsonl").write_text(json.dumps(ROW) + "\n")
     build = ["questions", "build", "--source=octomed", f"--input={place / 'own.jsonl'}", "--teacher=gpt-4o"]
     assert main([*build, f"--output={place / 'questions'}", f"--attempts={place / 'attempts'}"]) == 0
     verify = ["verify", f"--config={root / 'configs/demo.py:tiny'}", f"--attempts={place / 'attempts'}"]
     assert main([*verify, f"--output={place / 'traces'}", f"--config.run={place}"]) == 0
+    assert main(["shard", f"--config={root / 'configs/demo.py:tiny'}", f"--config.run={place}"]) == 0
     return place
 
 
@@ -47,6 +48,8 @@ def run(tmp_path_factory, root):
         "verify {tiny} --attempts={run}/attempts --output={nowhere}",
         "shard {tiny} --traces={run}/traces --output={nowhere}",
         "data write --traces={run}/traces --output={nowhere}",
+        "data card --shards={run}/shards --output={nowhere}",
+        "data compare {run}/shards paper --output={nowhere}.html",
         "sweep run --config=configs/recipes/traces_per_question.py:demo --output={nowhere}",
     ],
 )

@@ -73,7 +73,7 @@ def settings() -> ConfigDict:
     config.student.vocab_size = 300
     config.curate.steps = ("decontaminate", "deduplicate", "metadata", "transform")
     config.curate.transform.max_pixels = 64 * 64
-    config.shard.records_per_shard = 7
+    config.shard.bytes = 8000
     return config
 
 
