@@ -11,10 +11,10 @@ from typing import Any
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import storage
+from octomed_jax import licences, storage
 from octomed_jax.evaluation import data_card_markdown, data_card_page, paper_corpus
 from octomed_jax.evaluation.data_card_chain import Chain, missing_rows, read_chain, teachers
-from octomed_jax.evaluation.data_card_count import count_shards, licence_rows, not_open
+from octomed_jax.evaluation.data_card_count import access_of, count_shards, licence_rows, not_open
 from octomed_jax.evaluation.data_card_funnel import curation_of, funnel_of
 from octomed_jax.evaluation.data_card_keys import KEYS_FILE, Keys, write_keys
 from octomed_jax.evaluation.data_card_lengths import Tokens
@@ -75,7 +75,7 @@ def describe(chain: Chain) -> tuple[dict[str, Any], Keys, dict[str, list[dict[st
         "curation": curation,
         "access": manifest.access,
         "licences": licence_rows(tally),
-        "licence_notes": licence_notes(licence_rows(tally)),
+        "licence_notes": licences.notes(tally.licences, access_of(tally)),
         "teachers": teachers(chain),
         "settings": dict(manifest.config),
         "samples": {
@@ -87,11 +87,3 @@ def describe(chain: Chain) -> tuple[dict[str, Any], Keys, dict[str, list[dict[st
         "code": {"version": manifest.code_version, "commit": manifest.code_commit},
     }
     return table, keys, samples
-
-
-def licence_notes(licences: Mapping[str, Any]) -> list[str]:
-    """Return what whoever takes the corpus must know of its licences, a sentence each."""
-    closed = [name for name, row in licences.items() if set(row["access"]) - {"open"}]
-    unknown = [name for name, row in licences.items() if "" in row["licences"] or "unknown" in row["licences"]]
-    notes = [f"Bound by a data use agreement: {', '.join(closed)}."] if closed else []
-    return notes + ([f"Without a known licence: {', '.join(unknown)}."] if unknown else [])

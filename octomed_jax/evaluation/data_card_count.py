@@ -186,6 +186,11 @@ def licence_rows(tally: Tally) -> dict[str, Any]:
     }
 
 
+def access_of(tally: Tally) -> dict[str, str]:
+    """Return source to the strictest access class of its questions."""
+    return {source: "open" if set(found) == {"open"} else "credentialed" for source, found in tally.access.items()}
+
+
 def not_open(tally: Tally) -> dict[str, int]:
     """Return source to how many of its questions are not open, and so are not shown."""
     counts = {source: sum(found.values()) - found["open"] for source, found in sorted(tally.access.items())}

@@ -157,6 +157,12 @@ def _ids(table):
     return [{"id": name} for names in table["samples"]["shown"].values() for name in names]
 
 
+def test_what_licences_ask_is_told(card, table):
+    assert any(note.startswith("Credentialed: vault.") for note in table["licence_notes"])
+    assert any("signed only (vault)" in note for note in table["licence_notes"])
+    assert all(f"<p>{note}</p>" in (card / "card.html").read_text() for note in table["licence_notes"])
+
+
 def test_samples_are_folded_and_few(card, table):
     page = (card / "card.html").read_text()
     assert all(1 <= len(names) <= 2 for names in table["samples"]["shown"].values())
