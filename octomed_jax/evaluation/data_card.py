@@ -18,6 +18,7 @@ from octomed_jax.evaluation.data_card_count import access_of, count_shards, lice
 from octomed_jax.evaluation.data_card_funnel import curation_of, funnel_of
 from octomed_jax.evaluation.data_card_keys import KEYS_FILE, Keys, write_keys
 from octomed_jax.evaluation.data_card_lengths import Tokens
+from octomed_jax.evaluation.data_card_mixture import missing_mixture, mixture_of
 from octomed_jax.evaluation.data_card_samples import read_samples
 from octomed_jax.traces.shards import ShardReader
 
@@ -40,7 +41,8 @@ def write_data_card(
         output: folder to write (default: ``card`` in that of the shards).
         named: kind (``traces``, ``attempts``, ``curated``, ``questions``) to the folder that the corpus came from.
         run: a run's folder in which those that are not named are looked for.
-        config: says for which student lengths are counted, where the shards were rendered for several.
+        config: says for which student lengths are counted, where the shards were rendered for several, and how an
+            epoch mixes them.
 
     Raises:
         UserError: there are no finished shards, or a folder belongs to other ones.
@@ -48,7 +50,7 @@ def write_data_card(
     """
     folder = epath.Path(output) if output else epath.Path(shards) / FOLDER
     chain = read_chain(shards, named or {}, run, config)
-    table, keys, samples = describe(chain)
+    table, keys, samples = describe(chain, config)
     storage.write_text(folder / MARKDOWN_FILE, data_card_markdown.write_card(table, samples))
     storage.write_text(folder / PAGE_FILE, data_card_page.write_page(table, samples))
     write_keys(folder / KEYS_FILE, keys)
@@ -57,7 +59,9 @@ def write_data_card(
     return folder, table
 
 
-def describe(chain: Chain) -> tuple[dict[str, Any], Keys, dict[str, list[dict[str, Any]]]]:
+def describe(
+    chain: Chain, config: ConfigDict | None = None
+) -> tuple[dict[str, Any], Keys, dict[str, list[dict[str, Any]]]]:
     """Return the content of card.json, the hashes of what there is, and the sample traces. Errors as above."""
     manifest = chain.manifests["shards"]
     place = Path(chain.folders["shards"])
@@ -73,6 +77,7 @@ def describe(chain: Chain) -> tuple[dict[str, Any], Keys, dict[str, list[dict[st
         "rendered": rendered,
         "funnel": funnel_of(chain, curation, counted["by"]["source"]),
         "curation": curation,
+        "mixture": mixture_of(chain, config),
         "access": manifest.access,
         "licences": licence_rows(tally),
         "licence_notes": licences.notes(tally.licences, access_of(tally)),
@@ -82,7 +87,7 @@ def describe(chain: Chain) -> tuple[dict[str, Any], Keys, dict[str, list[dict[st
             "shown": {source: [one["id"] for one in found] for source, found in samples.items()},
             "not_open_hidden": not_open(tally),
         },
-        "missing": missing_rows(chain),
+        "missing": [*missing_rows(chain), *missing_mixture(chain, config)],
         "paper": paper_corpus.table(),
         "code": {"version": manifest.code_version, "commit": manifest.code_commit},
     }

@@ -30,6 +30,7 @@ def write_card(table: Table, samples: Mapping[str, Sequence[Table]]) -> str:
         rows.tokenizer_words(table),
         *_composition(table),
         *_funnel(table),
+        *_mixture(table),
         *_contamination(table),
         *_licences(table),
         "## Who wrote the responses",
@@ -82,6 +83,25 @@ def _funnel(table: Table) -> list[str]:
         for name, row in named
     ]
     return [*parts, "Attempts:", grid(head, attempts)]
+
+
+def _mixture(table: Table) -> list[str]:
+    body = [
+        [
+            rows.share(row[name], 1)
+            if name.startswith("share")
+            else str(row[name])
+            if name == "source"
+            else rows.amount(row[name])
+            for name in rows.MIXTURE_WORDS
+        ]
+        for row in rows.mixture_rows(table)
+    ]
+    return (
+        ["## What an epoch holds", rows.mixture_words(table), grid([*rows.MIXTURE_WORDS.values()], body)]
+        if body
+        else []
+    )
 
 
 def _contamination(table: Table) -> list[str]:

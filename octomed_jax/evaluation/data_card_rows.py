@@ -24,6 +24,17 @@ FIELD_WORDS = {
     "benchmark": "benchmark",
 }
 
+MIXTURE_WORDS = {
+    "source": "source",
+    "questions": "questions",
+    "examples": "training rows",
+    "examples_an_epoch": "rows of an epoch",
+    "share_of_examples": "share of rows",
+    "tokens": "tokens of an epoch",
+    "share_of_tokens": "share of tokens",
+    "images": "images of an epoch",
+}
+
 Table = Mapping[str, Any]
 
 
@@ -58,9 +69,14 @@ def tokenizer_words(table: Table) -> str:
     one = table["lengths"]["tokenizer"]
     return (
         f"Tokens are of {one['name']} ({one['entries']:,} entries, SHA-256 {one['sha256'][:12]}). A question counts "
-        "with its options and without the chat around it, a response whole, with its thought. The paper does not say "
+        f"with its options and without the chat around it, a response {_responses(table)}. The paper does not say "
         "whose tokens it counts."
     )
+
+
+def _responses(table: Table) -> str:
+    is_direct = table["settings"].get("traces", {}).get("format") == "direct"
+    return "as the recipe has it: its answer alone, without a thought" if is_direct else "whole, with its thought"
 
 
 def curation_words(table: Table) -> str:
@@ -135,3 +151,25 @@ def hidden_words(table: Table) -> list[str]:
         "texts and images are shown."
         for source, count in table["samples"]["not_open_hidden"].items()
     ]
+
+
+def mixture_words(table: Table) -> str:
+    """Return how an epoch mixes the sources, as a sentence; empty where it is not known."""
+    mixture = table["mixture"]
+    if mixture is None:
+        return ""
+    asked = "; ".join(f"{name}: {_listed(value)}" for name, value in mixture["asked"].items())
+    held = f" {mixture['held_out_records']:,} records are held out." if mixture["held_out_records"] else ""
+    how = f"The config mixes them by {asked}." if asked else "Each example comes once an epoch."
+    return f"{how}{held} Examples too long for a row of the config are left out."
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(f"{name} {number}" for name, number in value.items()) if isinstance(value, Mapping) else str(value)
+
+
+def mixture_rows(table: Table) -> list[Table]:
+    """Return what an epoch holds of each source, with a row of all."""
+    rows = list(table["mixture"]["sources"]) if table["mixture"] else []
+    total = {name: sum(row[name] for row in rows) for name in MIXTURE_WORDS if name != "source"}
+    return [*rows, {"source": "all", **total}] if rows else []

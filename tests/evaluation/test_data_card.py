@@ -21,7 +21,7 @@ from octomed_jax.traces.lake import iterate_rows
 
 FILES = ["CARD.md", "card.html", "card.json", "keys.npz"]
 SECTIONS = [
-    "numbers", "composition", "lengths", "funnel", "contamination", "licences", "teachers", "samples", "made"
+    "numbers", "composition", "lengths", "funnel", "mixture", "contamination", "licences", "teachers", "samples", "made"
 ]  # fmt: skip
 
 
@@ -123,6 +123,23 @@ def test_funnel(table, run, records):
         assert mine["in_shards"] < mine["kept"] < mine["asked"]
 
 
+def test_an_epoch_is_told_as_the_config_mixes_it(run, tmp_path):
+    config = config_of(run)
+    with config.unlocked():
+        config.mixture.epochs = "scans=2,books=0"
+    folder, table = write_data_card(run / "shards", tmp_path / "mixed", run=run, config=config)
+    rows = {row["source"]: row for row in table["mixture"]["sources"]}
+    scans = table["by"]["source"]["scans"]["instances"]
+    assert rows["scans"]["examples_an_epoch"] == 2 * scans == 2 * rows["scans"]["examples"]
+    assert rows.get("books", {"examples_an_epoch": 0})["examples_an_epoch"] == 0
+    assert "epochs: books 0, scans 2" in (folder / "CARD.md").read_text()
+
+
+def test_each_example_comes_once_where_nothing_is_mixed(table):
+    for row in table["mixture"]["sources"]:
+        assert row["examples_an_epoch"] == table["by"]["source"][row["source"]]["instances"]
+
+
 def test_what_curation_found_is_told(table, run):
     removed = list(iterate_rows(run / "curated" / "removed.parquet", ["step"]))
     assert table["curation"]["state"] == "curated"
@@ -195,7 +212,7 @@ def test_it_lies_in_the_shards_by_default_and_changes_no_work(copied):
 
 def test_what_is_not_there_is_named(run, tmp_path):
     _, table = write_data_card(run / "shards", tmp_path / "bare")
-    assert {row["what"] for row in table["missing"]} == {"traces", "attempts", "curated", "questions"}
+    assert {row["what"] for row in table["missing"]} == {"traces", "attempts", "curated", "questions", "mixture"}
     assert table["funnel"]["total"]["attempts"]["asked"] is None
     assert table["curation"] == {"state": "unknown"}
     for name in ("CARD.md", "card.html"):
@@ -208,7 +225,7 @@ def test_not_curated_is_said_plainly(tmp_path):
     run = make_corpus(tmp_path / "plain", curated=False)
     folder, table = write_data_card(run / "shards", run=run)
     assert table["curation"] == {"state": "not curated"}
-    assert table["missing"] == []
+    assert [row["what"] for row in table["missing"]] == ["mixture"]
     assert "Not curated" in (folder / "CARD.md").read_text()
     assert table["funnel"]["total"]["questions"]["curated"] is None
     assert table["funnel"]["total"]["questions"]["built"] == table["funnel"]["total"]["questions"]["asked"]
