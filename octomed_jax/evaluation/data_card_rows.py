@@ -160,7 +160,7 @@ def mixture_words(table: Table) -> str:
         return ""
     asked = "; ".join(f"{name}: {_listed(value)}" for name, value in mixture["asked"].items())
     held = f" {mixture['held_out_records']:,} records are held out." if mixture["held_out_records"] else ""
-    how = f"The config mixes them by {asked}." if asked else "Each example comes once an epoch."
+    how = f"The config mixes the sources by {asked}." if asked else "Each example comes once an epoch."
     return f"{how}{held} Examples too long for a row of the config are left out."
 
 
@@ -171,5 +171,5 @@ def _listed(value: Any) -> str:
 def mixture_rows(table: Table) -> list[Table]:
     """Return what an epoch holds of each source, with a row of all."""
     rows = list(table["mixture"]["sources"]) if table["mixture"] else []
-    total = {name: sum(row[name] for row in rows) for name in MIXTURE_WORDS if name != "source"}
+    total = {name: round(sum(row[name] for row in rows), 9) for name in MIXTURE_WORDS if name != "source"}
     return [*rows, {"source": "all", **total}] if rows else []

@@ -180,6 +180,17 @@ def test_what_licences_ask_is_told(card, table):
     assert all(f"<p>{note}</p>" in (card / "card.html").read_text() for note in table["licence_notes"])
 
 
+def test_a_corpus_of_closed_texts_alone(tmp_path):
+    closed = [one for one in given() if one.access != "open" and one.split == "train" and not one.images]
+    run = make_corpus(tmp_path / "closed", curated=False, questions=closed)
+    folder, table = write_data_card(run / "shards", run=run, config=config_of(run))
+    assert table["counts"]["vision_language"] == table["counts"]["unique_images"] == 0 < table["counts"]["text_only"]
+    assert table["samples"]["shown"] == {}
+    page = (folder / "card.html").read_text()
+    assert "<article" not in page
+    assert not [one for one in closed if one.question in page or one.id in page]
+
+
 def test_samples_are_folded_and_few(card, table):
     page = (card / "card.html").read_text()
     assert all(1 <= len(names) <= 2 for names in table["samples"]["shown"].values())
