@@ -140,7 +140,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "release": False,  # refuse credentialed questions, and sources that allow no derivatives
         }
     )
-    # What an epoch holds of each source, by name: a mapping, or text as "medqa=2,pmc_vqa=0.5". Nothing set: each
+    # What an epoch holds of each source, by name: a mapping, or text as "medqa=2,pmc-vqa=0.5". Nothing set: each
     # example once. The shards stay the same.
     config.mixture = ConfigDict(
         {

@@ -51,4 +51,5 @@ def run(arguments: Sequence[str]) -> int:
     summary = (
         f"trained {steps} steps, loss {losses['loss_first']:.3f} to {losses['loss_last']:.3f}: {workdir}/checkpoints"
     )
-    return finish(summary, {"workdir": str(workdir), "steps": steps, **losses}, options.json)
+    result = {"workdir": str(workdir), "steps": steps, **losses, "sources": manifest.counts["sources"]}
+    return finish(summary, result, options.json)

@@ -72,7 +72,7 @@ class Mixture:
 
 
 def read_mixture(settings: Mapping[str, Any]) -> Mixture:
-    """Return the mixture of ``config.mixture``: mappings, or text as ``medqa=2,pmc_vqa=0.5``.
+    """Return the mixture of ``config.mixture``: mappings, or text as ``medqa=2,pmc-vqa=0.5``.
 
     Raises:
         UserError: it contradicts itself, or a number makes no sense.
