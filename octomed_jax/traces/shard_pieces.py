@@ -12,7 +12,7 @@ from etils import epath
 
 from octomed_jax import storage
 from octomed_jax.errors import StopAndLook
-from octomed_jax.schema import Record
+from octomed_jax.schema import ACCESS_CLASSES, Record
 from octomed_jax.storage import read_json, sha256_file, whole_path, write_json
 from octomed_jax.traces import lake
 from octomed_jax.traces.choose import training_record
@@ -83,11 +83,23 @@ def _count(told: dict[str, Any], record: Record, size: int) -> None:
     told["examples"] += len(record.responses)
     told["images"] += len(record.question.images)
     told["record_bytes"] += size
-    count = told["sources"].setdefault(record.question.source, {"questions": 0, "responses": 0})
-    count["questions"] += 1
-    count["responses"] += len(record.responses)
-    if record.question.without_gold:
-        count["published"] = count.get("published", 0) + len(record.responses)
+    question = record.question
+    found: dict[str, Any] = {"questions": 1, "responses": len(record.responses)}
+    found |= {"licences": {question.licence: 1}, "access": question.access}
+    if question.without_gold:
+        found["published"] = len(record.responses)
+    merge_count(told["sources"].setdefault(question.source, {}), found)
+
+
+def merge_count(total: dict[str, Any], found: Mapping[str, Any]) -> None:
+    """Add what was counted of a source: numbers and numbers by licence; of access classes the strictest stays."""
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            merge_count(total.setdefault(name, {}), value)
+        elif name == "access":
+            total[name] = max(total.get(name, value), value, key=ACCESS_CLASSES.index)
+        else:
+            total[name] = total.get(name, 0) + value
 
 
 def is_written(piece: ShardPiece) -> bool:

@@ -6,9 +6,10 @@ the config. Shards follow the lake's order, a question is in one of them, and al
 
 import dataclasses
 import itertools
+import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class PartPiece:
 
 
 def measure_part(piece: PartPiece) -> None:
-    """Write which rows of a part give a record, and how many bytes each takes.
+    """Write which rows of a part give a record, how many bytes each takes, and what responses cannot be taken.
 
     Raises:
         StopAndLook: the part is damaged, or its questions are not in order.
@@ -51,6 +52,7 @@ def measure_part(piece: PartPiece) -> None:
     rows: list[int] = []
     sizes: list[int] = []
     images: list[int] = []
+    left_out: Counter[str] = Counter()
     first = last = ""
     found = image_sizes(piece.path)
     for number, row in enumerate(lake.iterate_rows(piece.path, WITHOUT_IMAGES)):
@@ -58,13 +60,14 @@ def measure_part(piece: PartPiece) -> None:
             raise StopAndLook(f"{piece.path} is not sorted by id at {row['id']!r}; make it again")
         first, last = first or row["id"], row["id"]
         count, size = next(found)
-        record = training_record(row, piece.settings)
+        record = training_record(row, piece.settings, left_out)
         if record is not None:
             rows.append(number)
             sizes.append(len(pack_record(record)) + int(count * size))
             images.append(count)
     with whole_file(piece.target) as file:
-        np.savez(file, rows=_numbers(rows), sizes=_numbers(sizes), images=_numbers(images), ids=np.array([first, last]))
+        words = np.array([first, last, json.dumps(left_out)])
+        np.savez(file, rows=_numbers(rows), sizes=_numbers(sizes), images=_numbers(images), words=words)
 
 
 def _numbers(values: Sequence[int]) -> np.ndarray:
@@ -111,8 +114,10 @@ class ShardRows:
     has_images: bool
 
 
-def plan_shards(parts: Sequence[str], measured: Sequence[Path | epath.Path], most: int) -> list[ShardRows]:
-    """Return what goes to each shard.
+def plan_shards(
+    parts: Sequence[str], measured: Sequence[epath.Path], most: int
+) -> tuple[list[ShardRows], "Counter[str]"]:
+    """Return what goes to each shard, and how many accepted responses go to none, by reason.
 
     Args:
         parts: paths of the lake's parts, in order.
@@ -123,10 +128,12 @@ def plan_shards(parts: Sequence[str], measured: Sequence[Path | epath.Path], mos
         StopAndLook: the questions of the lake are not in order.
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("rows", "sizes", "images", "part")}
+    left_out: Counter[str] = Counter()
     last = ""
     for number, path in enumerate(measured):
         arrays = _load(path)
-        first, end = arrays.pop("ids").tolist()
+        first, end, reasons = arrays.pop("words").tolist()
+        left_out.update(json.loads(reasons))
         if not first:
             continue
         if first <= last:
@@ -136,16 +143,17 @@ def plan_shards(parts: Sequence[str], measured: Sequence[Path | epath.Path], mos
             columns[name].append(array)
         columns["part"].append(np.full(len(arrays["rows"]), number))
     if not sum(map(len, columns["rows"])):
-        return []
+        return [], left_out
     rows, sizes, images, part = (np.concatenate(columns[name]) for name in ("rows", "sizes", "images", "part"))
     before = np.cumsum(sizes) - sizes
     wanted = -(-int(sizes.sum()) // most)  # of equal size; a record that is larger by itself is not cut
     shard = before * wanted // int(sizes.sum())
     starts = [0, *(np.flatnonzero(np.diff(shard)) + 1).tolist(), len(rows)]
-    return [
+    plan = [
         ShardRows(end - start, _spans(parts, part[start:end], rows[start:end]), bool(images[start:end].any()))
         for start, end in itertools.pairwise(starts)
     ]
+    return plan, left_out
 
 
 def _spans(parts: Sequence[str], part: np.ndarray, rows: np.ndarray) -> tuple[Span, ...]:
@@ -156,7 +164,7 @@ def _spans(parts: Sequence[str], part: np.ndarray, rows: np.ndarray) -> tuple[Sp
     return tuple(spans)
 
 
-def _load(path: Path | epath.Path) -> dict[str, np.ndarray]:
+def _load(path: epath.Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)

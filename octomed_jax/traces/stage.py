@@ -5,6 +5,7 @@ cluster, gone on with where a killed run was, and the same bytes from any number
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,14 +14,14 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
-from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.executor import run_pieces
 from octomed_jax.schema import Record
 from octomed_jax.storage import PathLike, read_json
+from octomed_jax.traces.choose import settings_of, tell_left_out
 from octomed_jax.traces.grouped import LAKE
 from octomed_jax.traces.record import RECORD_VERSION
-from octomed_jax.traces.shard_pieces import ShardPiece, is_written, write_piece, write_records
+from octomed_jax.traces.shard_pieces import ShardPiece, is_written, merge_count, write_piece, write_records
 from octomed_jax.traces.shard_plan import PartPiece, ShardRows, measure_part, plan_shards
 from octomed_jax.traces.tfds_files import FEATURES_FILE, INFO_FILE, shard_name, write_description
 
@@ -47,24 +48,24 @@ def shard(
         TryAgain: the disk is full, a process was lost, or another one is at work there.
         StopAndLook: the lake is damaged.
     """
-    if config.traces.per_question < 1:
-        raise UserError(f"traces.per_question={config.traces.per_question}: at least one trace a question must be kept")
+    settings = settings_of(config)
     if config.shard.bytes < 1:
         raise UserError(f"shard.bytes={config.shard.bytes}: a shard has some bytes, such as {256 * 2**20} (256 MiB)")
     given = manifests.read_manifest(traces, "verify")
-    request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": plain(config.traces)}
+    request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
         return done
     with _begun(output, manifests.request_of(STAGE, request, inputs)) as folder:
         if manifests.is_finished(folder):  # killed just before it took its place
             return manifests.read_manifest(folder, STAGE)
-        run = _Run(folder, request["traces"], engine, workers)
+        run = _Run(folder, settings, engine, workers)
         parts = sorted(epath.Path(_absolute(traces) / LAKE).glob("part-*.parquet"))
-        plan = run.plan([str(path) for path in parts], config.shard.bytes)
+        plan, left_out = run.plan([str(path) for path in parts], config.shard.bytes)
+        tell_left_out(left_out)
         if not plan:
             raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
-        manifest = _finish(folder, run.write(plan), request, inputs, given)
+        manifest = _finish(folder, run.write(plan), request, inputs, left_out, given)
         run.clear()
     return manifest
 
@@ -76,7 +77,7 @@ def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Mani
         has_images = any(record.question.images for record in records)
         with storage.whole_path(folder / name) as path:
             told = write_records(path, records, has_images)
-        return _finish(folder, {name: told}, {"record": RECORD_VERSION}, {})
+        return _finish(folder, {name: told}, {"record": RECORD_VERSION}, {}, {})
 
 
 def _finish(
@@ -84,6 +85,7 @@ def _finish(
     shards: Mapping[str, Mapping[str, Any]],
     request: Mapping[str, Any],
     inputs: Mapping[str, str],
+    left_out: Mapping[str, int],
     given: manifests.Manifest | None = None,
 ) -> manifests.Manifest:
     """Describe a folder of shards, for tensorflow-datasets and in the manifest; ``shards``: what is told of each."""
@@ -97,7 +99,10 @@ def _finish(
         stage=STAGE,
         config=request,
         inputs=inputs,
-        counts={name: sum(one[name] for one in told) for name in ("records", "examples", "images")},
+        counts={
+            **{name: sum(one[name] for one in told) for name in ("records", "examples", "images")},
+            "left_out": dict(sorted(left_out.items())),
+        },
         files=dict(sorted(files.items())),
         licences=licences,
         access=given.access if given else "open",
@@ -144,8 +149,8 @@ class _Run:
         self._folder, self._work, self._settings = folder, folder / WORK, settings
         self._engine, self._workers = engine, workers
 
-    def plan(self, parts: Sequence[str], most: int) -> list[ShardRows]:
-        """Measure the parts of the lake and return what goes to each shard."""
+    def plan(self, parts: Sequence[str], most: int) -> tuple[list[ShardRows], "Counter[str]"]:
+        """Measure the parts of the lake; return as ``plan_shards``."""
         targets = [self._work / f"measured-{number:05d}.npz" for number in range(len(parts))]
         pieces = [PartPiece(path, str(target), self._settings) for path, target in zip(parts, targets, strict=True)]
         left = [piece for piece, target in zip(pieces, targets, strict=True) if not target.exists()]
@@ -190,12 +195,12 @@ def _absolute(folder: PathLike) -> epath.Path:
     return epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute())
 
 
-def _sources(of_shards: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
-    """Return how many questions and accepted responses came of each source, and how many are taken as published."""
-    counts: dict[str, dict[str, int]] = {}
+def _sources(of_shards: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Return what came of each source: questions, responses, those taken as published, licences and access class."""
+    total: dict[str, dict[str, Any]] = {}
     for sources in of_shards:
         for source, found in sources.items():
-            total = counts.setdefault(source, {})
-            for name, count in found.items():
-                total[name] = total.get(name, 0) + count
-    return {source: counts[source] for source in sorted(counts)}
+            merge_count(total.setdefault(source, {}), found)
+    for counts in total.values():
+        counts["licences"] = dict(sorted(counts["licences"].items()))
+    return dict(sorted(total.items()))
