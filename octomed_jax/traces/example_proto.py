@@ -2,8 +2,13 @@
 
 Nothing here collides with the messages that TensorFlow or tensorflow-datasets register: what makes bytes an Example is
 the numbers of its fields (tensorflow/core/example/example.proto and feature.proto), not the name it is known by.
+
+Examples are parsed by protobuf and written here, field by field: a message may be spelt in several ways, and no version
+of protobuf promises that of another (what it calls sorted is not the order of names). The parts are joined once,
+whatever the size of the images.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -46,3 +51,38 @@ def _add_message(owner: descriptor_pb2.DescriptorProto, name: str, number: int, 
 
 
 Example = _example_class()
+
+
+def pack_example(features: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Return the bytes of an Example with these features, sorted by name."""
+    entries = [
+        part
+        for name, feature in sorted(features.items())
+        for part in _field(1, [*_field(1, [name.encode()]), *_field(2, feature)])  # key and value of the map
+    ]
+    return b"".join(_field(1, entries))
+
+
+def bytes_feature(values: Iterable[bytes]) -> list[bytes]:
+    """Return the parts of a Feature with a list of bytes."""
+    return _field(1, [part for value in values for part in _field(1, [value])])
+
+
+def int64_feature(values: Iterable[int]) -> list[bytes]:
+    """Return the parts of a Feature with a list of whole numbers."""
+    packed = [_varint(value & 2**64 - 1) for value in values]
+    return _field(3, _field(1, packed) if packed else [])
+
+
+def _field(number: int, parts: Sequence[bytes]) -> list[bytes]:
+    """Return a field that holds the parts: its number and kind, its length, they themselves."""
+    return [_varint(number << 3 | 2), _varint(sum(map(len, parts))), *parts]
+
+
+def _varint(value: int) -> bytes:
+    written = bytearray()
+    while value > 127:
+        written.append(value & 127 | 128)
+        value >>= 7
+    written.append(value)
+    return bytes(written)

@@ -18,6 +18,7 @@ from octomed_jax.schema import QUESTION_SCHEMA, Question, question_from_row, que
 from octomed_jax.storage import PathLike, whole_file
 
 ROW_GROUP = 500  # rows; with images of 8 KB to 1 MB this keeps a row group between 4 MB and 500 MB
+PYTHON_ROWS = 64  # that are Python's own at once: beside their row group they take as much room again
 GROUP_BYTES = 64 * 2**20  # of images in a row group, where a writer is told them: what it and readers hold in memory
 
 
@@ -143,8 +144,13 @@ def iterate_rows(
             start, stop = max(first - begin, 0), rows if last is None else min(last + 1 - begin, rows)
             begin += rows
             if start < stop:
-                group = file.read_row_group(index, columns=list(columns) if columns else None)
-                yield from group.slice(start, stop - start).to_pylist()
+                yield from _rows(file.read_row_group(index, columns=list(columns) if columns else None), start, stop)
+
+
+def _rows(group: pa.Table, start: int, stop: int) -> Iterator[dict[str, Any]]:
+    """Yield rows of a table, few of them at a time as Python's own."""
+    for batch in group.slice(start, stop - start).to_batches(max_chunksize=PYTHON_ROWS):
+        yield from batch.to_pylist()
 
 
 @contextlib.contextmanager

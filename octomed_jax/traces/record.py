@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from octomed_jax.schema import Question, Record
-from octomed_jax.traces.example_proto import Example
+from octomed_jax.traces.example_proto import Example, bytes_feature, int64_feature, pack_example
 
 RECORD_VERSION = 2  # of the features; 1 was msgpack
 TEXTS = (
@@ -25,7 +25,7 @@ NUMBERS = ("samples",)
 
 def pack_record(record: Record) -> bytes:
     """Return a record as bytes; equal records give equal bytes."""
-    question, example = record.question, Example()
+    question = record.question
     values: dict[str, tuple[bytes, ...]] = {name: (getattr(question, name).encode(),) for name in TEXTS}
     values |= {name: (_limit(getattr(question, name)),) for name in LIMITS}
     values["image"] = question.images
@@ -36,15 +36,8 @@ def pack_record(record: Record) -> bytes:
         "image_hash": _encoded(question.image_hashes),
         "responses": _encoded(record.responses),
     }
-    feature = example.features.feature
-    for name, value in values.items():
-        kind = feature[name].bytes_list
-        kind.SetInParent()  # an empty list is one too: readers want every feature
-        kind.value.extend(value)
-    numbers = feature["samples"].int64_list
-    numbers.SetInParent()
-    numbers.value.extend(record.samples)
-    return example.SerializeToString(deterministic=True)
+    features = {name: bytes_feature(kept) for name, kept in values.items()}
+    return pack_example(features | {"samples": int64_feature(record.samples)})
 
 
 def unpack_record(data: bytes) -> Record:

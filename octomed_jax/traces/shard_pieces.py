@@ -84,14 +84,22 @@ def _count(told: dict[str, Any], record: Record, size: int) -> None:
     told["images"] += len(record.question.images)
     told["record_bytes"] += size
     question = record.question
-    none = {"questions": 0, "responses": 0, "licences": {}, "access": "open"}
-    count = told["sources"].setdefault(question.source, none)
-    count["licences"][question.licence] = count["licences"].get(question.licence, 0) + 1
-    count["access"] = max(count["access"], question.access, key=ACCESS_CLASSES.index)
-    count["questions"] += 1
-    count["responses"] += len(record.responses)
+    found: dict[str, Any] = {"questions": 1, "responses": len(record.responses)}
+    found |= {"licences": {question.licence: 1}, "access": question.access}
     if question.without_gold:
-        count["published"] = count.get("published", 0) + len(record.responses)
+        found["published"] = len(record.responses)
+    merge_count(told["sources"].setdefault(question.source, {}), found)
+
+
+def merge_count(total: dict[str, Any], found: Mapping[str, Any]) -> None:
+    """Add what was counted of a source: numbers and numbers by licence; of access classes the strictest stays."""
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            merge_count(total.setdefault(name, {}), value)
+        elif name == "access":
+            total[name] = max(total.get(name, value), value, key=ACCESS_CLASSES.index)
+        else:
+            total[name] = total.get(name, 0) + value
 
 
 def is_written(piece: ShardPiece) -> bool:

@@ -6,10 +6,10 @@ the config. Shards follow the lake's order, a question is in one of them, and al
 
 import dataclasses
 import itertools
+import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class PartPiece:
 
 
 def measure_part(piece: PartPiece) -> None:
-    """Write which rows of a part give a record, and how many bytes each takes.
+    """Write which rows of a part give a record, how many bytes each takes, and what responses cannot be taken.
 
     Raises:
         StopAndLook: the part is damaged, or its questions are not in order.
@@ -52,40 +52,22 @@ def measure_part(piece: PartPiece) -> None:
     rows: list[int] = []
     sizes: list[int] = []
     images: list[int] = []
+    left_out: Counter[str] = Counter()
     first = last = ""
-    lost: Counter[str] = Counter()
     found = image_sizes(piece.path)
     for number, row in enumerate(lake.iterate_rows(piece.path, WITHOUT_IMAGES)):
         if row["id"] <= last:
             raise StopAndLook(f"{piece.path} is not sorted by id at {row['id']!r}; make it again")
         first, last = first or row["id"], row["id"]
         count, size = next(found)
-        record = training_record(row, piece.settings, lost)
+        record = training_record(row, piece.settings, left_out)
         if record is not None:
             rows.append(number)
             sizes.append(len(pack_record(record)) + int(count * size))
             images.append(count)
     with whole_file(piece.target) as file:
-        reasons = np.array(sorted(lost), np.str_)
-        times = _numbers([lost[reason] for reason in reasons.tolist()])
-        np.savez(
-            file,
-            rows=_numbers(rows),
-            sizes=_numbers(sizes),
-            images=_numbers(images),
-            ids=np.array([first, last]),
-            reasons=reasons,
-            times=times,
-        )
-
-
-def left_out(measured: Sequence[Path | epath.Path]) -> dict[str, int]:
-    """Return how many accepted responses cannot be had in the form that is asked for, by reason."""
-    total: Counter[str] = Counter()
-    for path in measured:
-        arrays = _load(path)
-        total.update(dict(zip(arrays["reasons"].tolist(), arrays["times"].tolist(), strict=True)))
-    return dict(sorted(total.items()))
+        words = np.array([first, last, json.dumps(left_out)])
+        np.savez(file, rows=_numbers(rows), sizes=_numbers(sizes), images=_numbers(images), words=words)
 
 
 def _numbers(values: Sequence[int]) -> np.ndarray:
@@ -132,8 +114,10 @@ class ShardRows:
     has_images: bool
 
 
-def plan_shards(parts: Sequence[str], measured: Sequence[Path | epath.Path], most: int) -> list[ShardRows]:
-    """Return what goes to each shard.
+def plan_shards(
+    parts: Sequence[str], measured: Sequence[epath.Path], most: int
+) -> tuple[list[ShardRows], "Counter[str]"]:
+    """Return what goes to each shard, and how many accepted responses go to none, by reason.
 
     Args:
         parts: paths of the lake's parts, in order.
@@ -144,29 +128,32 @@ def plan_shards(parts: Sequence[str], measured: Sequence[Path | epath.Path], mos
         StopAndLook: the questions of the lake are not in order.
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("rows", "sizes", "images", "part")}
+    left_out: Counter[str] = Counter()
     last = ""
     for number, path in enumerate(measured):
         arrays = _load(path)
-        first, end = arrays["ids"].tolist()
+        first, end, reasons = arrays.pop("words").tolist()
+        left_out.update(json.loads(reasons))
         if not first:
             continue
         if first <= last:
             raise StopAndLook(f"{parts[number]} begins with {first!r}, not after {last!r}; make the lake again")
         last = end
-        for name in ("rows", "sizes", "images"):
-            columns[name].append(arrays[name])
+        for name, array in arrays.items():
+            columns[name].append(array)
         columns["part"].append(np.full(len(arrays["rows"]), number))
     if not sum(map(len, columns["rows"])):
-        return []
+        return [], left_out
     rows, sizes, images, part = (np.concatenate(columns[name]) for name in ("rows", "sizes", "images", "part"))
     before = np.cumsum(sizes) - sizes
     wanted = -(-int(sizes.sum()) // most)  # of equal size; a record that is larger by itself is not cut
     shard = before * wanted // int(sizes.sum())
     starts = [0, *(np.flatnonzero(np.diff(shard)) + 1).tolist(), len(rows)]
-    return [
+    plan = [
         ShardRows(end - start, _spans(parts, part[start:end], rows[start:end]), bool(images[start:end].any()))
         for start, end in itertools.pairwise(starts)
     ]
+    return plan, left_out
 
 
 def _spans(parts: Sequence[str], part: np.ndarray, rows: np.ndarray) -> tuple[Span, ...]:
@@ -177,7 +164,7 @@ def _spans(parts: Sequence[str], part: np.ndarray, rows: np.ndarray) -> tuple[Sp
     return tuple(spans)
 
 
-def _load(path: Path | epath.Path) -> dict[str, np.ndarray]:
+def _load(path: epath.Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)

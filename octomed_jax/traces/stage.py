@@ -5,6 +5,7 @@ cluster, gone on with where a killed run was, and the same bytes from any number
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,16 +13,17 @@ from typing import Any, TypeVar
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import licences, manifests, progress, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import UserError
 from octomed_jax.executor import run_pieces
-from octomed_jax.schema import ACCESS_CLASSES, Record
+from octomed_jax.licences import COLUMNS, check_release
+from octomed_jax.schema import Record
 from octomed_jax.storage import PathLike, read_json
 from octomed_jax.traces.choose import settings_of, tell_left_out
 from octomed_jax.traces.grouped import LAKE, trained_on
 from octomed_jax.traces.record import RECORD_VERSION
-from octomed_jax.traces.shard_pieces import ShardPiece, is_written, write_piece, write_records
-from octomed_jax.traces.shard_plan import PartPiece, ShardRows, left_out, measure_part, plan_shards
+from octomed_jax.traces.shard_pieces import ShardPiece, is_written, merge_count, write_piece, write_records
+from octomed_jax.traces.shard_plan import PartPiece, ShardRows, measure_part, plan_shards
 from octomed_jax.traces.tfds_files import FEATURES_FILE, INFO_FILE, shard_name, write_description
 
 STAGE = "shard"
@@ -52,7 +54,7 @@ def shard(
         raise UserError(f"shard.bytes={config.shard.bytes}: a shard has some bytes, such as {256 * 2**20} (256 MiB)")
     given = manifests.read_manifest(traces, "verify")
     if settings["release"]:
-        licences.check_release(trained_on(traces, licences.COLUMNS), str(traces))
+        check_release(trained_on(traces, COLUMNS), str(traces))
     request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
@@ -62,11 +64,11 @@ def shard(
             return manifests.read_manifest(folder, STAGE)
         run = _Run(folder, settings, engine, workers)
         parts = sorted(epath.Path(_absolute(traces) / LAKE).glob("part-*.parquet"))
-        plan, lost = run.plan([str(path) for path in parts], config.shard.bytes)
-        tell_left_out(lost)
+        plan, left_out = run.plan([str(path) for path in parts], config.shard.bytes)
+        tell_left_out(left_out)
         if not plan:
             raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
-        manifest = _finish(folder, run.write(plan), request, inputs, given, lost)
+        manifest = _finish(folder, run.write(plan), request, inputs, left_out, given)
         run.clear()
     return manifest
 
@@ -78,7 +80,7 @@ def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Mani
         has_images = any(record.question.images for record in records)
         with storage.whole_path(folder / name) as path:
             told = write_records(path, records, has_images)
-        return _finish(folder, {name: told}, {"record": RECORD_VERSION}, {})
+        return _finish(folder, {name: told}, {"record": RECORD_VERSION}, {}, {})
 
 
 def _finish(
@@ -86,14 +88,14 @@ def _finish(
     shards: Mapping[str, Mapping[str, Any]],
     request: Mapping[str, Any],
     inputs: Mapping[str, str],
+    left_out: Mapping[str, int],
     given: manifests.Manifest | None = None,
-    lost: Mapping[str, int] | None = None,
 ) -> manifests.Manifest:
     """Describe a folder of shards, for tensorflow-datasets and in the manifest; ``shards``: what is told of each."""
     told = list(shards.values())
-    named = given.licences if given else ()
+    licences = given.licences if given else ()
     counts = [one["records"] for one in told]
-    write_description(folder, counts, sum(one["record_bytes"] for one in told), named)
+    write_description(folder, counts, sum(one["record_bytes"] for one in told), licences)
     files = {name: one["sha256"] for name, one in shards.items()}
     files |= {name: storage.sha256_file(folder / name) for name in (FEATURES_FILE, INFO_FILE)}
     manifest = manifests.Manifest(
@@ -102,10 +104,10 @@ def _finish(
         inputs=inputs,
         counts={
             **{name: sum(one[name] for one in told) for name in ("records", "examples", "images")},
-            "left_out": dict(lost or {}),
+            "left_out": dict(sorted(left_out.items())),
         },
         files=dict(sorted(files.items())),
-        licences=named,
+        licences=licences,
         access=given.access if given else "open",
         extra={
             "sources": _sources([one["sources"] for one in told]),
@@ -150,13 +152,13 @@ class _Run:
         self._folder, self._work, self._settings = folder, folder / WORK, settings
         self._engine, self._workers = engine, workers
 
-    def plan(self, parts: Sequence[str], most: int) -> tuple[list[ShardRows], dict[str, int]]:
-        """Measure the parts of the lake; return what goes to each shard, and what was left out by reason."""
+    def plan(self, parts: Sequence[str], most: int) -> tuple[list[ShardRows], "Counter[str]"]:
+        """Measure the parts of the lake; return as ``plan_shards``."""
         targets = [self._work / f"measured-{number:05d}.npz" for number in range(len(parts))]
         pieces = [PartPiece(path, str(target), self._settings) for path, target in zip(parts, targets, strict=True)]
         left = [piece for piece, target in zip(pieces, targets, strict=True) if not target.exists()]
         self._do("shard: measuring the lake", "parts", measure_part, left, len(pieces), lambda _: 1)
-        return plan_shards(parts, targets, most), left_out(targets)
+        return plan_shards(parts, targets, most)
 
     def write(self, plan: Sequence[ShardRows]) -> dict[str, dict[str, Any]]:
         """Write the shards that are not there yet; return what is told of each."""
@@ -198,14 +200,10 @@ def _absolute(folder: PathLike) -> epath.Path:
 
 def _sources(of_shards: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Return what came of each source: questions, responses, those taken as published, licences and access class."""
-    counts: dict[str, dict[str, Any]] = {}
+    total: dict[str, dict[str, Any]] = {}
     for sources in of_shards:
         for source, found in sources.items():
-            total = counts.setdefault(source, {"questions": 0, "responses": 0, "licences": {}, "access": "open"})
-            for name in ("questions", "responses", "published"):
-                if name in found:
-                    total[name] = total.get(name, 0) + found[name]
-            for licence, count in found["licences"].items():
-                total["licences"][licence] = total["licences"].get(licence, 0) + count
-            total["access"] = max(total["access"], found["access"], key=ACCESS_CLASSES.index)
-    return {source: counts[source] for source in sorted(counts)}
+            merge_count(total.setdefault(source, {}), found)
+    for counts in total.values():
+        counts["licences"] = dict(sorted(counts["licences"].items()))
+    return dict(sorted(total.items()))

@@ -33,7 +33,7 @@ def records(draw):
     )
     responses = draw(st.lists(TEXTS, min_size=1, max_size=4).map(tuple))
     orders = [() if draw(st.booleans()) else tuple(draw(st.permutations(range(len(options))))) for _ in responses]
-    samples = tuple(draw(st.lists(st.integers(0, 2**40), min_size=len(responses), max_size=len(responses))))
+    samples = tuple(draw(st.lists(st.integers(-1, 2**40), min_size=len(responses), max_size=len(responses))))
     return Record(question, responses, tuple(orders) if any(orders) else (), samples)
 
 
@@ -43,6 +43,9 @@ def test_a_record_comes_back(record):
     again = unpack_record(data)
     assert again == record
     assert pack_record(again) == data
+    theirs = Example.FromString(data).SerializeToString(deterministic=True)  # in an order of features of its own
+    assert sorted(theirs) == sorted(data)
+    assert Example.FromString(theirs) == Example.FromString(data)
 
 
 def test_bytes_are_those_of_an_example_with_sorted_features():

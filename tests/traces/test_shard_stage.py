@@ -52,8 +52,9 @@ def whole(traces, tmp_path_factory):
 
 def test_shards_are_of_one_size_and_a_question_is_in_one_of_them(traces, whole):
     manifest = manifests.read_manifest(whole, "shard")
-    assert manifest.counts == {"records": 24, "examples": 48, "images": 16}
-    assert manifest.extra["sources"] == {"made": {"questions": 24, "responses": 48}}
+    assert manifest.counts == {"records": 24, "examples": 48, "images": 16, "left_out": {}}
+    counted = {"questions": 24, "responses": 48, "licences": {"CC0-1.0": 24}, "access": "open"}
+    assert manifest.extra["sources"] == {"made": counted}
     shards = manifest.extra["shards"]
     assert list(shards) == [f"octomed-train.array_record-{number:05d}-of-00005" for number in range(5)]
     assert manifest.files == manifests.hash_files(whole)
@@ -158,8 +159,8 @@ def test_other_settings_are_refused_and_the_same_are_done(traces, whole):
         shard(settings(100_001), traces, whole)
     with pytest.raises(UserError, match=r"shard.bytes=0: a shard has some bytes"):
         shard(settings(0), traces, whole)
-    with pytest.raises(UserError, match=r"traces.per_question=0"):
-        shard(settings(1, 0), traces, whole)
+    with pytest.raises(UserError, match=r"traces.per_question=-1"):
+        shard(settings(1, -1), traces, whole)
     assert folder_bytes(whole) == before
 
 
