@@ -50,7 +50,7 @@ def shard(config: ConfigDict, traces: PathLike, output: PathLike) -> manifests.M
                 "records": len(chosen),
                 "examples": sum(len(record.responses) for record in chosen),
                 "images": sum(len(record.question.images) for record in chosen),
-                "left_out": dict(sorted(left_out.items())),
+                **({"left_out": dict(sorted(left_out.items()))} if left_out else {}),
             },
             files=manifests.hash_files(folder),
             licences=given.licences,
