@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from etils import epath
@@ -68,7 +69,10 @@ class Folders:
     """Finished folders by stage and by identity."""
 
     def __init__(self, found: Iterable[Found]):
-        self.all = tuple(sorted({str(one.folder): one for one in found}.values(), key=_order))
+        kept: dict[str, Found] = {}
+        for one in found:
+            kept.setdefault(place_of(one.folder), one)
+        self.all = tuple(sorted(kept.values(), key=_order))
         self._named = {one.manifest.identity: one for one in reversed(self.all)}
         # A student's folder names its rendering by what was asked for, which is the name of its folder.
         self._named |= {one.folder.name: one for one in reversed(self.all) if one.stage == "render"}
@@ -97,6 +101,11 @@ class Folders:
 def _order(one: Found) -> tuple[int, str]:
     stage = one.stage
     return STAGES.index(stage) if stage in STAGES else len(STAGES), str(one.folder)
+
+
+def place_of(folder: PathLike) -> str:
+    """Return the one name of a folder, however it was spelt."""
+    return str(folder).rstrip("/") if storage.in_bucket(folder) else str(Path(folder).resolve())
 
 
 def stages_of(name: str) -> tuple[str, ...]:

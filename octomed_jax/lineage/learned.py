@@ -1,6 +1,7 @@
 """What became of a record of the shards after them: how it is rendered, and what training runs did with it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +75,20 @@ def _of_index(index: ExampleIndex, record: int) -> dict[str, Any]:
 def _of_run(run: Found, index: ExampleIndex, record: int) -> dict[str, Any]:
     """Return whether a run has learned from a record: not held out, short enough for a row, and readable."""
     config = run.manifest.config
-    _, held = hold_out(index, int(config.get("held_out", 0)), int(config["seed"]))
     mine = index.record == record
     long = index.response[mine & (index.tokens > int(config["train"]["tokens_per_row"]))]
-    told: dict[str, Any] = {"held_out": bool((held.record == record).any())}
+    told: dict[str, Any] = {"held_out": bool(np.isin(record, _held_out(config, index)))}
     if len(long):
         told["longer_than_a_row"] = [int(one) for one in long]
     if bad := _bad(run.folder, record):
         told["could_not_be_read"] = bad
     return told
+
+
+def _held_out(config: Mapping[str, Any], index: ExampleIndex) -> np.ndarray:
+    """Return the records that a run holds out, by the settings in its manifest."""
+    _, held = hold_out(index, int(config.get("held_out", 0)), int(config["seed"]))
+    return held.record
 
 
 def _bad(folder: epath.Path, record: int) -> list[dict[str, Any]]:

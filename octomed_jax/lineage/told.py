@@ -19,7 +19,7 @@ TITLES = {
     "questions": "questions",
 }
 MOST_SETTINGS = 6  # shown of a stage; --json has all
-LONG = 40  # characters of a value that no longer shares a line, or is cut
+LONG = 60  # characters of a value that no longer shares a line, or is cut
 MOST_CHARACTERS = 480
 
 
@@ -115,7 +115,9 @@ def _plain(value: Any) -> str:
 
 
 def _brief(value: Any) -> str:
-    text = str(value)
+    if isinstance(value, list) and value and isinstance(value[0], Mapping) and "step" in value[0]:
+        value = [one["step"] for one in value]  # of a curation
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from octomed_jax.errors import UserError
-from octomed_jax.lineage.folders import Folders, Found, open_folders
+from octomed_jax.lineage.folders import Folders, Found, open_folders, place_of
 from octomed_jax.lineage.learned import learned_from
 from octomed_jax.lineage.questions import asked_by
 from octomed_jax.lineage.records import Placed, find_record, shard_of, wanted_of
@@ -106,7 +106,7 @@ def _start(folders: Folders, shards: PathLike | None) -> Found:
     """Return the folder from which the walk begins: the last stage that is at hand."""
     if shards:
         for one in folders.of("shard"):
-            if str(one.folder).rstrip("/") == str(shards).rstrip("/"):
+            if place_of(one.folder) == place_of(shards):
                 return one
         raise UserError(f"{shards} holds no shards; make them with `octomed shard`")
     for stage in CHAIN:
@@ -297,8 +297,21 @@ def _answer(walk: Walk, chain: _Chain) -> str:
         count = len(inside) if walk.rows else len(chain.placed.record.responses)
         assert chain.shard
         which = f"response {inside[0]['response']}" if walk.sample is not None and inside else f"{count} responses"
-        return f"{name} is in the shards {chain.shard.folder}: record {chain.placed.number}, {which}"
+        where = f"{name} is in the shards {chain.shard.folder}: record {chain.placed.number}, {which}"
+        return where + "".join(_not_learned(stage) for stage in walk.stages if stage["stage"] == "train")
     return f"{name} is not in the shards: {_why(walk, chain)}"
+
+
+def _not_learned(run: Mapping[str, Any]) -> str:
+    """Return why a training run has not learned from a record that is in its shards, if it has not."""
+    row = run["row"]
+    if row.get("held_out"):
+        return f"; {run['folder']} has held it out of training"
+    if "could_not_be_read" in row:
+        return f"; {run['folder']} could not read it ({row['could_not_be_read'][0]['problem']})"
+    if "longer_than_a_row" in row:
+        return f"; of {run['folder']} a row is too short for the responses {row['longer_than_a_row']}"
+    return ""
 
 
 def _why(walk: Walk, chain: _Chain) -> str:

@@ -193,6 +193,12 @@ def test_several_folders_of_shards(chain, tmp_path):
     assert stage(trace("own:000", [run], run / "shards-direct"), "shard")["folder"] == str(run / "shards-direct")
 
 
+def test_a_folder_by_another_name(chain, monkeypatch):
+    monkeypatch.chdir(chain.parent)
+    walk = trace("own:000", [chain], "run/shards/")
+    assert [one["stage"] for one in walk.stages] == STAGES
+
+
 def test_no_image_is_read(chain, monkeypatch):
     read = pq.ParquetFile.read_row_group
     columns = []

@@ -51,15 +51,17 @@ def test_held_out_records_are_told(demo):
         [row] = [one["row"] for one in trace(f"{record}/0", [demo]).stages if one["stage"] == "train"]
         told[record] = row["held_out"]
     assert told == {record: record in held.record for record in told}
-    [row] = [one["row"] for one in trace(f"{held.record[0]}/0", [demo]).stages if one["stage"] == "train"]
-    assert row["held_out"] is True
+    walk = trace(f"{held.record[0]}/0", [demo])
+    assert walk.answer.endswith(f"{demo}/train has held it out of training")
 
 
 def test_records_that_training_could_not_read_are_told(run):
     line = {"step": 3, "record": 4, "response": 0, "problem": "an image is cut off"}
     (run / "train" / "bad_records-0.jsonl").write_text(json.dumps(line) + "\n")
-    [row] = [one["row"] for one in trace("4/0", [run]).stages if one["stage"] == "train"]
+    walk = trace("4/0", [run])
+    [row] = [one["row"] for one in walk.stages if one["stage"] == "train"]
     assert row["could_not_be_read"] == [{"step": 3, "response": 0, "problem": "an image is cut off"}]
+    assert row["held_out"] or walk.answer.endswith(f"{run}/train could not read it (an image is cut off)")
 
 
 def test_what_a_training_run_says_of_itself(run):
