@@ -8,7 +8,7 @@ from rich.table import Table
 
 from octomed_jax import configuration, progress
 from octomed_jax.cli.options import Parser, finish
-from octomed_jax.curation.card import MEANINGS
+from octomed_jax.curation.card import MEANINGS, UNJUDGED
 from octomed_jax.curation.curate import curate
 from octomed_jax.curation.settings import defaults
 from octomed_jax.executor import ENGINES
@@ -104,6 +104,8 @@ def print_steps(manifest: Manifest) -> None:
             table.add_row(
                 step["step"], "(left in: share an image, and their source keeps those)", f"{kept:,}", style="dim"
             )
+        for why, count in step.get("unjudged", {}).items():
+            table.add_row(step["step"], f"(left in, not judged: {UNJUDGED[why]})", f"{count:,}", style="dim")
         for field, found in step.get("filled", {}).items():
             filled = sum(found.values())
             table.add_row(step["step"], f"(filled in: {field.replace('_', ' ')})", f"{filled:,}", style="dim")

@@ -21,6 +21,12 @@ MEANINGS = {
     "rated_hard": "was rated too difficult by a judge",
     "burned_text": "has an image with text burned into it",
 }
+UNJUDGED = {
+    "no_gold": "no gold answer to compare attempts with",
+    "no_rule": "no rule marks attempts at it",
+    "broken_gold": "its gold answer cannot be read",
+    "requests_failed": "too many of its requests failed to tell",
+}
 
 
 def write_card(
@@ -50,6 +56,7 @@ def write_card(
         lines += [f"- Taken out: {count} ({MEANINGS[reason]})" for reason, count in step["reasons"].items()]
         if "shared_images_kept" in step:
             lines.append(f"- Left in: {step['shared_images_kept']} (share an image, and their source keeps those)")
+        lines += [f"- Left in, not judged: {n} ({UNJUDGED[why]})" for why, n in step.get("unjudged", {}).items()]
         for field, found in step.get("filled", {}).items():
             lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
         lines += _judge(step.get("judge"))

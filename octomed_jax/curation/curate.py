@@ -20,10 +20,11 @@ from octomed_jax import configuration, manifests, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
+from octomed_jax.curation.difficulty import check_model
 from octomed_jax.curation.judge import check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
-from octomed_jax.curation.settings import asks_judge, check_settings, result_settings
+from octomed_jax.curation.settings import asks_judge, check_settings, check_sources, result_settings
 from octomed_jax.curation.steps import STEPS, Work, do_step
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
@@ -69,6 +70,8 @@ def curate(
     for step, given, option in (("decontaminate", against, "against"), ("difficulty", attempts, "attempts")):
         if given and step not in settings.steps:
             raise UserError(f"--{option} is for the step {step}, which config.curate.steps does not name")
+    if attempts and asks_judge(settings, "difficulty"):
+        raise UserError("--attempts is not read: config.curate.difficulty.by=judge; leave it out, or name another")
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
     others = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in against]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
@@ -77,6 +80,7 @@ def curate(
         if attempts is None:
             raise UserError("the step difficulty takes attempts that were made before; name them with --attempts=DIR")
         inputs["attempts"] = manifests.read_manifest(attempts, "distill").identity
+        check_model(epath.Path(attempts), settings.difficulty.model)
     asked_for = {**result_settings(settings), "seed": int(config.seed)}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
@@ -87,6 +91,7 @@ def curate(
     held_out = _open([*questions, *against], TEST_FILE)
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
+    check_sources(settings, corpus.names("source"))
     for one in (corpus, _open(questions, TEST_FILE)):
         _check_ids(one)
     with storage.staged_folder(output, request=manifests.request_of(STAGE, asked_for, inputs)) as folder:

@@ -1,7 +1,7 @@
 """``config.curate``: its fields with what they are when nobody sets them, checked before anything is done."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -21,7 +21,7 @@ from octomed_jax.curation.pictures.image_transform import VERSION as TRANSFORM_V
 from octomed_jax.curation.texts.near_duplicates import THRESHOLD
 from octomed_jax.curation.texts.ngrams import NGRAM_WORDS
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.schema import ACCESS_CLASSES
+from octomed_jax.schema import ACCESS_CLASSES, TASKS
 
 JUDGE = "config.curate.judge"
 JUDGE_VERSIONS = {"difficulty": RATING_VERSION, "metadata": METADATA_VERSION}  # the steps that may ask it
@@ -147,6 +147,8 @@ def check_settings(settings: ConfigDict) -> None:
         raise UserError(f"{where}.deduplicate.threshold={settings.deduplicate.threshold}: above 0 and at most 1")
     if settings.balance.ratio < 1:
         raise UserError(f"{where}.balance.ratio={settings.balance.ratio}: at least 1, for classes of equal size")
+    for task in settings.balance.tasks:
+        _known(task, TASKS, "balance.tasks")
     if settings.balance.most < 0:
         raise UserError(f"{where}.balance.most={settings.balance.most}: 0 or more")
     _one_of(settings.difficulty, "difficulty.by", RATERS)
@@ -189,6 +191,23 @@ def _check_judge(judge: Mapping[str, Any], step: str) -> None:
     for access in judge["approved_access"]:
         if access not in ACCESS_CLASSES:
             raise UserError(f"{JUDGE}.approved_access: {access!r} is none of {', '.join(ACCESS_CLASSES)}")
+
+
+def check_sources(settings: Mapping[str, Any], sources: Sequence[str]) -> None:
+    """Check before all work that the sources that steps name are sources of the questions to learn from.
+
+    Raises:
+        UserError: one is not; as a name that is spelt wrongly, it would do nothing.
+    """
+    for step, field in (("decontaminate", "keep_shared_images"), ("balance", "sources")):
+        for name in settings[step][field] if step in settings["steps"] else ():
+            _known(name, sources, f"{step}.{field}", "no question to learn from is of the source ")
+
+
+def _known(name: str, known: Sequence[str], field: str, why: str = "unknown: ") -> None:
+    if name not in known:
+        hint = did_you_mean(name, list(known))
+        raise UserError(f"config.curate.{field}: {why}{name!r}{hint}; known: {', '.join(known)}")
 
 
 def steps() -> tuple[str, ...]:

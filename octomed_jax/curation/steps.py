@@ -113,7 +113,10 @@ def _difficulty(work: Work, settings: Mapping[str, Any], _folder: Path) -> Remov
         found, work.told["judge"] = rate(work.corpus, work.kept, settings, work.judge, work.memory)
         return found
     assert work.attempts is not None
-    return difficulty(work.corpus, work.kept, settings, work.attempts)
+    found, unjudged = difficulty(work.corpus, work.kept, settings, work.attempts)
+    if unjudged:
+        work.told["unjudged"] = unjudged
+    return found
 
 
 def _transform(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:

@@ -50,6 +50,7 @@ def test_a_run_s_questions_become_the_run_s_curated_ones(tmp_path, capsys, root)
     assert f"in {tmp_path}/run/curated" in capsys.readouterr().out
 
 
+JUDGE = ("--config.curate.judge.endpoint=http://127.0.0.1:9", "--config.curate.judge.model=x")
 MISTAKES = [
     (["--config.curate.steps=decontaminat"], "unknown step 'decontaminat' (did you mean 'decontaminate'?)"),
     (["--config.curate.steps=balance,balance"], "config.curate.steps names 'balance' twice"),
@@ -70,6 +71,19 @@ MISTAKES = [
     (["--against=/nonexistent"], "/nonexistent does not exist; make it first with `octomed questions build`"),
     (["--attempts=x"], "--attempts is for the step difficulty, which config.curate.steps does not name"),
     (["--against=x", "--config.curate.steps=balance"], "--against is for the step decontaminate, which config.curate"),
+    (["--attempts=x", "--config.curate.difficulty.by=judge", *JUDGE], "--attempts is not read: config.curate.diffic"),
+    (
+        ["--config.curate.balance.tasks=yes_no,clasification"],
+        "balance.tasks: unknown: 'clasification' (did you mean 'classification'?); known: mcq",
+    ),
+    (
+        ["--config.curate.balance.sources=mad", "--config.curate.steps=balance"],
+        "balance.sources: no question to learn from is of the source 'mad' (did you mean 'made'?); known: made",
+    ),
+    (
+        ["--config.curate.decontaminate.keep_shared_images=maed"],
+        "keep_shared_images: no question to learn from is of the source 'maed' (did you mean 'made'?); known: made",
+    ),
     (["--attempt=x"], "did you mean '--attempts'"),
 ]
 
@@ -77,7 +91,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("more", "expected"), MISTAKES)
 def test_mistakes(tmp_path, capsys, questions, more, expected):
     before = folder_bytes(questions)
-    more = [*more, "--config.curate.steps=difficulty"] if "difficulty." in more[0] else more
+    more = [*more, "--config.curate.steps=difficulty"] if "difficulty." in "".join(more) else more
     assert expected in refused(capsys, f"--questions={questions}", f"--output={tmp_path / 'out'}", *more)
     assert [path.name for path in tmp_path.iterdir()] == ["questions"]
     assert folder_bytes(questions) == before
