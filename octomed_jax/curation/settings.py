@@ -40,7 +40,7 @@ CURATE: dict[str, Any] = {
         "ngram": NGRAM_WORDS[-1],  # words in a row that are shared with a held-out question: 16 (the paper), 13 or 8
         "held_out": "text",  # whose words: of held-out questions without images (text, as in the paper), or of all
         "images": ("bytes",),  # how images are found to be the same: bytes (the paper), pixels, near
-        "keep_shared_images": (),  # sources whose questions stay though an image of theirs is held out too
+        "keep_shared_images": (),  # sources whose questions stay though their own test split has the image
     },
     "deduplicate": {
         "near": True,  # also questions that share most of their words, not those alone that are the same

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from octomed_jax import progress
 from octomed_jax.curation.balance import balance
 from octomed_jax.curation.corpus import Corpus
-from octomed_jax.curation.decontaminate import decontaminate_words, not_of_sources
+from octomed_jax.curation.decontaminate import decontaminate_words
 from octomed_jax.curation.deduplicate import deduplicate
 from octomed_jax.curation.difficulty import difficulty
 from octomed_jax.curation.judge import name_metadata, rate
@@ -81,13 +81,12 @@ def do_step(work: Work, step: Mapping[str, Any], number: int) -> tuple[dict[str,
 def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
     folder.mkdir(parents=True, exist_ok=True)
     words = decontaminate_words(work.corpus, work.held_out, settings, folder, work.engine, work.workers)
+    keeping = settings["keep_shared_images"]
     where = (work.folder, work.engine, work.workers)
-    shared = shared_images(work.corpus, work.held_out, settings["images"], *where)
-    if settings["keep_shared_images"]:
-        going = not_of_sources(work.corpus, shared, settings["keep_shared_images"])
-        staying = np.setdiff1d(shared.places, np.union1d(going.places, words.places))
+    shared, every = shared_images(work.corpus, work.held_out, settings["images"], keeping, *where)
+    if keeping:
+        staying = np.setdiff1d(every.places, np.union1d(shared.places, words.places))
         work.told["shared_images_kept"] = int(work.kept[staying].sum())
-        shared = going
     return removed_table(pa.concat_tables([words.table, shared.table]))
 
 

@@ -91,8 +91,12 @@ def write_verdicts(folder, rows):
     attempts = [
         {
             **empty,
-            **{"question_id": f"made:{name}", "sample_index": sample, "teacher": "student", "option_order": []},
-            **{"verdict": verdict, "reason": reason},
+            "question_id": f"made:{name}",
+            "sample_index": sample,
+            "teacher": "student",
+            "option_order": [],
+            "verdict": verdict,
+            "reason": reason,
         }
         for name, given in sorted(rows.items())
         for sample, (verdict, reason) in enumerate(given)
