@@ -40,7 +40,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
             },
             "deduplicate": {
                 "near": True,  # also questions that share most of their words
-                "threshold": 0.8,  # the least Jaccard similarity of two near-duplicates' runs of five words
+                "threshold": 0.8,  # least Jaccard similarity of near-duplicates' runs of five words: 0.7 to 1
                 "images": "bytes",  # how images are found to be the same: bytes, pixels, near
             },
             "balance": {

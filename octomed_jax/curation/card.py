@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from octomed_jax.curation.balance import limited
+
 MEANINGS = {
     "words": "shares a run of words with a held-out question",
     "words_with_options": "shares a run of words, with the options, with a held-out question",
@@ -54,6 +56,7 @@ def write_card(
         lines += ["", f"## {step['step']}", ""]
         lines += [f"- Setting: {name} = `{value}`" for name, value in step["settings"].items()]
         lines += [f"- Taken out: {count} ({MEANINGS[reason]})" for reason, count in step["reasons"].items()]
+        lines += [f"- Limited: {limited(limit)}" for limit in step.get("limits", ())]
         if "shared_images_kept" in step:
             lines.append(f"- Left in: {step['shared_images_kept']} (share an image, and their source keeps those)")
         lines += [f"- Left in, not judged: {n} ({UNJUDGED[why]})" for why, n in step.get("unjudged", {}).items()]

@@ -18,6 +18,7 @@ from octomed_jax.curation.metadata import RULES_VERSION, values
 from octomed_jax.curation.pictures.image_hashes import VERSION as HASHES_VERSION
 from octomed_jax.curation.pictures.image_transform import MAX_PIXELS, TEXT_POLICIES
 from octomed_jax.curation.pictures.image_transform import VERSION as TRANSFORM_VERSION
+from octomed_jax.curation.texts.minhash import LEAST_SIMILARITY
 from octomed_jax.curation.texts.near_duplicates import THRESHOLD
 from octomed_jax.curation.texts.ngrams import NGRAM_WORDS
 from octomed_jax.errors import UserError, did_you_mean
@@ -44,7 +45,7 @@ CURATE: dict[str, Any] = {
     },
     "deduplicate": {
         "near": True,  # also questions that share most of their words, not those alone that are the same
-        "threshold": THRESHOLD,  # the least Jaccard similarity of two near-duplicates' runs of five words
+        "threshold": THRESHOLD,  # least Jaccard similarity of near-duplicates' runs of five words: 0.7 to 1
         "images": "bytes",  # how images are found to be the same: bytes, pixels, near
     },
     "balance": {
@@ -143,8 +144,12 @@ def check_settings(settings: ConfigDict) -> None:
         if kind not in IMAGE_MATCHES:
             raise UserError(f"{where}.decontaminate.images: {kind!r} is none of {', '.join(IMAGE_MATCHES)}")
     _one_of(settings.deduplicate, "deduplicate.images", IMAGE_MATCHES)
-    if not 0 < settings.deduplicate.threshold <= 1:
-        raise UserError(f"{where}.deduplicate.threshold={settings.deduplicate.threshold}: above 0 and at most 1")
+    if not LEAST_SIMILARITY <= settings.deduplicate.threshold <= 1:
+        threshold = settings.deduplicate.threshold
+        raise UserError(
+            f"{where}.deduplicate.threshold={threshold}: from {LEAST_SIMILARITY} to 1; of pairs that are less alike "
+            "too few are found"
+        )
     if settings.balance.ratio < 1:
         raise UserError(f"{where}.balance.ratio={settings.balance.ratio}: at least 1, for classes of equal size")
     for task in settings.balance.tasks:

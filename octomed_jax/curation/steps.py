@@ -11,7 +11,7 @@ from etils import epath
 from jaxtyping import Bool
 
 from octomed_jax import progress
-from octomed_jax.curation.balance import balance
+from octomed_jax.curation.balance import balance, limited
 from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.decontaminate import decontaminate_words
 from octomed_jax.curation.deduplicate import deduplicate
@@ -96,7 +96,11 @@ def _deduplicate(work: Work, settings: Mapping[str, Any], folder: Path) -> Remov
 
 
 def _balance(work: Work, settings: Mapping[str, Any], _folder: Path) -> Removed:
-    return balance(work.corpus, work.kept, settings, work.seed)
+    found, work.told["limits"] = balance(work.corpus, work.kept, settings, work.seed)
+    for limit in work.told["limits"]:
+        if 2 * limit["removed"] > limit["before"]:
+            progress.say(f"warning: balance: {limited(limit)}; ratio or most in config.curate.balance keep more")
+    return found
 
 
 def _metadata(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
