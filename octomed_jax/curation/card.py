@@ -21,6 +21,7 @@ MEANINGS = {
     "too_easy": "was answered right too often",
     "rated_easy": "was rated too easy by a judge",
     "rated_hard": "was rated too difficult by a judge",
+    "unreadable_image": "has an image that cannot be read, or is far too long and narrow",
     "burned_text": "has an image with text burned into it",
 }
 UNJUDGED = {
@@ -62,6 +63,10 @@ def write_card(
         lines += [f"- Left in, not judged: {n} ({UNJUDGED[why]})" for why, n in step.get("unjudged", {}).items()]
         for field, found in step.get("filled", {}).items():
             lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
+        if "unreadable_held_out" in step:
+            lines.append(
+                f"- Held-out questions not compared by an image that cannot be read: {step['unreadable_held_out']}"
+            )
         lines += _judge(step.get("judge"))
         if images := step.get("images"):
             lines += [

@@ -68,6 +68,8 @@ MISTAKES = [
     (["--config.curate.difficulty.fewest=15"], "config.curate.difficulty: fewest=15, most=14"),
     (["--config.curate.difficulty.by=techer"], "config.curate.difficulty.by='techer': one of student, teacher"),
     (["--workers=-1"], "--workers=-1 is less than 0"),
+    (["--most-left-out=1.5"], "--most-left-out=1.5 is no share; give a number from 0 to 1"),
+    (["--most-left-out=nan"], "--most-left-out=nan is no share"),
     (["--engine=spark"], "invalid choice: 'spark'"),
     (["--against=/nonexistent"], "/nonexistent does not exist; make it first with `octomed questions build`"),
     (["--attempts=x"], "--attempts is for the step difficulty, which config.curate.steps does not name"),
@@ -154,11 +156,28 @@ def test_steps_that_leave_nothing_are_refused(tmp_path, capsys):
     run = " ".join(words("run", 20))
     folder = write_folder(tmp_path / "questions", [make("1", run), make("2", f"{run}, {text(2)}"), held("3", run)])
     line = refused(capsys, f"--questions={folder}", f"--output={tmp_path / 'out'}")
-    assert "the steps take out all 2 questions; the last one is deduplicate" in line
-    assert not (tmp_path / "out").exists()
+    assert "the steps take out all 2 questions; the last one is decontaminate" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["questions"]
     nothing = write_folder(tmp_path / "nothing", [held("3", run)])
     line = refused(capsys, f"--questions={nothing}", f"--output={tmp_path / 'out'}")
     assert "no questions to learn from" in line
+
+
+def test_no_step_is_done_after_the_one_that_leaves_nothing(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make("1", text(1)), held("3", text(1))])
+    refused(capsys, f"--questions={folder}", f"--output={tmp_path / 'out'}")
+    assert main(["curate", f"--questions={folder}", f"--output={tmp_path / 'out'}"]) == 2
+    told = capsys.readouterr().err
+    assert "decontaminate: 1 questions" in told
+    assert "deduplicate: " not in told
+
+
+def test_the_help_says_which_folder_is_which(capsys):
+    with pytest.raises(SystemExit):
+        main(["curate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--questions DIR questions to learn from, such as runs/medqa/questions" in told
+    assert "--against DIR questions to be tested with and not learnt from, such as runs/medxpertqa/questions" in told
 
 
 def test_folders_without_held_out_questions_are_no_mistake(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Which images count as the same, in the ways that a config names: by their bytes, their pixels, or what they show."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,24 @@ from octomed_jax.curation.decontaminate import Compared, apart, decontaminate_im
 from octomed_jax.curation.pictures.image_index import Pairs
 from octomed_jax.curation.pictures.image_pieces import Hashed, hash_images, merged_keys, same_pictures
 from octomed_jax.curation.pictures.images_of import Images, guard_of, images_by_bytes
-from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
+from octomed_jax.curation.removed import SCHEMA, Removed, removed_table, unreadable
 
 OURS, HELD_OUT = "images", "held-out images"  # folders of what was hashed, which several steps use
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """Questions with an image that a held-out question has too.
+
+    Attributes:
+        going, every: those that go, and all that share one.
+        unreadable, unreadable_held_out: questions and held-out questions with an image that cannot be decoded.
+    """
+
+    going: Removed
+    every: Removed
+    unreadable: Removed
+    unreadable_held_out: Removed
 
 
 def shared_images(
@@ -26,7 +42,7 @@ def shared_images(
     folder: Path,
     engine: str,
     workers: int,
-) -> tuple[Removed, Removed]:
+) -> Shared:
     """Return the questions with an image that a held-out question has too, by the first of the ways that finds it.
 
     Args:
@@ -35,16 +51,15 @@ def shared_images(
         keeping: sources that keep an image which only held-out questions of their own have too.
         folder: for what is worked out, and used again by other steps.
         engine, workers: as in ``run_pieces``.
-
-    Returns:
-        those that go, and all that share one.
     """
+    lost = lost_held_out = unreadable([], [])
     ways = []  # what finds the shared images of some questions among those of some held-out ones
     if "bytes" in kinds:
         ways.append(partial(_equal, images_by_bytes(corpus), images_by_bytes(held_out), "bytes"))
     if {"pixels", "near"} & set(kinds):
         ours = hash_images(corpus, "hashing images", folder / OURS, engine, workers)
         theirs = hash_images(held_out, "hashing held-out images", folder / HELD_OUT, engine, workers)
+        lost, lost_held_out = ours.unreadable, theirs.unreadable
         if "pixels" in kinds:
             ways.append(partial(_equal, ours.images, theirs.images, "pixels"))
         if "near" in kinds:
@@ -52,7 +67,8 @@ def shared_images(
             pairs = same_pictures(ours.pictures, theirs.pictures, title, folder / "shared pictures", engine, workers)
             ways.append(partial(_near, ours, theirs, pairs))
     going = _found(ways, apart(corpus, held_out, keeping))
-    return going, _found(ways, apart(corpus, held_out, ())) if keeping else going
+    every = _found(ways, apart(corpus, held_out, ())) if keeping else going
+    return Shared(going, every, lost, lost_held_out)
 
 
 def _found(ways: Sequence[Callable[..., pa.Table]], compared: Sequence[Compared]) -> Removed:
@@ -85,16 +101,23 @@ def _near(ours: Hashed, theirs: Hashed, pairs: Pairs, mine: np.ndarray, others: 
     return pa.table(columns, schema=SCHEMA)
 
 
-def image_guard(corpus: Corpus, kind: str, folder: Path, engine: str, workers: int) -> UInt64[np.ndarray, " N"]:
-    """Return a number for each question that is equal where its images are the same, see ``guard_of``."""
-    return guard_of(_images(corpus, kind, folder, engine, workers), len(corpus))
+def image_guard(
+    corpus: Corpus, kind: str, folder: Path, engine: str, workers: int
+) -> tuple[UInt64[np.ndarray, " N"], Removed]:
+    """Return a number for each question that is equal where its images are the same, see ``guard_of``.
+
+    And those with an image that cannot be decoded, of which it says nothing.
+    """
+    images, lost = _images(corpus, kind, folder, engine, workers)
+    return guard_of(images, len(corpus)), lost
 
 
-def _images(corpus: Corpus, kind: str, folder: Path, engine: str, workers: int) -> Images:
+def _images(corpus: Corpus, kind: str, folder: Path, engine: str, workers: int) -> tuple[Images, Removed]:
     if kind == "bytes":
-        return images_by_bytes(corpus)
+        return images_by_bytes(corpus), unreadable([], [])
     hashed: Hashed = hash_images(corpus, "hashing images", folder / OURS, engine, workers)
     if kind == "pixels":
-        return hashed.images
+        return hashed.images, hashed.unreadable
     title = "comparing images"
-    return merged_keys(hashed, same_pictures(hashed.pictures, None, title, folder / "own pictures", engine, workers))
+    pairs = same_pictures(hashed.pictures, None, title, folder / "own pictures", engine, workers)
+    return merged_keys(hashed, pairs), hashed.unreadable
