@@ -1,6 +1,7 @@
 """``config.curate``: its fields with what they are when nobody sets them, checked before anything is done."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -150,7 +151,7 @@ def check_settings(settings: ConfigDict) -> None:
             f"{where}.deduplicate.threshold={threshold}: from {LEAST_SIMILARITY} to 1; of pairs that are less alike "
             "too few are found"
         )
-    if settings.balance.ratio < 1:
+    if not 1 <= settings.balance.ratio < math.inf:
         raise UserError(f"{where}.balance.ratio={settings.balance.ratio}: at least 1, for classes of equal size")
     for task in settings.balance.tasks:
         _known(task, TASKS, "balance.tasks")

@@ -64,6 +64,8 @@ MISTAKES = [
     (["--config.curate.deduplicate.threshold=0.69"], "deduplicate.threshold=0.69: from 0.7 to 1; of pairs that are le"),
     (["--config.curate.deduplicate.images=byte"], "config.curate.deduplicate.images='byte': one of bytes"),
     (["--config.curate.balance.ratio=0.5"], "config.curate.balance.ratio=0.5: at least 1"),
+    (["--config.curate.balance.ratio=inf"], "config.curate.balance.ratio=inf: at least 1"),
+    (["--config.curate.balance.ratio=nan"], "config.curate.balance.ratio=nan: at least 1"),
     (["--config.curate.balance.most=-1"], "config.curate.balance.most=-1: 0 or more"),
     (["--config.curate.difficulty.fewest=15"], "config.curate.difficulty: fewest=15, most=14"),
     (["--config.curate.difficulty.by=techer"], "config.curate.difficulty.by='techer': one of student, teacher"),
