@@ -46,7 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--questions", metavar="DIR", action="append", default=[],
         help="questions to learn from, such as runs/medqa/questions: what `octomed questions build` wrote. The steps "
-        "take out of these; held-out ones in it are compared with, and all carried on. Once for each folder (default: RUN/questions)",
+        "take out of these; held-out ones in it are compared with, and all carried on. Once for each folder (default: "
+        "RUN/questions)",
     )  # fmt: skip
     parser.add_argument(
         "--against", metavar="DIR", action="append", default=[],
