@@ -21,7 +21,7 @@ from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
 from octomed_jax.curation.difficulty import check_model
-from octomed_jax.curation.judge import check_judge, check_key
+from octomed_jax.curation.judge_checks import check_judge, check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
 from octomed_jax.curation.removed import MOST_LEFT_OUT

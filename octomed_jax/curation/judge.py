@@ -13,14 +13,14 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from octomed_jax import progress
 from octomed_jax.curation.corpus import Corpus
-from octomed_jax.curation.decontaminate import has_images
+from octomed_jax.curation.judge_checks import WHERE, asker_of, check_access, missing_fields
 from octomed_jax.curation.judge_prompts import (
     METADATA_VERSION,
     RATING_VERSION,
@@ -36,17 +36,12 @@ from octomed_jax.curation.judge_prompts import (
 )
 from octomed_jax.curation.metadata import FIELDS, Filled, values
 from octomed_jax.curation.removed import Removed, joined, removed_columns, unreadable
-from octomed_jax.curation.settings import JUDGE_VERSIONS
-from octomed_jax.errors import StopAndLook, TryAgain, UserError
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import QUESTION_SCHEMA, Question, question_from_row
 from octomed_jax.storage import fingerprint, locked
 from octomed_jax.teacher.requests import data_url, messages_with, prepare_image
-from octomed_jax.verification.replies import AT_ONCE, Ask, Messages, Replies, count_remembered
+from octomed_jax.verification.replies import AT_ONCE, Ask, Messages, Replies
 
-if TYPE_CHECKING:
-    from octomed_jax.teacher.ask import Asker
-
-WHERE = "config.curate.judge"
 MAX_PIXELS = 262144  # of an image that is sent; larger ones are shrunk
 MOST_FAILED = 0.01  # share of the questions whose requests may fail for good before the step stops
 TEXT_COLUMNS = [name for name in QUESTION_SCHEMA.names if name not in ("image", "explanation")]
@@ -153,54 +148,6 @@ class Judge:
         return unreadable(list(self.unreadable), list(self.unreadable.values()))
 
 
-def check_key(settings: Mapping[str, Any]) -> None:
-    """Check before all work that the variable with the judge's key is set.
-
-    Raises:
-        UserError: it is not.
-    """
-    from octomed_jax.teacher.client import api_key
-
-    api_key(settings["api_key_env"], WHERE)
-
-
-def check_judge(corpus: Corpus, steps: Sequence[str], judge: Mapping[str, Any], memory: Path) -> None:
-    """Check before all work that the judge may be asked about all questions, and that it answers.
-
-    What steps before its own will take out nobody knows yet, so their questions count too. An endpoint that is gone
-    is no error where earlier replies of it may be all that is needed.
-
-    Args:
-        corpus: the questions.
-        steps: those that ask it.
-        judge: ``config.curate.judge``.
-        memory: file of replies.
-
-    Raises:
-        UserError: a question may not be sent to the judge, or it accepts no request.
-        TryAgain: it does not answer, or another process is at work with that memory.
-        StopAndLook: the memory is damaged.
-    """
-    for step in steps:
-        asked = _missing(corpus, None).values() if step == "metadata" else [np.ones(len(corpus), dtype=bool)]
-        check_access(corpus, np.flatnonzero(np.logical_or.reduce(list(asked))), judge["approved_access"])
-    with _asker(judge) as asker, locked(memory):
-        heard = [count_remembered(memory, judge_name(judge, JUDGE_VERSIONS[step])) for step in steps]
-        try:
-            asker.check()
-        except (TryAgain, UserError) as error:
-            if not all(heard):
-                raise
-            progress.say(f"warning: {error}; going on by the {sum(heard):,} replies in {memory}")
-
-
-def _asker(settings: Mapping[str, Any]) -> "Asker":
-    from octomed_jax.teacher.ask import Asker
-
-    own = {name: settings[name] for name in ("endpoint", "model", "api_key_env", "in_flight", "max_tokens")}
-    return Asker(**own, settings=WHERE)
-
-
 @contextlib.contextmanager
 def open_judge(settings: Mapping[str, Any], version: str, memory: Path) -> Iterator[Judge]:
     """Yield the judge of ``config.curate.judge``, which no other process may ask by the same memory meanwhile.
@@ -209,7 +156,7 @@ def open_judge(settings: Mapping[str, Any], version: str, memory: Path) -> Itera
         UserError: the endpoint is none, or the variable with its key is not set.
         TryAgain: the endpoint does not answer, or another process is at work with that memory.
     """
-    with _asker(settings) as asker, locked(memory):
+    with asker_of(settings) as asker, locked(memory):
         yield Judge(asker.ask, judge_name(settings, version), memory, asker.failures)
 
 
@@ -274,7 +221,7 @@ def name_metadata(
         TryAgain: the judge does not answer.
         JudgeFailed: too many requests failed for good.
     """
-    missing = {field: kept & one for field, one in _missing(corpus, filled).items()}
+    missing = {field: kept & one for field, one in missing_fields(corpus, filled).items()}
     places = np.flatnonzero(np.logical_or.reduce([missing[field] for field in FIELDS]))
     check_access(corpus, places, judge["approved_access"])
 
@@ -313,39 +260,6 @@ def _told(name: str, about: int, judge: Judge) -> dict[str, Any]:
         f"{counts['failed']:,} failed"
     )
     return {"judge": name, "questions": about, "failed": counts["failed"]}
-
-
-def check_access(corpus: Corpus, places: Int64[np.ndarray, " M"], approved: Sequence[str]) -> None:
-    """Refuse to send a question that may not be sent, before any is.
-
-    Raises:
-        UserError: there is one.
-    """
-    wanted = np.zeros(len(corpus), dtype=bool)
-    wanted[places] = True
-    for group in corpus.groups:
-        mine = wanted[group.first : group.first + group.rows]
-        if not mine.any():
-            continue
-        for table in group.tables(["id", "access"]):
-            for asked, name, access in zip(mine, table["id"].to_pylist(), table["access"].to_pylist(), strict=True):
-                if asked and access not in approved:
-                    raise UserError(
-                        f"{name} is {access!r}, which {WHERE}.approved_access does not allow to be sent; add it only "
-                        "if the terms of its source allow that"
-                    )
-
-
-def _missing(corpus: Corpus, filled: Filled | None) -> dict[str, Bool[np.ndarray, " N"]]:
-    """Return for each field which questions have it neither from their source nor by rule; a modality is an image's."""
-    missing = {field: filled.codes[field] == 0 if filled else np.ones(len(corpus), dtype=bool) for field in FIELDS}
-    for group in corpus.groups:
-        for table in group.tables(["image_hash", *FIELDS]):
-            rows = slice(group.first, group.first + group.rows)
-            for field in FIELDS:
-                missing[field][rows] &= np.array([not value for value in table[field].to_pylist()], dtype=bool)
-            missing["modality"][rows] &= has_images(table)
-    return missing
 
 
 def _questions(corpus: Corpus, places: Int64[np.ndarray, " M"]) -> Iterator[tuple[int, Question]]:
