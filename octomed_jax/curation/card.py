@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from octomed_jax.curation.balance import limited
+
 MEANINGS = {
     "words": "shares a run of words with a held-out question",
     "words_with_options": "shares a run of words, with the options, with a held-out question",
@@ -19,7 +21,14 @@ MEANINGS = {
     "too_easy": "was answered right too often",
     "rated_easy": "was rated too easy by a judge",
     "rated_hard": "was rated too difficult by a judge",
+    "unreadable_image": "has an image that cannot be read, or is far too long and narrow",
     "burned_text": "has an image with text burned into it",
+}
+UNJUDGED = {
+    "no_gold": "no gold answer to compare attempts with",
+    "no_rule": "no rule marks attempts at it",
+    "broken_gold": "its gold answer cannot be read",
+    "requests_failed": "too many of its requests failed to tell",
 }
 
 
@@ -48,10 +57,16 @@ def write_card(
         lines += ["", f"## {step['step']}", ""]
         lines += [f"- Setting: {name} = `{value}`" for name, value in step["settings"].items()]
         lines += [f"- Taken out: {count} ({MEANINGS[reason]})" for reason, count in step["reasons"].items()]
+        lines += [f"- Limited: {limited(limit)}" for limit in step.get("limits", ())]
         if "shared_images_kept" in step:
             lines.append(f"- Left in: {step['shared_images_kept']} (share an image, and their source keeps those)")
+        lines += [f"- Left in, not judged: {n} ({UNJUDGED[why]})" for why, n in step.get("unjudged", {}).items()]
         for field, found in step.get("filled", {}).items():
             lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
+        if "unreadable_held_out" in step:
+            lines.append(
+                f"- Held-out questions not compared by an image that cannot be read: {step['unreadable_held_out']}"
+            )
         lines += _judge(step.get("judge"))
         if images := step.get("images"):
             lines += [

@@ -80,6 +80,11 @@ class Corpus:
                 pieces.append(group)
         return pieces
 
+    def names(self, column: str) -> list[str]:
+        """Return what stands in a column of few words, sorted."""
+        tables = (table for group in self.groups for table in group.tables([column]))
+        return sorted({name for table in tables for name in pc.unique(table[column]).to_pylist()})
+
     def read(self, places: Int64[np.ndarray, " M"], columns: Sequence[str]) -> pa.Table:
         """Return the questions at some places, which are sorted and each named once; ``columns`` of them."""
         starts = [group.first for group in self.groups]

@@ -20,10 +20,12 @@ from octomed_jax import configuration, manifests, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
-from octomed_jax.curation.judge import check_key
+from octomed_jax.curation.difficulty import check_model
+from octomed_jax.curation.judge_checks import check_judge, check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
-from octomed_jax.curation.settings import asks_judge, check_settings, result_settings
+from octomed_jax.curation.removed import MOST_LEFT_OUT
+from octomed_jax.curation.settings import asks_judge, check_settings, check_sources, result_settings
 from octomed_jax.curation.steps import STEPS, Work, do_step
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
@@ -37,6 +39,12 @@ WORK = ".work"
 JUDGE_FILE = "curate-judge.jsonl"
 
 
+class NothingLeft(UserError):
+    """The steps take out all questions; nothing is left behind of that."""
+
+    keeps_work = False
+
+
 def curate(
     config: ConfigDict,
     questions: Sequence[PathLike],
@@ -45,6 +53,7 @@ def curate(
     attempts: PathLike | None = None,
     engine: str = "local",
     workers: int = 0,
+    most_left_out: float = MOST_LEFT_OUT,
 ) -> Manifest:
     """Curate the questions of finished folders into one.
 
@@ -56,6 +65,7 @@ def curate(
         against: further folders whose held-out questions count, and are not carried on.
         attempts: of the student or teacher at these questions; needed for the difficulty filter.
         engine, workers: as in ``run_pieces``.
+        most_left_out: share of a step's questions that may go for images that cannot be read.
 
     Raises:
         UserError: the config or the input is wrong, or ``output`` holds other work.
@@ -69,6 +79,8 @@ def curate(
     for step, given, option in (("decontaminate", against, "against"), ("difficulty", attempts, "attempts")):
         if given and step not in settings.steps:
             raise UserError(f"--{option} is for the step {step}, which config.curate.steps does not name")
+    if attempts and asks_judge(settings, "difficulty"):
+        raise UserError("--attempts is not read: config.curate.difficulty.by=judge; leave it out, or name another")
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
     others = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in against]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
@@ -77,6 +89,7 @@ def curate(
         if attempts is None:
             raise UserError("the step difficulty takes attempts that were made before; name them with --attempts=DIR")
         inputs["attempts"] = manifests.read_manifest(attempts, "distill").identity
+        check_model(epath.Path(attempts), settings.difficulty.model)
     asked_for = {**result_settings(settings), "seed": int(config.seed)}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
@@ -87,22 +100,28 @@ def curate(
     held_out = _open([*questions, *against], TEST_FILE)
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
+    check_sources(settings, corpus.names("source"))
     for one in (corpus, _open(questions, TEST_FILE)):
         _check_ids(one)
-    with storage.staged_folder(output, request=manifests.request_of(STAGE, asked_for, inputs)) as folder:
-        scratch = _scratch(folder, asked_for, inputs, engine)
-        _remove_torn(folder)
+    memory = judge_memory(output)
+    if judge:
+        check_judge(corpus, [step for step in settings.steps if asks_judge(settings, step)], judge, memory)
+    # What was worked out is kept by the settings that it depends on (steps.py), so that it serves other ones too.
+    request = manifests.request_of(STAGE, {}, {name: one for name, one in inputs.items() if name != "attempts"})
+    with storage.staged_folder(output, request=request) as folder:
+        scratch = _scratch(folder, f"{request}-{storage.fingerprint(str(output))}", engine)
+        _remove_begun(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
-        memory = judge_memory(output)
-        work = Work(corpus, held_out, kept, given, int(config.seed), scratch, engine, workers, judge, memory)
+        where = (scratch, engine, workers)
+        work = Work(corpus, held_out, kept, given, int(config.seed), *where, judge, memory, most_left_out)
         told, gone = [], []
-        for number, step in enumerate(asked_for["steps"]):
-            row, found = do_step(work, step, number)
+        for step in asked_for["steps"]:
+            row, found = do_step(work, step)
             told.append(row)
             gone.append((step["step"], found))
-        if not work.kept.any():
-            raise UserError(f"the steps take out all {len(corpus)} questions; the last one is {told[-1]['step']}")
+            if not work.kept.any():
+                raise NothingLeft(f"the steps take out all {len(corpus)} questions; the last one is {step['step']}")
         write_removed(folder / REMOVED_FILE, corpus, held_out, gone)
         write_examples(folder / EXAMPLES_FILE, corpus, held_out, gone)
         contents = Contents()
@@ -121,22 +140,23 @@ def _open(folders: Sequence[PathLike], file: str) -> Corpus:
     return open_corpus([folder / file for folder in whole])
 
 
-def _scratch(folder: epath.Path, asked_for: Mapping[str, Any], inputs: Mapping[str, str], engine: str) -> Path:
+def _scratch(folder: epath.Path, name: str, engine: str) -> Path:
     """Return where features are kept until the end: in the folder itself, for a bucket on this machine."""
     if not storage.in_bucket(folder):
         scratch = Path(folder) / WORK
     elif engine != "local":
         raise UserError(f"--engine={engine} needs an --output on a disk that all machines share; copy it from there")
     else:
-        scratch = storage.cache_folder() / "curate" / manifests.request_of(STAGE, asked_for, inputs)
+        scratch = storage.cache_folder() / "curate" / name
     scratch.mkdir(parents=True, exist_ok=True)
     return scratch
 
 
-def _remove_torn(folder: epath.Path) -> None:
-    """Remove files that a killed process had begun: nothing reads them, and the folder is handed on as it is."""
-    for torn in [path for path in folder.iterdir() if path.name.endswith(".partial")]:
-        torn.unlink()
+def _remove_begun(folder: epath.Path) -> None:
+    """Remove the files that a killed process wrote, of other settings perhaps; the folder is handed on as it is."""
+    for path in list(folder.iterdir()):
+        if path.name.endswith(".partial") or not path.name.startswith("."):
+            path.unlink()
 
 
 def judge_memory(output: PathLike) -> Path:

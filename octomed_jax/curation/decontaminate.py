@@ -29,6 +29,9 @@ REASONS = dict(zip(KINDS, ("words", "words_with_options", "text", "text_with_opt
 TEXT_COLUMNS = ("question", "options", "image_hash")
 SHOWN_WORDS = 400  # characters
 
+# Some questions to learn from, and the held-out ones that their images are compared with.
+Compared = tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " H"]]
+
 
 @dataclasses.dataclass(frozen=True)
 class OverlapPiece:
@@ -130,8 +133,22 @@ def decontaminate_images(ours: Images, held_out: Images, kind: str) -> Removed:
     return removed_table(pa.table(columns, schema=SCHEMA))
 
 
-def not_of_sources(corpus: Corpus, found: Removed, sources: Sequence[str]) -> Removed:
-    """Return what was found without the questions of some sources."""
-    column = corpus.read(found.places, ["source"])["source"]
-    mine = pc.is_in(column, value_set=pa.array(list(sources), pa.string())).combine_chunks()
-    return Removed(found.table.filter(pc.invert(mine)))
+def apart(corpus: Corpus, held_out: Corpus, sources: Sequence[str]) -> list[Compared]:
+    """Return whose images are compared with whose where some sources keep images that their own two splits share.
+
+    Questions of such a source are compared with the held-out ones of all others.
+    """
+    ours, theirs = (_of_each(one, sources) for one in (corpus, held_out))
+    rest = ~np.logical_or.reduce([np.zeros(len(corpus), dtype=bool), *ours])
+    compared = [(rest, np.ones(len(held_out), dtype=bool))]
+    return compared + [(mine, ~own) for mine, own in zip(ours, theirs, strict=True)]
+
+
+def _of_each(corpus: Corpus, sources: Sequence[str]) -> list[Bool[np.ndarray, " N"]]:
+    """Return which questions are of each source."""
+    found = np.zeros((len(sources), len(corpus)), dtype=bool)
+    for group in corpus.groups if sources else ():
+        for table in group.tables(["source"]):
+            for number, source in enumerate(sources):
+                found[number, group.first : group.first + group.rows] = pc.equal(table["source"], source).to_numpy()
+    return list(found)

@@ -1,7 +1,8 @@
 """``config.curate``: its fields with what they are when nobody sets them, checked before anything is done."""
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -18,10 +19,11 @@ from octomed_jax.curation.metadata import RULES_VERSION, values
 from octomed_jax.curation.pictures.image_hashes import VERSION as HASHES_VERSION
 from octomed_jax.curation.pictures.image_transform import MAX_PIXELS, TEXT_POLICIES
 from octomed_jax.curation.pictures.image_transform import VERSION as TRANSFORM_VERSION
+from octomed_jax.curation.texts.minhash import LEAST_SIMILARITY
 from octomed_jax.curation.texts.near_duplicates import THRESHOLD
 from octomed_jax.curation.texts.ngrams import NGRAM_WORDS
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.schema import ACCESS_CLASSES
+from octomed_jax.schema import ACCESS_CLASSES, TASKS
 
 JUDGE = "config.curate.judge"
 JUDGE_VERSIONS = {"difficulty": RATING_VERSION, "metadata": METADATA_VERSION}  # the steps that may ask it
@@ -40,11 +42,11 @@ CURATE: dict[str, Any] = {
         "ngram": NGRAM_WORDS[-1],  # words in a row that are shared with a held-out question: 16 (the paper), 13 or 8
         "held_out": "text",  # whose words: of held-out questions without images (text, as in the paper), or of all
         "images": ("bytes",),  # how images are found to be the same: bytes (the paper), pixels, near
-        "keep_shared_images": (),  # sources whose questions stay though an image of theirs is held out too
+        "keep_shared_images": (),  # sources whose questions stay though their own test split has the image
     },
     "deduplicate": {
         "near": True,  # also questions that share most of their words, not those alone that are the same
-        "threshold": THRESHOLD,  # the least Jaccard similarity of two near-duplicates' runs of five words
+        "threshold": THRESHOLD,  # least Jaccard similarity of near-duplicates' runs of five words: 0.7 to 1
         "images": "bytes",  # how images are found to be the same: bytes, pixels, near
     },
     "balance": {
@@ -143,10 +145,16 @@ def check_settings(settings: ConfigDict) -> None:
         if kind not in IMAGE_MATCHES:
             raise UserError(f"{where}.decontaminate.images: {kind!r} is none of {', '.join(IMAGE_MATCHES)}")
     _one_of(settings.deduplicate, "deduplicate.images", IMAGE_MATCHES)
-    if not 0 < settings.deduplicate.threshold <= 1:
-        raise UserError(f"{where}.deduplicate.threshold={settings.deduplicate.threshold}: above 0 and at most 1")
-    if settings.balance.ratio < 1:
+    if not LEAST_SIMILARITY <= settings.deduplicate.threshold <= 1:
+        threshold = settings.deduplicate.threshold
+        raise UserError(
+            f"{where}.deduplicate.threshold={threshold}: from {LEAST_SIMILARITY} to 1; of pairs that are less alike "
+            "too few are found"
+        )
+    if not 1 <= settings.balance.ratio < math.inf:
         raise UserError(f"{where}.balance.ratio={settings.balance.ratio}: at least 1, for classes of equal size")
+    for task in settings.balance.tasks:
+        _known(task, TASKS, "balance.tasks")
     if settings.balance.most < 0:
         raise UserError(f"{where}.balance.most={settings.balance.most}: 0 or more")
     _one_of(settings.difficulty, "difficulty.by", RATERS)
@@ -189,6 +197,23 @@ def _check_judge(judge: Mapping[str, Any], step: str) -> None:
     for access in judge["approved_access"]:
         if access not in ACCESS_CLASSES:
             raise UserError(f"{JUDGE}.approved_access: {access!r} is none of {', '.join(ACCESS_CLASSES)}")
+
+
+def check_sources(settings: Mapping[str, Any], sources: Sequence[str]) -> None:
+    """Check before all work that the sources that steps name are sources of the questions to learn from.
+
+    Raises:
+        UserError: one is not; as a name that is spelt wrongly, it would do nothing.
+    """
+    for step, field in (("decontaminate", "keep_shared_images"), ("balance", "sources")):
+        for name in settings[step][field] if step in settings["steps"] else ():
+            _known(name, sources, f"{step}.{field}", "no question to learn from is of the source ")
+
+
+def _known(name: str, known: Sequence[str], field: str, why: str = "unknown: ") -> None:
+    if name not in known:
+        hint = did_you_mean(name, list(known))
+        raise UserError(f"config.curate.{field}: {why}{name!r}{hint}; known: {', '.join(known)}")
 
 
 def steps() -> tuple[str, ...]:

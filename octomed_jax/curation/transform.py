@@ -20,8 +20,9 @@ from jaxtyping import Bool
 from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.metadata import Filled, with_metadata
 from octomed_jax.curation.pictures.image_transform import transform_image
-from octomed_jax.curation.removed import Removed, removed_columns
+from octomed_jax.curation.removed import UNREADABLE, Removed, removed_columns
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array
+from octomed_jax.errors import UserError
 from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.storage import sha256_bytes
 from octomed_jax.traces import lake
@@ -33,7 +34,8 @@ CHANGED_SCHEMA = pa.schema(
         ("image_hash", QUESTION_SCHEMA.field("image_hash").type),
         ("resized", pa.int32()),  # images of the question
         ("text", pa.int32()),  # images in which text was found
-        ("dropped", pa.bool_()),
+        ("reason", pa.string()),  # for which the question goes; empty: it stays
+        ("detail", pa.string()),
     ]
 )
 
@@ -69,16 +71,11 @@ class Changed:
         return {name: sum(sum(table[name].to_pylist()) for table in tables) for name in ("resized", "text")}
 
     def dropped(self) -> Removed:
-        """Return the questions that go for text in an image."""
-        places = [
-            place
-            for target in self.targets
-            for place, drop in zip(
-                *pq.read_table(target, columns=["place", "dropped"]).to_pydict().values(), strict=True
-            )
-            if drop
-        ]
-        return removed_columns(places, ["burned_text"] * len(places))
+        """Return the questions that go for text in an image, or for one that cannot be read."""
+        names = ("place", "reason", "detail")
+        gone = [row for target in self.targets for row in lake.iterate_rows(target, names) if row["reason"]]
+        places, reasons, details = ([row[name] for row in gone] for name in names)
+        return removed_columns(places, reasons, None, details)
 
     def put_in(self, tables: Iterator[tuple[int, pa.Table]]) -> Iterator[tuple[int, pa.Table]]:
         """Yield questions again, each table with the place of its first, with changed images in the stead of theirs."""
@@ -100,7 +97,7 @@ class Changed:
 
     def _rows(self) -> Iterator[Mapping[str, Any]]:
         for target in self.targets:
-            yield from (row for row in lake.iterate_rows(target) if not row["dropped"])
+            yield from (row for row in lake.iterate_rows(target) if not row["reason"])
 
 
 def transform(
@@ -145,11 +142,7 @@ def _of_modalities(corpus: Corpus, filled: Filled | None, modalities: Sequence[s
 
 
 def transform_piece(one: TransformPiece) -> None:
-    """Write the changed images of one piece.
-
-    Raises:
-        UserError: an image cannot be read.
-    """
+    """Write the changed images of one piece, and which questions go for theirs."""
     kept, text = load_array(Path(one.kept)), load_array(Path(one.text))
     place = one.piece.first
     with lake.open_writer(one.target, CHANGED_SCHEMA) as writer:
@@ -165,7 +158,11 @@ def transform_piece(one: TransformPiece) -> None:
 def _changed(row: Mapping[str, Any], place: int, max_pixels: int, policy: str) -> dict[str, Any] | None:
     """Return what is written of a question; None where its images stay as they are."""
     before = [image["bytes"] for image in row["image"]]
-    made = [transform_image(data, max_pixels, policy, f"an image of {row['id']}") for data in before]
+    try:
+        made = [transform_image(data, max_pixels, policy, f"an image of {row['id']}") for data in before]
+    except UserError as error:
+        gone = {"place": place, "image": [], "image_hash": [], "resized": 0, "text": 0}
+        return {**gone, "reason": UNREADABLE, "detail": str(error)}
     after = [one.data for one in made if one.data is not None]
     if after == before:
         return None
@@ -176,5 +173,6 @@ def _changed(row: Mapping[str, Any], place: int, max_pixels: int, policy: str) -
         "image_hash": [] if dropped else [sha256_bytes(data) for data in after],
         "resized": sum(one.resized for one in made),
         "text": sum(bool(one.text) for one in made),
-        "dropped": dropped,
+        "reason": "burned_text" if dropped else "",
+        "detail": "",
     }

@@ -8,6 +8,7 @@ Legend: I images, P pictures.
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +20,14 @@ from octomed_jax.curation.groups import Groups
 from octomed_jax.curation.pictures.image_hashes import PICTURE_BYTES, hash_image
 from octomed_jax.curation.pictures.image_index import ImageIndex, Pairs
 from octomed_jax.curation.pictures.images_of import KEY_DIGITS, Images
+from octomed_jax.curation.removed import Removed, unreadable
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
 from octomed_jax.curation.texts.exact import first_of_each
 from octomed_jax.errors import UserError
 from octomed_jax.traces import lake
 
 AT_ONCE = 4096  # pictures that are looked up in a piece of work
+UNREAD_FILE, UNREAD_SCHEMA = "unreadable.parquet", pa.schema([("place", pa.int64()), ("detail", pa.string())])
 PAIRS_SCHEMA = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("score", pa.float64())])
 
 
@@ -56,20 +59,18 @@ class Hashed:
         picture: the number of each one's picture; images of equal pixels have one.
         first: of each picture the first image that has it.
         pictures: of what they show; a file that is read where it is needed.
+        unreadable: questions with images that cannot be decoded; these are none of the images.
     """
 
     images: Images
     picture: Int64[np.ndarray, " I"]
     first: Int64[np.ndarray, " P"]
     pictures: Path
+    unreadable: Removed
 
 
 def hash_images(corpus: Corpus, title: str, folder: Path, engine: str, workers: int) -> Hashed:
-    """Hash the images of a corpus; what lies in ``folder`` is used again.
-
-    Raises:
-        UserError: an image cannot be decoded.
-    """
+    """Hash the images of a corpus; what lies in ``folder`` is used again."""
     pieces = corpus.pieces()
     targets = [folder / "pieces" / f"{number:05d}" for number in range(len(pieces))]
     work = [HashPiece(piece, str(target)) for piece, target in zip(pieces, targets, strict=True)]
@@ -82,7 +83,11 @@ def hash_images(corpus: Corpus, title: str, folder: Path, engine: str, workers: 
         none = np.zeros((0, PICTURE_BYTES), np.int8)
         every = np.concatenate([none, *(load_array(target / "pictures.npy") for target in targets)])
         save_array(pictures, every[first])
-    return Hashed(Images(owner, keys), picture, first, pictures)
+    unread = pa.concat_tables(
+        [UNREAD_SCHEMA.empty_table(), *(pq.read_table(target / UNREAD_FILE) for target in targets)]
+    )
+    lost = unreadable(unread["place"].to_numpy(), unread["detail"].to_pylist())
+    return Hashed(Images(owner, keys), picture, first, pictures, lost)
 
 
 def hash_piece(one: HashPiece) -> None:
@@ -90,14 +95,16 @@ def hash_piece(one: HashPiece) -> None:
     owner: list[int] = []
     pixels: list[str] = []
     pictures: list[bytes] = []
+    unread: list[dict[str, Any]] = []
     place = one.piece.first
     for table in one.piece.tables(["id", "image"]):
         for row in table.to_pylist():
             for image in row["image"] or ():
                 try:
                     hashes = hash_image(image["bytes"], f"an image of {row['id']}")
-                except ValueError as error:
-                    raise UserError(f"{error}; build the questions again") from error
+                except UserError as error:
+                    unread.append({"place": place, "detail": str(error)})
+                    continue
                 owner.append(place)
                 pixels.append(hashes.pixels[:KEY_DIGITS])
                 pictures.append(hashes.picture)
@@ -105,6 +112,7 @@ def hash_piece(one: HashPiece) -> None:
     keys = np.frombuffer(bytes.fromhex("".join(pixels)), ">u8").astype(np.uint64).reshape(-1, 2)
     with whole_folder(Path(one.target)) as partial:
         partial.mkdir(parents=True)
+        lake.write_rows(partial / UNREAD_FILE, unread, UNREAD_SCHEMA)
         save_array(partial / "owner.npy", np.array(owner, dtype=np.int64))
         save_array(partial / "keys.npy", keys)
         save_array(partial / "pictures.npy", np.frombuffer(b"".join(pictures), np.int8).reshape(-1, PICTURE_BYTES))

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int64, UInt64
+from jaxtyping import Bool, Int64, UInt64
 
 from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.texts.hashing import mix
@@ -30,6 +30,11 @@ class Images:
 
     owner: Int64[np.ndarray, " I"]
     keys: UInt64[np.ndarray, "I 2"]
+
+    def of(self, questions: Bool[np.ndarray, " N"]) -> "Images":
+        """Return those of some questions."""
+        mine = questions[self.owner]
+        return Images(self.owner[mine], self.keys[mine])
 
 
 def images_by_bytes(corpus: Corpus) -> Images:
