@@ -6,7 +6,9 @@ process was lost. Engines differ in where they run, never in the result.
 
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -47,7 +49,7 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
         for piece in pieces:
             yield piece, work(piece)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         futures = {pool.submit(work, piece): piece for piece in pieces}
         try:
             for future in as_completed(futures):
@@ -56,6 +58,23 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
             raise TryAgain("a process was lost; run the same command again") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """Let this process end as soon as the one that started it has, however that ended.
+
+    A process of a pool waits for work that nobody will send once its parent was killed, and what it is at would write
+    where the next run is already at work. The parent holds the other end of a pipe, which the system closes: that needs
+    no signal, and is the same on every system.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)  # nothing is to be finished: what is not whole is made again
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:

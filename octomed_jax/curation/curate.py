@@ -6,6 +6,7 @@ Ray cluster, and kept, so that a stage that was killed goes on; the result is th
 Images are compared as the sources have them, also where a step before changes how they are written.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,8 +90,8 @@ def curate(
         raise UserError(f"{questions[0]} holds no questions to learn from")
     for one in (corpus, _open(questions, TEST_FILE)):
         _check_ids(one)
-    with storage.staged_folder(output, request=manifests.request_of(STAGE, asked_for, inputs)) as folder:
-        scratch = _scratch(folder, asked_for, inputs, engine)
+    request = manifests.request_of(STAGE, asked_for, inputs)
+    with _own_place(output, request, engine) as (folder, scratch):
         _remove_torn(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
@@ -121,16 +122,34 @@ def _open(folders: Sequence[PathLike], file: str) -> Corpus:
     return open_corpus([folder / file for folder in whole])
 
 
-def _scratch(folder: epath.Path, asked_for: Mapping[str, Any], inputs: Mapping[str, str], engine: str) -> Path:
-    """Return where features are kept until the end: in the folder itself, for a bucket on this machine."""
-    if not storage.in_bucket(folder):
-        scratch = Path(folder) / WORK
-    elif engine != "local":
+@contextlib.contextmanager
+def _own_place(output: PathLike, request: str, engine: str) -> Iterator[tuple[epath.Path, Path]]:
+    """Yield the folder to write and the one where features are kept until the end, both of this process alone.
+
+    On a disk features lie in the folder itself, which ``staged_folder`` locks. A bucket has no locks: there they lie on
+    this machine, by the name of the output, and it is by that place that two processes here shut each other out.
+
+    Raises:
+        UserError: the engine's machines do not share this one's disk.
+        TryAgain: another process makes the same output.
+    """
+    if not storage.in_bucket(output):
+        with storage.staged_folder(output, request=request) as folder:
+            yield folder, _made(Path(folder) / WORK)
+        return
+    if engine != "local":
         raise UserError(f"--engine={engine} needs an --output on a disk that all machines share; copy it from there")
-    else:
-        scratch = storage.cache_folder() / "curate" / manifests.request_of(STAGE, asked_for, inputs)
-    scratch.mkdir(parents=True, exist_ok=True)
-    return scratch
+    place = storage.cache_folder() / "curate" / storage.fingerprint(str(output))
+    # The lock lies beside what it is for, which goes at the end: who was quick would hold a lock on nothing.
+    with storage.locked(place.with_suffix(".lock")), storage.staged_folder(output, request=request) as folder:
+        for other in [other for other in _made(place).iterdir() if other.name != request]:
+            shutil.rmtree(other)  # of a request that was given up
+        yield folder, _made(place / request)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _remove_torn(folder: epath.Path) -> None:
