@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from octomed_jax import configuration, manifests, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
-from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
+from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
 from octomed_jax.curation.judge import check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
@@ -186,14 +186,16 @@ def _streams(corpus: Corpus, columns: Sequence[str] | None) -> Iterator[Iterator
 def _left(work: Work) -> Iterator[pa.Table]:
     """Yield the questions that are left, sorted by id."""
 
-    def groups(path: str) -> Iterator[tuple[int, pa.Table]]:
-        for group in work.corpus.groups:
-            if group.path == path and work.kept[group.first : group.first + group.rows].any():
+    def tables(groups: Sequence[Piece]) -> Iterator[tuple[int, pa.Table]]:
+        for group in groups:
+            if work.kept[group.first : group.first + group.rows].any():
                 for table in group.tables(QUESTION_SCHEMA.names):
                     yield group.first, table
 
     def stream(path: str) -> Iterator[pa.Table]:
-        for first, table in work.changed.put_in(groups(path)) if work.changed else groups(path):
+        groups = [group for group in work.corpus.groups if group.path == path]
+        places = range(groups[0].first, groups[-1].first + groups[-1].rows)
+        for first, table in work.changed.put_in(tables(groups), places) if work.changed else tables(groups):
             known = with_metadata(table, work.filled, first) if work.filled else table
             yield known.filter(pa.array(work.kept[first : first + table.num_rows]))
 

@@ -20,7 +20,7 @@ from jaxtyping import Bool, UInt8
 
 from octomed_jax.curation.corpus import Corpus, Piece, by_id
 from octomed_jax.curation.decontaminate import has_images
-from octomed_jax.curation.scratch import do_pieces, load_array, save_array
+from octomed_jax.curation.scratch import do_pieces, joined_arrays, save_array
 from octomed_jax.traces import lake
 
 RULES_VERSION = "rule-1"
@@ -164,7 +164,7 @@ def fill(
         for piece, target in zip(pieces, targets, strict=True)
     ]
     do_pieces("looking for modality and region", fill_piece, work, targets, engine, workers)
-    found = np.concatenate([np.zeros((2, 0), dtype=np.uint8), *map(load_array, targets)], axis=1)
+    found = np.stack([joined_arrays(targets, np.zeros(0, np.uint8), row) for row in range(len(FIELDS))])
     found[:, ~kept] = 0
     return Filled(dict(zip(FIELDS, found, strict=True)))
 
