@@ -17,7 +17,7 @@ import pyarrow as pa
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration, manifests, storage
+from octomed_jax import configuration, manifests, progress, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
@@ -88,7 +88,8 @@ def curate(
     held_out = _open([*questions, *against], TEST_FILE)
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
-    for one in (corpus, _open(questions, TEST_FILE)):
+    own = _open(questions, TEST_FILE)
+    for one in (corpus, own):
         _check_ids(one)
     request = manifests.request_of(STAGE, asked_for, inputs)
     with _own_place(output, request, engine) as (folder, scratch):
@@ -107,8 +108,8 @@ def curate(
         write_removed(folder / REMOVED_FILE, corpus, held_out, gone)
         write_examples(folder / EXAMPLES_FILE, corpus, held_out, gone)
         contents = Contents()
-        _write(folder / TRAIN_FILE, _left(work), contents)
-        _write(folder / TEST_FILE, _held_out(questions), contents)
+        _write(folder / TRAIN_FILE, _left(work), int(work.kept.sum()), contents)
+        _write(folder / TEST_FILE, by_id(list(_streams(own, None))), len(own), contents)
         if work.filled:
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         # Examples and shared words are of questions that went, and of --against: theirs is the access class too.
@@ -173,8 +174,9 @@ def _check_ids(corpus: Corpus) -> None:
     Raises:
         UserError: one does.
     """
-    for _ in by_id(list(_streams(corpus, ["id"]))):
-        pass
+    with progress.bar("checking ids", len(corpus), "questions") as line:
+        for table in by_id(list(_streams(corpus, ["id"]))):
+            line.advance(table.num_rows)
 
 
 def _streams(corpus: Corpus, columns: Sequence[str] | None) -> Iterator[Iterator[pa.Table]]:
@@ -202,16 +204,15 @@ def _left(work: Work) -> Iterator[pa.Table]:
     return by_id([stream(path) for path in dict.fromkeys(group.path for group in work.corpus.groups)])
 
 
-def _held_out(folders: Sequence[PathLike]) -> Iterator[pa.Table]:
-    """Yield the held-out questions of the folders themselves, sorted by id."""
-    return by_id(list(_streams(_open(folders, TEST_FILE), None)))
-
-
-def _write(path: epath.Path, tables: Iterator[pa.Table], contents: Contents) -> None:
-    with lake.open_table_writer(path, QUESTION_SCHEMA) as writer:
+def _write(path: epath.Path, tables: Iterator[pa.Table], count: int, contents: Contents) -> None:
+    with (
+        lake.open_table_writer(path, QUESTION_SCHEMA) as writer,
+        progress.bar(f"writing {path.name}", count, "questions") as line,
+    ):
         for table in lake.row_groups(tables):
             contents.add(table)
             writer.write_table(table.cast(QUESTION_SCHEMA), row_group_size=table.num_rows)
+            line.advance(table.num_rows)
 
 
 def _finish(

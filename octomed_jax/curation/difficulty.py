@@ -5,13 +5,14 @@ are right. The attempts are those of a folder that `octomed distill` wrote: nobo
 paper's third way, is in judge.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from etils import epath
 from jaxtyping import Bool
 
+from octomed_jax import progress
 from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.removed import Removed, removed_columns
 from octomed_jax.errors import UserError, did_you_mean
@@ -38,7 +39,7 @@ def difficulty(
     for path in dict.fromkeys(group.path for group in corpus.groups):
         counts = right_of_each(attempts, settings["model"])
         known = next(counts, None)
-        for place, question in _ids(group for group in corpus.groups if group.path == path):
+        for place, question in _ids([group for group in corpus.groups if group.path == path]):
             while known is not None and known[0] < question:
                 known = next(counts, None)
             if not kept[place]:
@@ -56,10 +57,12 @@ def difficulty(
     return removed_columns(places, reasons, None, details)
 
 
-def _ids(groups: Iterator[Piece]) -> Iterator[tuple[int, str]]:
-    for group in groups:
-        for table in group.tables(["id"]):
-            yield from enumerate(table["id"].to_pylist(), group.first)
+def _ids(groups: Sequence[Piece]) -> Iterator[tuple[int, str]]:
+    with progress.bar("counting attempts", sum(group.rows for group in groups), "questions") as line:
+        for group in groups:
+            for table in group.tables(["id"]):
+                yield from enumerate(table["id"].to_pylist(), group.first)
+                line.advance(table.num_rows)
 
 
 def right_of_each(attempts: epath.Path, model: str) -> Iterator[tuple[str, int, int]]:

@@ -165,10 +165,9 @@ def transform(
 
 def _of_modalities(corpus: Corpus, filled: Filled | None, modalities: Sequence[str]) -> Bool[np.ndarray, " N"]:
     found = [np.zeros(0, dtype=bool)]
-    for group in corpus.groups:
-        for table in group.tables(["modality", "body_region"]):
-            known = with_metadata(table, filled, group.first) if filled else table
-            found.append(np.isin(np.array(known["modality"].to_pylist(), dtype=object), list(modalities)))
+    for first, table in corpus.tables(["modality", "body_region"], "reading modalities"):
+        known = with_metadata(table, filled, first) if filled else table
+        found.append(np.isin(np.array(known["modality"].to_pylist(), dtype=object), list(modalities)))
     return np.concatenate(found)
 
 
