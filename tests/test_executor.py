@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,48 @@ def test_every_piece_comes_back_with_its_result(workers):
 def test_an_unknown_engine_is_named():
     with pytest.raises(UserError, match="unknown engine 'beam'; one of local, ray"):
         list(run_pieces(square, [1], "beam"))
+
+PARENT = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_executor import say_and_wait
+from octomed_jax.executor import run_pieces
+list(run_pieces(say_and_wait, sys.argv[1:], workers=2))
+"""
+
+
+def say_and_wait(mark):
+    partial = Path(f"{mark}.partial")
+    partial.write_text(str(os.getpid()))
+    partial.rename(mark)
+    time.sleep(600)
+
+
+def ended(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    with open(f"/proc/{process}/stat") as status:  # one that nobody has asked about yet
+        return status.read().rpartition(")")[2].split()[0] == "Z"
+
+
+def until(so):
+    limit = time.monotonic() + 60
+    while not so():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says which processes have ended")
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    marks = [tmp_path / "one", tmp_path / "two"]
+    code = PARENT.format(tests=str(Path(__file__).parent))
+    with subprocess.Popen([sys.executable, "-c", code, *map(str, marks)]) as parent:
+        until(lambda: all(mark.exists() for mark in marks))
+        parent.kill()
+    processes = [int(mark.read_text()) for mark in marks]
+    until(lambda: all(map(ended, processes)))
 
 
 @pytest.fixture(scope="module")
