@@ -4,6 +4,7 @@ The pieces are independent, and each finds out by itself what of it is done, so 
 process was lost. Engines differ in where they run, never in the result.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -77,7 +78,16 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
-def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+@contextlib.contextmanager
+def engine_started(engine: str) -> Iterator[None]:
+    """Keep what an engine needs while the block runs: a cluster of this machine takes ten seconds to start.
+
+    Raises:
+        UserError: the engine is not installed.
+    """
+    if engine != "ray":
+        yield
+        return
     try:
         import ray
     except ImportError as error:
@@ -86,10 +96,17 @@ def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterat
     if started:
         ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
     try:
-        yield from _ray_results(ray, work, pieces, workers or int(ray.cluster_resources().get("CPU", 1)))
+        yield
     finally:
         if started:
             ray.shutdown()
+
+
+def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+    with engine_started("ray"):
+        import ray
+
+        yield from _ray_results(ray, work, pieces, workers or int(ray.cluster_resources().get("CPU", 1)))
 
 
 def _ray_results(ray: Any, work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:

@@ -45,6 +45,7 @@ def test_an_unknown_engine_is_named():
     with pytest.raises(UserError, match="unknown engine 'beam'; one of local, ray"):
         list(run_pieces(square, [1], "beam"))
 
+
 PARENT = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -66,8 +67,8 @@ def ended(process):
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    with open(f"/proc/{process}/stat") as status:  # one that nobody has asked about yet
-        return status.read().rpartition(")")[2].split()[0] == "Z"
+    status = Path(f"/proc/{process}/stat").read_text()
+    return status.rpartition(")")[2].split()[0] == "Z"  # it ended, and nobody has asked about it yet
 
 
 def until(so):

@@ -27,6 +27,7 @@ from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examp
 from octomed_jax.curation.settings import asks_judge, check_settings, result_settings
 from octomed_jax.curation.steps import STEPS, Work, do_step
 from octomed_jax.errors import UserError
+from octomed_jax.executor import engine_started
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
 from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.storage import PathLike
@@ -92,7 +93,7 @@ def curate(
     for one in (corpus, own):
         _check_ids(one)
     request = manifests.request_of(STAGE, asked_for, inputs)
-    with _own_place(output, request, engine) as (folder, scratch):
+    with _own_place(output, request, engine) as (folder, scratch), engine_started(engine):
         _remove_torn(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None

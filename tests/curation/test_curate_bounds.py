@@ -1,10 +1,10 @@
-"""What a curation holds and does at most: open files, memory of an index, what is read or made once; and what it tells."""
+"""What a curation holds and does at most: open files, memory, what is read or made once; and what it tells."""
 
 import contextlib
-import os
 import resource
 import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from octomed_jax.curation.texts.question_texts import question_texts
 def few_files(count):
     """Let this process open so many files more than it has."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(map(int, os.listdir("/dev/fd")))
+    highest = max(int(path.name) for path in Path("/dev/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + count, before[1]))
     try:
         yield
@@ -96,7 +96,7 @@ def test_changed_images_are_read_once_and_only_what_changed_is_made_anew(tmp_pat
     assert sorted(made) == [(7 * folder + at, at in (2, 4)) for folder in range(3) for at in (0, 2, 4, 6)]
     for name, one in left.items():
         changed = name[-1] in "25"
-        assert (one.images[0] != large if changed else one.images[0] == small), name
+        assert one.images[0] != large if changed else one.images[0] == small, name
         assert one.image_hashes[0] == shown(one, one.images[0]).image_hashes[0]
 
 

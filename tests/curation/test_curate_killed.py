@@ -58,12 +58,12 @@ def test_it_goes_on_and_leaves_no_process_behind(tmp_path):
             if moment is None:
                 assert child.wait(SECONDS) == 0, child.stderr.read()
             else:
-                until(lambda: any(work.glob(moment)), child)  # noqa: B023
+                until(lambda: any(work.glob(moment)), child)
                 assert len(running(child.pid)) > 2
                 child.send_signal(signal.SIGKILL)
                 child.wait()
                 assert not (tmp_path / "out").exists()
-            until(lambda: not running(child.pid))  # noqa: B023
+            until(lambda: not running(child.pid))
     report = {"report.html", "report.json"}  # the command draws it besides
     found = {name: data for name, data in folder_bytes(tmp_path / "out").items() if name not in report}
     assert found == folder_bytes(tmp_path / "one")
