@@ -58,7 +58,7 @@ def test_it_goes_on_and_leaves_no_process_behind(tmp_path):
             if moment is None:
                 assert child.wait(SECONDS) == 0, child.stderr.read()
             else:
-                until(lambda: any(work.glob(moment)), child)
+                until(lambda: any(work.glob(moment)), child)  # noqa: B023
                 assert len(running(child.pid)) > 2
                 child.send_signal(signal.SIGKILL)
                 child.wait()
