@@ -51,7 +51,8 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
             yield piece, work(piece)
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
-        futures = {pool.submit(work, piece): piece for piece in pieces}
+        with _one_thread_each():  # processes are started as pieces are handed in
+            futures = {pool.submit(work, piece): piece for piece in pieces}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -59,6 +60,21 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
             raise TryAgain("a process was lost; run the same command again") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let the libraries of processes that are started in the block compute in one thread, unless somebody said more.
+
+    There is a process for each core: with as many threads each they would mostly wait for one another, and spin.
+    """
+    given = "OMP_NUM_THREADS" in os.environ
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ["OMP_NUM_THREADS"]
 
 
 def end_with_parent() -> None:

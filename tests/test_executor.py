@@ -41,6 +41,19 @@ def test_every_piece_comes_back_with_its_result(workers):
         list(run_pieces(fail_at_three, range(7), workers=workers))
 
 
+def threads_of(_):
+    return os.environ.get("OMP_NUM_THREADS")
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "1"), ("3", "3")])
+def test_processes_compute_in_one_thread_unless_somebody_says_more(monkeypatch, given, wanted):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert {threads for _, threads in run_pieces(threads_of, range(2), workers=2)} == {wanted}
+    assert os.environ.get("OMP_NUM_THREADS") == given
+
+
 def test_an_unknown_engine_is_named():
     with pytest.raises(UserError, match="unknown engine 'beam'; one of local, ray"):
         list(run_pieces(square, [1], "beam"))
