@@ -9,7 +9,7 @@ The first of a run may be unlike others of it that are alike among themselves: s
 their own in the next round, ROUNDS rounds at most. Of two questions that share a key and are alike, one at least is
 then not the first of its group. All of it is a function of the keys and texts, whoever made them in whatever pieces.
 
-Memory: some 40 bytes a question (a band's keys and their order, and the groups), 32 bytes a candidate, and the texts of
+Memory: some 50 bytes a question (a band's keys and their order, and the groups), 32 bytes a candidate, and the texts of
 PAIRS_AT_ONCE candidates. Texts are asked for once for so many candidates of all bands together, not for each band.
 
 Legend: N questions, C candidates, D rejected ones, R places that are asked for.
