@@ -11,7 +11,7 @@ import multiprocessing.connection
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -19,6 +19,8 @@ from octomed_jax.errors import TryAgain, UserError
 
 ENGINES = ("local", "ray")
 RETRIES = 3  # of a piece whose process was lost
+
+_kept_pools: list[ProcessPoolExecutor] = []  # of engine_started
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,7 +52,8 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
         for piece in pieces:
             yield piece, work(piece)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
+    with contextlib.ExitStack() as stack:
+        pool = _kept_pools[-1] if _kept_pools else stack.enter_context(_pool(workers))
         with _one_thread_each():  # processes are started as pieces are handed in
             futures = {pool.submit(work, piece): piece for piece in pieces}
         try:
@@ -59,7 +62,13 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
         except BrokenProcessPool as error:
             raise TryAgain("a process was lost; run the same command again") from error
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for future in futures:
+                future.cancel()
+            wait(futures)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent)
 
 
 @contextlib.contextmanager
@@ -95,14 +104,25 @@ def end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def engine_started(engine: str) -> Iterator[None]:
-    """Keep what an engine needs while the block runs: a cluster of this machine takes ten seconds to start.
+def engine_started(engine: str, workers: int = 0) -> Iterator[None]:
+    """Keep what an engine needs while the block runs, for all calls of ``run_pieces`` in it.
+
+    A cluster of this machine takes ten seconds to start, and a process one or two of its core's. Processes are started
+    when there is work for them.
+
+    Args:
+        engine, workers: as in ``run_pieces``.
 
     Raises:
         UserError: the engine is not installed.
     """
-    if engine != "ray":
-        yield
+    if engine == "local":
+        with _pool(workers or os.cpu_count() or 1) as pool:
+            _kept_pools.append(pool)
+            try:
+                yield
+            finally:
+                _kept_pools.remove(pool)
         return
     try:
         import ray

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.executor import run_pieces
+from octomed_jax.executor import engine_started, run_pieces
 
 
 def square(number):
@@ -52,6 +52,22 @@ def test_processes_compute_in_one_thread_unless_somebody_says_more(monkeypatch, 
         monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert {threads for _, threads in run_pieces(threads_of, range(2), workers=2)} == {wanted}
     assert os.environ.get("OMP_NUM_THREADS") == given
+
+
+def process_of(_):
+    return os.getpid()
+
+
+def test_processes_are_kept_for_all_the_work_of_a_block():
+    with engine_started("local", 2):
+        first, second = ({process for _, process in run_pieces(process_of, range(8), workers=2)} for _ in range(2))
+        assert list(run_pieces(process_of, [0], workers=2)) == [(0, os.getpid())]
+        with pytest.raises(StopAndLook, match="three is wrong"):
+            list(run_pieces(fail_at_three, range(7), workers=2))
+        third = {process for _, process in run_pieces(process_of, range(8), workers=2)}
+    assert len(first | second | third) <= 2
+    assert os.getpid() not in first
+    assert not first & {process for _, process in run_pieces(process_of, range(8), workers=2)}
 
 
 def test_an_unknown_engine_is_named():

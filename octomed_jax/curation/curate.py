@@ -93,7 +93,7 @@ def curate(
     for one in (corpus, own):
         _check_ids(one)
     request = manifests.request_of(STAGE, asked_for, inputs)
-    with _own_place(output, request, engine) as (folder, scratch), engine_started(engine):
+    with _own_place(output, request, engine) as (folder, scratch), engine_started(engine, workers):
         _remove_torn(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None

@@ -1,8 +1,8 @@
 """What the images of a corpus are known by beyond their bytes, piece by piece; and which of them are the same.
 
-``pixels``: decoded, they are equal. ``near``: they show the same (image_index.py). Memory: some 70 bytes an image. Pictures
-and their views, 960 bytes of each, are files that all processes of a machine map, and of which the system keeps in
-memory what it has room for.
+``pixels``: decoded, they are equal. ``near``: they show the same (image_index.py). Memory: some 70 bytes an image.
+Pictures and their views, 960 bytes of each, are files that all processes of a machine map, and of which the system
+keeps in memory what it has room for.
 
 Legend: I images, P pictures.
 """
