@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from bare_package import ROOT  # noqa: F401  (makes the project importable)
@@ -43,6 +44,7 @@ def main() -> None:
     curate.do_step = do_step
     curate.curate(config, [questions], output, workers=int(workers))
     seconds["writing"] = time.perf_counter() - begin - sum(seconds.values())
+    print(Path("/proc/self/status").read_text())  # with the peak of its memory
     print(json.dumps(seconds))
 
 
