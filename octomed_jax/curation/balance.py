@@ -33,18 +33,17 @@ def balance(
     classes: dict[tuple[str, str], dict[str, int]] = {}  # of a source's benchmark: answer to a number
     count = 0
     found = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint64))]
-    for piece in corpus.groups:
-        for table in piece.tables(COLUMNS):
-            places, numbers, draws = [], [], []
-            for place, row in enumerate(table.to_pylist(), piece.first):
-                if kept[place] and _is_asked(row, settings):
-                    answers = classes.setdefault((row["source"], row["benchmark"]), {})
-                    number = answers.setdefault(row["answer"], count)
-                    count += number == count
-                    places.append(place)
-                    numbers.append(number)
-                    draws.append(_draw(seed, row["id"]))
-            found.append((np.array(places, np.int64), np.array(numbers, np.int32), np.array(draws, np.uint64)))
+    for first, table in corpus.tables(COLUMNS, "counting classes"):
+        places, numbers, draws = [], [], []
+        for place, row in enumerate(table.to_pylist(), first):
+            if kept[place] and _is_asked(row, settings):
+                answers = classes.setdefault((row["source"], row["benchmark"]), {})
+                number = answers.setdefault(row["answer"], count)
+                count += number == count
+                places.append(place)
+                numbers.append(number)
+                draws.append(_draw(seed, row["id"]))
+        found.append((np.array(places, np.int64), np.array(numbers, np.int32), np.array(draws, np.uint64)))
     return _surplus(classes, count, settings, *(np.concatenate(column) for column in zip(*found, strict=True)))
 
 

@@ -6,6 +6,7 @@ Ray cluster, and kept, so that a stage that was killed goes on; the result is th
 Images are compared as the sources have them, also where a step before changes how they are written.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,10 @@ import pyarrow as pa
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration, manifests, storage
+from octomed_jax import configuration, manifests, progress, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
-from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
+from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
 from octomed_jax.curation.difficulty import check_model
 from octomed_jax.curation.judge_checks import check_judge, check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
@@ -28,6 +29,7 @@ from octomed_jax.curation.removed import MOST_LEFT_OUT
 from octomed_jax.curation.settings import asks_judge, check_settings, check_sources, result_settings
 from octomed_jax.curation.steps import STEPS, Work, do_step
 from octomed_jax.errors import UserError
+from octomed_jax.executor import engine_started
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
 from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.storage import PathLike
@@ -101,15 +103,15 @@ def curate(
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
     check_sources(settings, corpus.names("source"))
-    for one in (corpus, _open(questions, TEST_FILE)):
+    own = _open(questions, TEST_FILE)
+    for one in (corpus, own):
         _check_ids(one)
     memory = judge_memory(output)
     if judge:
         check_judge(corpus, [step for step in settings.steps if asks_judge(settings, step)], judge, memory)
     # What was worked out is kept by the settings that it depends on (steps.py), so that it serves other ones too.
     request = manifests.request_of(STAGE, {}, {name: one for name, one in inputs.items() if name != "attempts"})
-    with storage.staged_folder(output, request=request) as folder:
-        scratch = _scratch(folder, f"{request}-{storage.fingerprint(str(output))}", engine)
+    with _own_place(output, request, engine) as (folder, scratch), engine_started(engine, workers):
         _remove_begun(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
@@ -125,8 +127,8 @@ def curate(
         write_removed(folder / REMOVED_FILE, corpus, held_out, gone)
         write_examples(folder / EXAMPLES_FILE, corpus, held_out, gone)
         contents = Contents()
-        _write(folder / TRAIN_FILE, _left(work), contents)
-        _write(folder / TEST_FILE, _held_out(questions), contents)
+        _write(folder / TRAIN_FILE, _left(work), int(work.kept.sum()), contents)
+        _write(folder / TEST_FILE, by_id(list(_streams(own, None))), len(own), contents)
         if work.filled:
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         # Examples and shared words are of questions that went, and of --against: theirs is the access class too.
@@ -140,16 +142,34 @@ def _open(folders: Sequence[PathLike], file: str) -> Corpus:
     return open_corpus([folder / file for folder in whole])
 
 
-def _scratch(folder: epath.Path, name: str, engine: str) -> Path:
-    """Return where features are kept until the end: in the folder itself, for a bucket on this machine."""
-    if not storage.in_bucket(folder):
-        scratch = Path(folder) / WORK
-    elif engine != "local":
+@contextlib.contextmanager
+def _own_place(output: PathLike, request: str, engine: str) -> Iterator[tuple[epath.Path, Path]]:
+    """Yield the folder to write and the one where features are kept until the end, both of this process alone.
+
+    On a disk features lie in the folder itself, which ``staged_folder`` locks. A bucket has no locks: there they lie on
+    this machine, by the name of the output, and it is by that place that two processes here shut each other out.
+
+    Raises:
+        UserError: the engine's machines do not share this one's disk.
+        TryAgain: another process makes the same output.
+    """
+    if not storage.in_bucket(output):
+        with storage.staged_folder(output, request=request) as folder:
+            yield folder, _made(Path(folder) / WORK)
+        return
+    if engine != "local":
         raise UserError(f"--engine={engine} needs an --output on a disk that all machines share; copy it from there")
-    else:
-        scratch = storage.cache_folder() / "curate" / name
-    scratch.mkdir(parents=True, exist_ok=True)
-    return scratch
+    place = storage.cache_folder() / "curate" / storage.fingerprint(str(output))
+    # The lock lies beside what it is for, which goes at the end: who was quick would hold a lock on nothing.
+    with storage.locked(place.with_suffix(".lock")), storage.staged_folder(output, request=request) as folder:
+        for other in [other for other in _made(place).iterdir() if other.name != request]:
+            shutil.rmtree(other)  # of a request that was given up
+        yield folder, _made(place / request)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _remove_begun(folder: epath.Path) -> None:
@@ -174,8 +194,9 @@ def _check_ids(corpus: Corpus) -> None:
     Raises:
         UserError: one does.
     """
-    for _ in by_id(list(_streams(corpus, ["id"]))):
-        pass
+    with progress.bar("checking ids", len(corpus), "questions") as line:
+        for table in by_id(list(_streams(corpus, ["id"]))):
+            line.advance(table.num_rows)
 
 
 def _streams(corpus: Corpus, columns: Sequence[str] | None) -> Iterator[Iterator[pa.Table]]:
@@ -187,30 +208,31 @@ def _streams(corpus: Corpus, columns: Sequence[str] | None) -> Iterator[Iterator
 def _left(work: Work) -> Iterator[pa.Table]:
     """Yield the questions that are left, sorted by id."""
 
-    def groups(path: str) -> Iterator[tuple[int, pa.Table]]:
-        for group in work.corpus.groups:
-            if group.path == path and work.kept[group.first : group.first + group.rows].any():
+    def tables(groups: Sequence[Piece]) -> Iterator[tuple[int, pa.Table]]:
+        for group in groups:
+            if work.kept[group.first : group.first + group.rows].any():
                 for table in group.tables(QUESTION_SCHEMA.names):
                     yield group.first, table
 
     def stream(path: str) -> Iterator[pa.Table]:
-        for first, table in work.changed.put_in(groups(path)) if work.changed else groups(path):
+        groups = [group for group in work.corpus.groups if group.path == path]
+        places = range(groups[0].first, groups[-1].first + groups[-1].rows)
+        for first, table in work.changed.put_in(tables(groups), places) if work.changed else tables(groups):
             known = with_metadata(table, work.filled, first) if work.filled else table
             yield known.filter(pa.array(work.kept[first : first + table.num_rows]))
 
     return by_id([stream(path) for path in dict.fromkeys(group.path for group in work.corpus.groups)])
 
 
-def _held_out(folders: Sequence[PathLike]) -> Iterator[pa.Table]:
-    """Yield the held-out questions of the folders themselves, sorted by id."""
-    return by_id(list(_streams(_open(folders, TEST_FILE), None)))
-
-
-def _write(path: epath.Path, tables: Iterator[pa.Table], contents: Contents) -> None:
-    with lake.open_table_writer(path, QUESTION_SCHEMA) as writer:
+def _write(path: epath.Path, tables: Iterator[pa.Table], count: int, contents: Contents) -> None:
+    with (
+        lake.open_table_writer(path, QUESTION_SCHEMA) as writer,
+        progress.bar(f"writing {path.name}", count, "questions") as line,
+    ):
         for table in lake.row_groups(tables):
             contents.add(table)
             writer.write_table(table.cast(QUESTION_SCHEMA), row_group_size=table.num_rows)
+            line.advance(table.num_rows)
 
 
 def _finish(

@@ -71,14 +71,13 @@ def _write_index(held_out: Corpus, settings: Mapping[str, Any], path: Path) -> N
     def batches() -> Iterator[QuestionTexts]:
         # Those with images last: of equal short texts the first is found, and it counts only without images.
         for last in (False, True) if settings["held_out"] == "all" else (False,):
-            for piece in held_out.groups:
-                for table in piece.tables(TEXT_COLUMNS):
-                    images = has_images(table)
-                    wanted = np.flatnonzero(images == last)
-                    places.append(wanted + piece.first)
-                    pictured.append(images[wanted])
-                    some = table.take(pa.array(wanted))
-                    yield question_texts(some["question"], some["options"])
+            for first, table in held_out.tables(TEXT_COLUMNS, "reading held-out questions"):
+                images = has_images(table)
+                wanted = np.flatnonzero(images == last)
+                places.append(wanted + first)
+                pictured.append(images[wanted])
+                some = table.take(pa.array(wanted))
+                yield question_texts(some["question"], some["options"])
 
     index = build_index(batches(), settings["ngram"])
     with whole_folder(path) as partial:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from etils import epath
 from jaxtyping import Bool
 
+from octomed_jax import progress
 from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
 from octomed_jax.curation.removed import Removed, removed_columns
 from octomed_jax.errors import UserError, did_you_mean
@@ -115,10 +116,12 @@ def _questions(corpus: Corpus, kept: Bool[np.ndarray, " N"]) -> Iterator[dict[st
             places = np.arange(group.first, group.first + group.rows)
             for table in group.tables(["id", "task", "answer"]):
                 yield table.append_column("place", pa.array(places)).filter(pa.array(kept[places]))
+                line.advance(table.num_rows)
 
     paths = dict.fromkeys(group.path for group in corpus.groups)
-    for table in by_id([stream([group for group in corpus.groups if group.path == path]) for path in paths]):
-        yield from table.to_pylist()
+    with progress.bar("counting attempts", len(corpus), "questions") as line:
+        for table in by_id([stream([group for group in corpus.groups if group.path == path]) for path in paths]):
+            yield from table.to_pylist()
 
 
 def tried(attempts: epath.Path, model: str) -> Iterator[Tried]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from etils import epath
 
+from octomed_jax import progress
 from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.removed import Removed
 from octomed_jax.schema import QUESTION_SCHEMA
@@ -38,10 +39,16 @@ Steps = Sequence[tuple[str, Removed]]
 
 def write_removed(path: epath.Path, corpus: Corpus, held_out: Corpus, steps: Steps) -> None:
     """Write a row for each question that went, in the order of the steps and in each by place."""
-    with lake.open_table_writer(path, REMOVED_SCHEMA) as writer:
+    count = sum(len(gone) for _, gone in steps)
+    with (
+        lake.open_table_writer(path, REMOVED_SCHEMA) as writer,
+        progress.bar("writing what was taken out", count, "questions") as line,
+    ):
         for name, gone in steps:
             for first in range(0, len(gone), AT_ONCE):
-                writer.write_table(_rows(name, gone.table.slice(first, AT_ONCE), corpus, held_out))
+                some = gone.table.slice(first, AT_ONCE)
+                writer.write_table(_rows(name, some, corpus, held_out))
+                line.advance(some.num_rows)
 
 
 def _rows(step: str, gone: pa.Table, corpus: Corpus, held_out: Corpus) -> pa.Table:

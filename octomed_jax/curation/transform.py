@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool
 
@@ -60,9 +61,15 @@ class TransformPiece:
 
 @dataclasses.dataclass(frozen=True)
 class Changed:
-    """Questions whose images were changed, in files sorted by place."""
+    """Questions whose images were changed, in files sorted by place.
+
+    Attributes:
+        targets: the files.
+        starts: of each the place from which on its questions are.
+    """
 
     targets: tuple[Path, ...]
+    starts: tuple[int, ...]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -77,27 +84,48 @@ class Changed:
         places, reasons, details = ([row[name] for row in gone] for name in names)
         return removed_columns(places, reasons, None, details)
 
-    def put_in(self, tables: Iterator[tuple[int, pa.Table]]) -> Iterator[tuple[int, pa.Table]]:
-        """Yield questions again, each table with the place of its first, with changed images in the stead of theirs."""
-        rows = self._rows()
-        row = next(rows, None)
-        for first, table in tables:
-            columns = {name: table[name].to_pylist() for name in ("image", "image_hash")}
-            changed = False
-            while row is not None and row["place"] < first + table.num_rows:
-                if row["place"] >= first:
-                    changed = True
-                    for name, values in columns.items():
-                        values[row["place"] - first] = row[name]
-                row = next(rows, None)
-            for name, values in columns.items() if changed else ():
-                field = QUESTION_SCHEMA.field(name)
-                table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
-            yield first, table
+    def put_in(self, tables: Iterator[tuple[int, pa.Table]], places: range) -> Iterator[tuple[int, pa.Table]]:
+        """Yield questions again, each table with the place of its first, with changed images in the stead of theirs.
 
-    def _rows(self) -> Iterator[Mapping[str, Any]]:
-        for target in self.targets:
-            yield from (row for row in lake.iterate_rows(target) if not row["reason"])
+        Args:
+            tables: questions of one file, or some of them.
+            places: of all questions of that file; nothing that was changed of others is read.
+        """
+        targets = (target for start, target in zip(self.starts, self.targets, strict=True) if start in places)
+        groups = (group for target in targets for group in _groups(target))
+        held = next(groups, None)
+        for first, table in tables:
+            found = []
+            while held is not None:
+                low, high = np.searchsorted(held["place"].to_numpy(), [first, first + table.num_rows])
+                found.append(held.slice(low, high - low))
+                if high < held.num_rows:
+                    held = held.slice(high)
+                    break
+                held = next(groups, None)
+            yield first, _with_images(table, first, found)
+
+
+def _groups(target: Path) -> Iterator[pa.Table]:
+    """Yield the questions of a file whose images are others, a row group at a time."""
+    with pq.ParquetFile(target) as file:
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number, columns=["place", "image", "image_hash", "reason"])
+            yield table.filter(pc.equal(table["reason"], ""))
+
+
+def _with_images(table: pa.Table, first: int, changed: Sequence[pa.Table]) -> pa.Table:
+    """Return questions, the first of which has a place, with the images of others, which are named by place."""
+    others = pa.concat_tables(changed) if changed else None
+    if not others:
+        return table
+    rows = np.arange(table.num_rows)
+    rows[others["place"].to_numpy() - first] = table.num_rows + np.arange(others.num_rows)
+    for name in ("image", "image_hash"):
+        field = QUESTION_SCHEMA.field(name)
+        both = pa.chunked_array([*table[name].cast(field.type).chunks, *others[name].chunks]).combine_chunks()
+        table = table.set_column(table.schema.get_field_index(name), field, both.take(pa.array(rows)))
+    return table
 
 
 def transform(
@@ -129,15 +157,14 @@ def transform(
     given = (str(folder / "kept.npy"), str(folder / "text.npy"), settings["max_pixels"], settings["burned_text"])
     work = [TransformPiece(piece, *given, str(target)) for piece, target in zip(pieces, targets, strict=True)]
     do_pieces("transforming images", transform_piece, work, targets, engine, workers)
-    return Changed(tuple(targets))
+    return Changed(tuple(targets), tuple(piece.first for piece in pieces))
 
 
 def _of_modalities(corpus: Corpus, filled: Filled | None, modalities: Sequence[str]) -> Bool[np.ndarray, " N"]:
     found = [np.zeros(0, dtype=bool)]
-    for group in corpus.groups:
-        for table in group.tables(["modality", "body_region"]):
-            known = with_metadata(table, filled, group.first) if filled else table
-            found.append(np.isin(np.array(known["modality"].to_pylist(), dtype=object), list(modalities)))
+    for first, table in corpus.tables(["modality", "body_region"], "reading modalities"):
+        known = with_metadata(table, filled, first) if filled else table
+        found.append(np.isin(np.array(known["modality"].to_pylist(), dtype=object), list(modalities)))
     return np.concatenate(found)
 
 

@@ -40,11 +40,10 @@ class Images:
 def images_by_bytes(corpus: Corpus) -> Images:
     """Return the images of a corpus; those of equal bytes have equal keys."""
     owners, keys = [np.zeros(0, dtype=np.int64)], [np.zeros((0, 2), dtype=np.uint64)]
-    for piece in corpus.groups:
-        for table in piece.tables(["image_hash"]):
-            owner, found = byte_keys(table["image_hash"])
-            owners.append(owner + piece.first)
-            keys.append(found)
+    for first, table in corpus.tables(["image_hash"], "reading hashes of images"):
+        owner, found = byte_keys(table["image_hash"])
+        owners.append(owner + first)
+        keys.append(found)
     return Images(np.concatenate(owners), np.concatenate(keys))
 
 

@@ -38,11 +38,14 @@ def exact_keys(texts: QuestionTexts, guard: UInt64[np.ndarray, "N"] | None = Non
 def first_of_each(keys: UInt64[np.ndarray, "N 2"]) -> Int64[np.ndarray, "N"]:
     """Return for each key the place of the first that is equal: its own for those that stay."""
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal ones stay in their order
-    ordered = keys[order]
-    new = np.ones(len(keys), dtype=bool)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    new = np.zeros(len(keys), dtype=bool)
+    new[:1] = True
+    for half in range(2):
+        ordered = keys[order, half]
+        new[1:] |= ordered[1:] != ordered[:-1]
+        del ordered  # 8 bytes a key
     first = np.empty(len(keys), dtype=np.int64)
-    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    first[order] = np.repeat(order[new], np.diff(np.flatnonzero(new), append=len(keys)))
     return first
 
 

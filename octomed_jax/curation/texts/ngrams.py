@@ -4,6 +4,7 @@ The index holds the hash of every run of n words of the evaluation questions wit
 place where it first comes, and a filter of bits in front of it, so that few of the runs that are looked up are searched
 for. It takes 14 to 16 bytes for each run (8 hash, 4 place, 2 to 4 filter), and the evaluation texts, some 15 bytes a
 word: by them every hit is checked word for word, so that no question is ever removed because two hashes are equal.
+While it is built it takes some 50 bytes a run, with the texts.
 
 A run in a question without its options is one in the question with its options too, so both are found at once, and of
 each hit it is said where it lies. A text of fewer than n words has no run; it is compared as a whole, the question
@@ -13,7 +14,7 @@ Legend: L words, K runs in the index, F bytes of its filter, C places that may s
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ KINDS = ("question n-gram", "n-gram with options", "whole question", "whole with
 
 _FILTER_BITS = 16  # for each run, rounded up to a power of two: 1 in 16 to 1 in 32 of other runs pass
 _HITS_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 18  # runs that are sorted, or put into the filter, at a time
 _TEXT_ARRAYS = ("data", "words", "hashes", "first", "last", "signs")
 _INDEX_ARRAYS = ("keys", "places", "bits", "whole_keys", "wholes")
 
@@ -172,31 +174,29 @@ def build_index(batches: Iterable[QuestionTexts], count: int = NGRAM_WORDS[-1]) 
     if count < 2:
         raise ValueError(f"n-grams of {count} words: at least 2, such as {NGRAM_WORDS}")
     none = np.zeros(0, dtype=np.uint64)
-    texts, keys, places = [], [none], [none.astype(np.uint32)]
+    keys, places = [none], [none.astype(np.uint32)]
     whole_keys, wholes = [none], [none.astype(np.int64)]
-    words = questions = 0
-    for batch in batches:
-        runs, first = _runs_of(batch.whole, count)
-        keys.append(runs)
-        places.append((first + words).astype(np.uint32))
-        for form in (0, 1):
-            short, hashes = _short(batch, form, count)
-            whole_keys.append(hashes)
-            wholes.append(2 * (short + questions) + form)
-        words += len(batch.parts.hashes)
-        questions += len(batch)
-        if words >> 32:
-            raise ValueError(f"{words} words of evaluation questions in one index: 2**32 at most, make several")
-        texts.append(QuestionTexts(dataclasses.replace(batch.parts, hashes=none), batch.starts))
-    sorted_keys, sorted_places = _first_of_each(keys, places)
-    return NgramIndex(
-        count,
-        concatenate_questions(texts),
-        sorted_keys,
-        sorted_places,
-        _filter_of(sorted_keys),
-        *_first_of_each(whole_keys, wholes),
-    )
+
+    def taken() -> Iterator[QuestionTexts]:
+        words = questions = 0
+        for batch in batches:
+            runs, first = _runs_of(batch.whole, count)
+            keys.append(runs)
+            places.append((first + words).astype(np.uint32))
+            for form in (0, 1):
+                short, hashes = _short(batch, form, count)
+                whole_keys.append(hashes)
+                wholes.append(2 * (short + questions) + form)
+            words += len(batch.parts.hashes)
+            questions += len(batch)
+            if words >> 32:
+                raise ValueError(f"{words} words of evaluation questions in one index: 2**32 at most, make several")
+            yield QuestionTexts(dataclasses.replace(batch.parts, hashes=none), batch.starts)
+
+    texts = concatenate_questions(taken())
+    sorted_keys, sorted_places = _merged(keys, places)
+    wholes_of_each = _first_of_each(whole_keys, wholes)
+    return NgramIndex(count, texts, sorted_keys, sorted_places, _filter_of(sorted_keys), *wholes_of_each)
 
 
 def read_index(folder: Path) -> NgramIndex:
@@ -259,13 +259,40 @@ def _first_of_each(keys: list[np.ndarray], values: list[np.ndarray]) -> tuple[np
     return unique, np.concatenate(values)[first]
 
 
+def _merged(keys: list[np.ndarray], values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what ``_first_of_each`` returns, of sorted keys, a share of them at a time; the lists are empty then.
+
+    Sorting takes four times as much memory as what is sorted, and so it is done with little at once.
+    """
+    count = sum(map(len, keys))
+    bits = (count // _AT_ONCE).bit_length()
+    edges = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits) if bits else np.zeros(0, np.uint64)
+    cuts = [[0, *np.searchsorted(one, edges).tolist(), len(one)] for one in keys]
+    found_keys, found_values = np.empty(count, keys[0].dtype), np.empty(count, values[0].dtype)
+    done = 0
+    for share in range(1 << bits):
+        parts = [slice(cut[share], cut[share + 1]) for cut in cuts]
+        some_keys, some_values = _first_of_each(
+            [one[part] for one, part in zip(keys, parts, strict=True)],
+            [one[part] for one, part in zip(values, parts, strict=True)],
+        )
+        stop = done + len(some_keys)
+        found_keys[done:stop], found_values[done:stop] = some_keys, some_values
+        done = stop
+    keys.clear()
+    values.clear()
+    found_keys.resize(done, refcheck=False)
+    found_values.resize(done, refcheck=False)
+    return found_keys, found_values
+
+
 def _filter_of(keys: UInt64[np.ndarray, "K"]) -> UInt8[np.ndarray, "F"]:
     width = max(int(len(keys) * _FILTER_BITS - 1).bit_length(), 6) if len(keys) else 6
     bits = np.zeros(1 << (width - 3), dtype=np.uint8)
-    slots = keys >> np.uint64(64 - width)
-    np.bitwise_or.at(
-        bits, (slots >> np.uint64(3)).astype(np.int64), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8)
-    )
+    for start in range(0, len(keys), _AT_ONCE):
+        slots = keys[start : start + _AT_ONCE] >> np.uint64(64 - width)
+        bit = np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8)
+        np.bitwise_or.at(bits, (slots >> np.uint64(3)).astype(np.int64), bit)
     return bits
 
 
