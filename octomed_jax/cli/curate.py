@@ -45,8 +45,8 @@ def run(arguments: Sequence[str]) -> int:
         "repeated (default: RUN/questions)",
     )  # fmt: skip
     parser.add_argument(
-        "--against", metavar="DIR", action="append", default=[], help="more questions whose held-out ones count; may "
-        "be repeated",
+        "--against", metavar="[NAME=]DIR", action="append", default=[], help="an evaluation set: more questions whose "
+        "held-out ones count; may be repeated, and named in config.curate.against",
     )  # fmt: skip
     parser.add_argument("--attempts", metavar="DIR", help="what `octomed distill` wrote, for the step difficulty")
     parser.add_argument("--output", metavar="DIR", help="folder to write (default: RUN/curated)")
@@ -103,6 +103,10 @@ def print_steps(manifest: Manifest) -> None:
         if kept := step.get("shared_images_kept"):
             table.add_row(
                 step["step"], "(left in: share an image, and their source keeps those)", f"{kept:,}", style="dim"
+            )
+        if common := step.get("common_left_in"):
+            table.add_row(
+                step["step"], "(left in: share only runs of words that are too common)", f"{common:,}", style="dim"
             )
         for field, found in step.get("filled", {}).items():
             filled = sum(found.values())

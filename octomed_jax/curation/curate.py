@@ -20,6 +20,7 @@ from octomed_jax import configuration, manifests, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
+from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, evaluation_sets
 from octomed_jax.curation.judge import check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
@@ -53,7 +54,8 @@ def curate(
         questions: folders; of equal questions that of the first one stays.
         output: folder for ``questions.parquet``, ``heldout.parquet``, ``removed.parquet``, ``examples.parquet``,
             ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``.
-        against: further folders whose held-out questions count, and are not carried on.
+        against: further folders whose held-out questions count, and are not carried on, beside those that the config
+            registers; each as ``FOLDER`` or ``NAME=FOLDER``.
         attempts: of the student or teacher at these questions; needed for the difficulty filter.
         engine, workers: as in ``run_pieces``.
 
@@ -70,21 +72,24 @@ def curate(
         if given and step not in settings.steps:
             raise UserError(f"--{option} is for the step {step}, which config.curate.steps does not name")
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
-    others = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in against]
+    sets = evaluation_sets(settings.get("against", {}), against) if "decontaminate" in settings.steps else ()
+    others = [manifests.read_manifest(one.folder, *QUESTION_STAGES) for one in sets]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
-    inputs |= {f"against {number}": one.identity for number, one in enumerate(others, 1)}
+    inputs |= {f"against {one.name}": manifest.identity for one, manifest in zip(sets, others, strict=True)}
     if "difficulty" in settings.steps and settings.difficulty.by != "judge":
         if attempts is None:
             raise UserError("the step difficulty takes attempts that were made before; name them with --attempts=DIR")
         inputs["attempts"] = manifests.read_manifest(attempts, "distill").identity
     asked_for = {**result_settings(settings), "seed": int(config.seed)}
+    if sets:
+        asked_for["against"] = {one.name: one.split for one in sets}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
     judge = configuration.plain(settings)["judge"] if any(asks_judge(settings, step) for step in STEPS) else {}
     if judge:
         check_key(judge)
     corpus = _open(questions, TRAIN_FILE)
-    held_out = _open([*questions, *against], TEST_FILE)
+    held_out, places = _compared_with(questions, sets)
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
     for one in (corpus, _open(questions, TEST_FILE)):
@@ -95,7 +100,7 @@ def curate(
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
         memory = judge_memory(output)
-        work = Work(corpus, held_out, kept, given, int(config.seed), scratch, engine, workers, judge, memory)
+        work = Work(corpus, held_out, places, kept, given, int(config.seed), scratch, engine, workers, judge, memory)
         told, gone = [], []
         for number, step in enumerate(asked_for["steps"]):
             row, found = do_step(work, step, number)
@@ -103,7 +108,7 @@ def curate(
             gone.append((step["step"], found))
         if not work.kept.any():
             raise UserError(f"the steps take out all {len(corpus)} questions; the last one is {told[-1]['step']}")
-        write_removed(folder / REMOVED_FILE, corpus, held_out, gone)
+        shown = write_removed(folder / REMOVED_FILE, corpus, held_out, places, gone)
         write_examples(folder / EXAMPLES_FILE, corpus, held_out, gone)
         contents = Contents()
         _write(folder / TRAIN_FILE, _left(work), contents)
@@ -112,13 +117,27 @@ def curate(
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         # Examples and shared words are of questions that went, and of --against: theirs is the access class too.
         contents.access.update(one.access for one in (*before, *others))
-        return _finish(folder, scratch, asked_for, inputs, before, told, contents)
+        return _finish(folder, scratch, asked_for, inputs, before, told, contents, shown)
 
 
 def _open(folders: Sequence[PathLike], file: str) -> Corpus:
-    """Return the questions of a file of each folder, by names that other processes understand."""
-    whole = [epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute()) for folder in folders]
-    return open_corpus([folder / file for folder in whole])
+    """Return the questions of a file of each folder."""
+    return open_corpus([_whole(folder) / file for folder in folders])
+
+
+def _whole(folder: PathLike) -> epath.Path:
+    """Return a folder by a name that other processes understand."""
+    return epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute())
+
+
+def _compared_with(questions: Sequence[PathLike], sets: Sequence[EvaluationSet]) -> tuple[Corpus, SetPlaces]:
+    """Return the held-out questions of the folders and after them those of the evaluation sets, and which are whose."""
+    files = {"test": (TEST_FILE,), "train": (TRAIN_FILE,), "all": (TEST_FILE, TRAIN_FILE)}
+    paths = [[_whole(folder) / TEST_FILE for folder in questions]]
+    paths += [[_whole(one.folder) / file for file in files[one.split]] for one in sets]
+    rows = [len(open_corpus(some)) for some in paths]
+    names = (OWN, *(one.name for one in sets))
+    return open_corpus([path for some in paths for path in some]), SetPlaces(names, tuple(rows))
 
 
 def _scratch(folder: epath.Path, asked_for: Mapping[str, Any], inputs: Mapping[str, str], engine: str) -> Path:
@@ -201,10 +220,14 @@ def _finish(
     before: Sequence[Manifest],
     steps: Sequence[Mapping[str, Any]],
     contents: Contents,
+    shown: Sequence[str],
 ) -> Manifest:
-    counts = {**contents.table(), "licences": sorted(contents.licences)}
+    """Write card and manifest; ``shown`` are the licences of questions that went and of those that they are like."""
+    counts = {**contents.table(), "licences": sorted(contents.licences), "licences_shown": list(shown)}
     folders = [{"identity": one.identity, "train": one.counts["train"], "test": one.counts["test"]} for one in before]
-    storage.write_text(folder / CARD_FILE, write_card(folders, steps, counts))
+    further = {name: identity for name, identity in inputs.items() if not name.startswith("questions ")}
+    splits = asked_for.get("against", {})
+    storage.write_text(folder / CARD_FILE, write_card(folders, steps, counts, further, splits))
     shutil.rmtree(scratch)
     rules = {"metadata": RULES_VERSION} if any(step["step"] == "metadata" for step in steps) else {}
     manifest = Manifest(
@@ -216,7 +239,7 @@ def _finish(
         files={name: digest for name, digest in manifests.hash_files(folder).items() if not name.startswith(".")},
         licences=tuple(sorted(contents.licences)),
         access="credentialed" if contents.access["credentialed"] else "open",
-        extra={"rules": rules} if rules else {},
+        extra={"licences_shown": list(shown), **({"rules": rules} if rules else {})},
     )
     manifests.write_manifest(folder, manifest)
     return manifest

@@ -15,7 +15,7 @@ from octomed_jax.prompts import ask
 from octomed_jax.schema import Question
 from octomed_jax.verification.candidates import split_response
 
-RATING_VERSION, METADATA_VERSION = "difficulty-1", "metadata-1"
+RATING_VERSION, METADATA_VERSION = "difficulty-1", "metadata-2"
 QUESTION_CHARACTERS, ANSWER_CHARACTERS = 8000, 2000
 MOST_LINE = 200  # characters of a line of a reply that is read
 LOWEST, HIGHEST = 1, 10

@@ -16,6 +16,7 @@ from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.decontaminate import decontaminate_words, not_of_sources
 from octomed_jax.curation.deduplicate import deduplicate
 from octomed_jax.curation.difficulty import difficulty
+from octomed_jax.curation.evaluation_sets import SetPlaces
 from octomed_jax.curation.judge import name_metadata, rate
 from octomed_jax.curation.metadata import Filled, fill
 from octomed_jax.curation.pictures.image_kinds import image_guard, shared_images
@@ -29,6 +30,7 @@ class Work:
 
     Attributes:
         corpus, held_out: the questions to learn from, and those that are held out.
+        sets: which of the latter are of which evaluation set.
         kept: which of the corpus are still there.
         attempts: folder of attempts for the difficulty filter, or None.
         seed: of the config.
@@ -42,6 +44,7 @@ class Work:
 
     corpus: Corpus
     held_out: Corpus
+    sets: SetPlaces
     kept: Bool[np.ndarray, " N"]
     attempts: epath.Path | None
     seed: int
@@ -64,6 +67,8 @@ def do_step(work: Work, step: Mapping[str, Any], number: int) -> tuple[dict[str,
     table = found.table
     found = Removed(table.filter(pa.array(work.kept[table["place"].to_numpy()])))
     found.leave(work.kept)
+    if name == "decontaminate":
+        work.told["matched"] = work.sets.matched(found.table)
     after = int(work.kept.sum())
     told = {
         "step": name,
@@ -80,7 +85,9 @@ def do_step(work: Work, step: Mapping[str, Any], number: int) -> tuple[dict[str,
 
 def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
     folder.mkdir(parents=True, exist_ok=True)
-    words = decontaminate_words(work.corpus, work.held_out, settings, folder, work.engine, work.workers)
+    said = decontaminate_words(work.corpus, work.held_out, work.kept, settings, folder, work.engine, work.workers)
+    words = said.found
+    work.told |= said.told
     where = (work.folder, work.engine, work.workers)
     shared = shared_images(work.corpus, work.held_out, settings["images"], *where)
     if settings["keep_shared_images"]:
