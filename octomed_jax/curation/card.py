@@ -10,7 +10,7 @@ MEANINGS = {
     "words_with_options": "shares a run of words, with the options, with a held-out question",
     "text": "is as a whole, before the options, a short held-out question",
     "text_with_options": "is as a whole, with its options, a short held-out question",
-    "image_bytes": "has an image, byte for byte, of a held-out question",
+    "image_bytes": "has an image, byte for byte, of a held-out question, or had it before it was changed",
     "image_pixels": "has an image, pixel for pixel, of a held-out question",
     "image_near": "has an image that looks like one of a held-out question",
     "same": "is the same question with the same answer as an earlier one",

@@ -23,6 +23,13 @@ from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
 from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, evaluation_sets
 from octomed_jax.curation.judge import check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
+from octomed_jax.curation.pictures.image_sources import (
+    SOURCES_FILE,
+    image_sources,
+    joined,
+    read_sources,
+    write_sources,
+)
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
 from octomed_jax.curation.settings import asks_judge, check_settings, result_settings
 from octomed_jax.curation.steps import STEPS, Work, do_step
@@ -53,7 +60,8 @@ def curate(
         config: uses ``curate`` and ``seed``.
         questions: folders; of equal questions that of the first one stays.
         output: folder for ``questions.parquet``, ``heldout.parquet``, ``removed.parquet``, ``examples.parquet``,
-            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``.
+            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``, and where images were
+            changed, here or before, ``image_sources.parquet``.
         against: further folders whose held-out questions count, and are not carried on, beside those that the config
             registers; each as ``FOLDER`` or ``NAME=FOLDER``.
         attempts: of the student or teacher at these questions; needed for the difficulty filter.
@@ -100,7 +108,11 @@ def curate(
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
         memory = judge_memory(output)
-        work = Work(corpus, held_out, places, kept, given, int(config.seed), scratch, engine, workers, judge, memory)
+        folders = [_whole(one) for one in (*questions, *(one.folder for one in sets))]
+        sources = image_sources(read_sources(folders))
+        work = Work(
+            corpus, held_out, places, kept, given, int(config.seed), scratch, engine, workers, sources, judge, memory
+        )
         told, gone = [], []
         for number, step in enumerate(asked_for["steps"]):
             row, found = do_step(work, step, number)
@@ -113,6 +125,9 @@ def curate(
         contents = Contents()
         _write(folder / TRAIN_FILE, _left(work), contents)
         _write(folder / TEST_FILE, _held_out(questions), contents)
+        known = joined([read_sources(folders), *([work.changed.sources()] if work.changed else [])])
+        if known.num_rows:
+            write_sources(folder / SOURCES_FILE, known)
         if work.filled:
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         # Examples and shared words are of questions that went, and of --against: theirs is the access class too.

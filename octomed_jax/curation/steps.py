@@ -20,6 +20,7 @@ from octomed_jax.curation.evaluation_sets import SetPlaces
 from octomed_jax.curation.judge import name_metadata, rate
 from octomed_jax.curation.metadata import Filled, fill
 from octomed_jax.curation.pictures.image_kinds import image_guard, shared_images
+from octomed_jax.curation.pictures.image_sources import ImageSources
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
 from octomed_jax.curation.transform import Changed, transform
 
@@ -36,6 +37,7 @@ class Work:
         seed: of the config.
         folder: for what is worked out.
         engine, workers: where pieces are done.
+        sources: what images that were changed had been.
         judge, memory: of the config, and the file of its replies.
         filled: what the metadata step has filled in.
         changed: the images that the transform has changed.
@@ -51,6 +53,7 @@ class Work:
     folder: Path
     engine: str
     workers: int
+    sources: ImageSources
     judge: Mapping[str, Any]
     memory: Path
     filled: Filled | None = None
@@ -89,7 +92,7 @@ def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Rem
     words = said.found
     work.told |= said.told
     where = (work.folder, work.engine, work.workers)
-    shared = shared_images(work.corpus, work.held_out, settings["images"], *where)
+    shared = shared_images(work.corpus, work.held_out, settings["images"], work.sources, *where)
     if settings["keep_shared_images"]:
         going = not_of_sources(work.corpus, shared, settings["keep_shared_images"])
         staying = np.setdiff1d(shared.places, np.union1d(going.places, words.places))
@@ -99,7 +102,7 @@ def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Rem
 
 
 def _deduplicate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
-    guard = image_guard(work.corpus, settings["images"], work.folder, work.engine, work.workers)
+    guard = image_guard(work.corpus, settings["images"], work.sources, work.folder, work.engine, work.workers)
     return deduplicate(work.corpus, work.kept, guard, settings, folder, work.engine, work.workers)
 
 
