@@ -183,13 +183,13 @@ def measured(command: list[str], log: Path) -> dict[str, float]:
     return {"seconds": json.loads(text.strip().splitlines()[-1])["seconds"], "memory_mb": peak * 1024 / 1e6}
 
 
-def beside(task: str, source: Path, folder: Path, peers: Path, rounds: int) -> dict[str, Any]:
+def beside(task: str, source: Path, folder: Path, peers: Path | None, rounds: int) -> dict[str, Any]:
     """Return what each side took in some turns, with what it found the last time."""
     evaluation, output = folder / "texts" / "evaluation.parquet", folder / "found.npy"
-    python, script = peers / "libraries" / "bin" / "python", HERE / "peers" / "curation_libraries.py"
+    script = HERE / "peers" / "curation_libraries.py"
     sides = {OURS: [sys.executable, __file__, "--task", task, str(source), str(evaluation), str(output)]}
-    for name, theirs in PEERS[task].items():
-        library = name.partition(",")[0]
+    for name, theirs in PEERS[task].items() if peers else ():
+        library, python = name.partition(",")[0], peers / "libraries" / "bin" / "python"
         sides[name] = [str(python), str(script), library, theirs, str(source), str(evaluation), str(output)]
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
     found = {}
@@ -236,9 +236,19 @@ def judged(task: str, found: np.ndarray, kinds: np.ndarray, told: list[str]) -> 
     return {}
 
 
+def versions_of(peers: Path) -> dict[str, str]:
+    """Return the versions of the libraries."""
+    ask = "import importlib.metadata as m, json; print(json.dumps({p: m.version(p) for p in %r}))"
+    packages = ("datasketch", "polars", "duckdb", "rapidfuzz", "imagehash", "numpy", "pillow", "pyarrow")
+    python = peers / "libraries" / "bin" / "python"
+    return json.loads(
+        subprocess.run([python, "-c", ask % (packages,)], capture_output=True, text=True, check=True).stdout
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", type=Path, help="folder of the peers' environments")
+    parser.add_argument("--peers", type=Path, help="folder of the peers' environments; left out: only ours is measured")
     parser.add_argument("--only", choices=list(TASKS), action="append", help="some of the tasks")
     parser.add_argument("--rows", type=int, default=60_000, help="questions")
     parser.add_argument("--numbers", type=int, default=4_000_000, help="keys of the task groups")
@@ -250,16 +260,11 @@ def main() -> None:
     if options.task:
         do(options.task[0], *map(Path, options.task[1:]))
         return
-    if not options.peers:
-        parser.error("--peers: where the libraries are installed, see above")
-    peers, options.peers = options.peers.absolute(), None  # about() looks for datatrove there
+    peers, options.peers = options.peers and options.peers.absolute(), None  # about() looks for datatrove there
     figures = about(options)
     figures["command"] = " ".join(["benchmarks/curation_libraries.py", *sys.argv[1:]])
-    ask = "import importlib.metadata as m, json; print(json.dumps({p: m.version(p) for p in %r}))"
-    packages = ("datasketch", "polars", "duckdb", "rapidfuzz", "imagehash", "numpy", "pillow", "pyarrow")
-    python = peers / "libraries" / "bin" / "python"
-    told = subprocess.run([python, "-c", ask % (packages,)], capture_output=True, text=True, check=True).stdout
-    figures["versions"]["libraries"] = json.loads(told)
+    if peers:
+        figures["versions"]["libraries"] = versions_of(peers)
     figures |= {"rows": options.rows, "numbers": options.numbers, "images": options.images, "bands": BANDS}
     figures["tasks"] = {}
     with tempfile.TemporaryDirectory() as scratch:
