@@ -1,7 +1,7 @@
 """The registry of evaluation sets: names, folders and splits, and what is told of each."""
 
 import pytest
-from curation_helpers import curated, held, make, make_config, text, write_folder
+from curation_helpers import curated, held, make, make_config, text, write_attempts, write_folder
 
 from octomed_jax.curation.evaluation_sets import EvaluationSet, evaluation_sets
 from octomed_jax.errors import UserError
@@ -106,3 +106,9 @@ def test_what_is_no_set_is_refused(folders, name, fields, error):
     config.curate.against[name] = fields
     with pytest.raises(UserError, match=error):
         curated(folders / "out", folders / "mine", config)
+
+
+def test_the_card_names_the_attempts(folders):
+    attempts = write_attempts(folders / "tried", {f"made:{index}": 8 for index in range(6)})
+    _, _, manifest = curated(folders / "out", folders / "mine", make_config(["difficulty"]), attempts=attempts)
+    assert f"- attempts: `{manifest.inputs['attempts']}`\n" in (folders / "out" / "card.md").read_text()
