@@ -342,16 +342,16 @@ def test_it_names_what_neither_source_nor_rule_does(tmp_path, capsys):
         assert {key for key, by in marks.items() if by == RULES_VERSION} == {
             ("s:0006", "modality"), ("s:0008", "modality"), ("s:0008", "body_region"),
         }  # fmt: skip
-        assert set(marks.values()) == {RULES_VERSION, "grader/metadata-1"}
+        assert set(marks.values()) == {RULES_VERSION, "grader/metadata-2"}
         [step] = json.loads(capsys.readouterr().out)["steps"]
         assert step["settings"] == {
             "by": "judge",
             "replace": False,
-            "judge": "grader/metadata-1",
+            "judge": "grader/metadata-2",
             "version": RULES_VERSION,
         }
         assert step["judge"] == {
-            "judge": "grader/metadata-1", "questions": 8, "failed": 0, "unread": 3,
+            "judge": "grader/metadata-2", "questions": 8, "failed": 0, "unread": 3,
             "unknown": {"modality": 0, "body_region": 2}, "filled": {"modality": 3, "body_region": 2},
         }  # fmt: skip
         assert main([*words, f"--output={tmp_path / 'again'}"]) == 0
@@ -371,8 +371,8 @@ def test_each_value_says_who_gave_it(tmp_path):
         assert sorted(map(number_of, endpoint.asked)) == [1, 2, 3, 4, 5, 6, 7]  # 0 is not kept
     marks = {(field, place): filled.by(field, place) for field in FIELDS for place in filled.codes[field].nonzero()[0]}
     assert marks == {
-        ("modality", 1): "grader/metadata-1", ("modality", 5): "grader/metadata-1", ("modality", 6): RULES_VERSION,
-        ("modality", 8): RULES_VERSION, ("body_region", 2): "grader/metadata-1", ("body_region", 8): RULES_VERSION,
+        ("modality", 1): "grader/metadata-2", ("modality", 5): "grader/metadata-2", ("modality", 6): RULES_VERSION,
+        ("modality", 8): RULES_VERSION, ("body_region", 2): "grader/metadata-2", ("body_region", 8): RULES_VERSION,
     }  # fmt: skip
     assert told["questions"] == 7
 
