@@ -50,9 +50,10 @@ def run(arguments: Sequence[str]) -> int:
         "RUN/questions)",
     )  # fmt: skip
     parser.add_argument(
-        "--against", metavar="DIR", action="append", default=[],
+        "--against", metavar="[NAME=]DIR", action="append", default=[],
         help="questions to be tested with and not learnt from, such as runs/medxpertqa/questions: what is like a "
-        "held-out one of these goes too, and nothing of them is carried on. Once for each folder",
+        "held-out one of these goes too, and nothing of them is carried on. Once for each folder, an evaluation set "
+        "beside those of config.curate.against (default NAME: medxpertqa)",
     )  # fmt: skip
     parser.add_argument("--attempts", metavar="DIR", help="what `octomed distill` wrote, for the step difficulty")
     parser.add_argument("--output", metavar="DIR", help="folder to write (default: RUN/curated)")
@@ -116,6 +117,10 @@ def print_steps(manifest: Manifest) -> None:
         if kept := step.get("shared_images_kept"):
             table.add_row(
                 step["step"], "(left in: share an image, and their source keeps those)", f"{kept:,}", style="dim"
+            )
+        if common := step.get("common_left_in"):
+            table.add_row(
+                step["step"], "(left in: share only runs of words that are too common)", f"{common:,}", style="dim"
             )
         for why, count in step.get("unjudged", {}).items():
             table.add_row(step["step"], f"(left in, not judged: {UNJUDGED[why]})", f"{count:,}", style="dim")

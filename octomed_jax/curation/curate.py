@@ -22,8 +22,16 @@ from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
 from octomed_jax.curation.difficulty import check_model
+from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, evaluation_sets
 from octomed_jax.curation.judge_checks import check_judge, check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
+from octomed_jax.curation.pictures.image_sources import (
+    SOURCES_FILE,
+    image_sources,
+    joined,
+    read_sources,
+    write_sources,
+)
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
 from octomed_jax.curation.removed import MOST_LEFT_OUT
 from octomed_jax.curation.settings import asks_judge, check_settings, check_sources, result_settings
@@ -63,8 +71,10 @@ def curate(
         config: uses ``curate`` and ``seed``.
         questions: folders; of equal questions that of the first one stays.
         output: folder for ``questions.parquet``, ``heldout.parquet``, ``removed.parquet``, ``examples.parquet``,
-            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``.
-        against: further folders whose held-out questions count, and are not carried on.
+            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``, and where images were
+            changed, here or before, ``image_sources.parquet``.
+        against: further folders whose held-out questions count, and are not carried on, beside those that the config
+            registers; each as ``FOLDER`` or ``NAME=FOLDER``.
         attempts: of the student or teacher at these questions; needed for the difficulty filter.
         engine, workers: as in ``run_pieces``.
         most_left_out: share of a step's questions that may go for images that cannot be read.
@@ -84,22 +94,25 @@ def curate(
     if attempts and asks_judge(settings, "difficulty"):
         raise UserError("--attempts is not read: config.curate.difficulty.by=judge; leave it out, or name another")
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
-    others = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in against]
+    sets = evaluation_sets(settings.get("against", {}), against) if "decontaminate" in settings.steps else ()
+    others = [manifests.read_manifest(one.folder, *QUESTION_STAGES) for one in sets]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
-    inputs |= {f"against {number}": one.identity for number, one in enumerate(others, 1)}
+    inputs |= {f"against {one.name}": manifest.identity for one, manifest in zip(sets, others, strict=True)}
     if "difficulty" in settings.steps and settings.difficulty.by != "judge":
         if attempts is None:
             raise UserError("the step difficulty takes attempts that were made before; name them with --attempts=DIR")
         inputs["attempts"] = manifests.read_manifest(attempts, "distill").identity
         check_model(epath.Path(attempts), settings.difficulty.model)
     asked_for = {**result_settings(settings), "seed": int(config.seed)}
+    if sets:
+        asked_for["against"] = {one.name: one.split for one in sets}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
     judge = configuration.plain(settings)["judge"] if any(asks_judge(settings, step) for step in STEPS) else {}
     if judge:
         check_key(judge)
     corpus = _open(questions, TRAIN_FILE)
-    held_out = _open([*questions, *against], TEST_FILE)
+    held_out, places = _compared_with(questions, sets)
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
     check_sources(settings, corpus.names("source"))
@@ -110,13 +123,18 @@ def curate(
     if judge:
         check_judge(corpus, [step for step in settings.steps if asks_judge(settings, step)], judge, memory)
     # What was worked out is kept by the settings that it depends on (steps.py), so that it serves other ones too.
-    request = manifests.request_of(STAGE, {}, {name: one for name, one in inputs.items() if name != "attempts"})
+    splits = {"against": asked_for.get("against", {})}
+    request = manifests.request_of(STAGE, splits, {name: one for name, one in inputs.items() if name != "attempts"})
     with _own_place(output, request, engine) as (folder, scratch), engine_started(engine, workers):
         _remove_begun(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
-        where = (scratch, engine, workers)
-        work = Work(corpus, held_out, kept, given, int(config.seed), *where, judge, memory, most_left_out)
+        folders = [_whole(one) for one in (*questions, *(one.folder for one in sets))]
+        known = read_sources(folders)
+        work = Work(
+            *(corpus, held_out, places, kept, given, int(config.seed), scratch, engine, workers),
+            *(image_sources(known), judge, memory, most_left_out),
+        )
         told, gone = [], []
         for step in asked_for["steps"]:
             row, found = do_step(work, step)
@@ -124,22 +142,39 @@ def curate(
             gone.append((step["step"], found))
             if not work.kept.any():
                 raise NothingLeft(f"the steps take out all {len(corpus)} questions; the last one is {step['step']}")
-        write_removed(folder / REMOVED_FILE, corpus, held_out, gone)
+        shown = write_removed(folder / REMOVED_FILE, corpus, held_out, places, gone)
         write_examples(folder / EXAMPLES_FILE, corpus, held_out, gone)
         contents = Contents()
         _write(folder / TRAIN_FILE, _left(work), int(work.kept.sum()), contents)
         _write(folder / TEST_FILE, by_id(list(_streams(own, None))), len(own), contents)
+        known = joined([known, *([work.changed.sources()] if work.changed else [])])
+        if known.num_rows:
+            write_sources(folder / SOURCES_FILE, known)
         if work.filled:
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         # Examples and shared words are of questions that went, and of --against: theirs is the access class too.
         contents.access.update(one.access for one in (*before, *others))
-        return _finish(folder, scratch, asked_for, inputs, before, told, contents)
+        return _finish(folder, scratch, asked_for, inputs, before, told, contents, shown)
 
 
 def _open(folders: Sequence[PathLike], file: str) -> Corpus:
-    """Return the questions of a file of each folder, by names that other processes understand."""
-    whole = [epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute()) for folder in folders]
-    return open_corpus([folder / file for folder in whole])
+    """Return the questions of a file of each folder."""
+    return open_corpus([_whole(folder) / file for folder in folders])
+
+
+def _whole(folder: PathLike) -> epath.Path:
+    """Return a folder by a name that other processes understand."""
+    return epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute())
+
+
+def _compared_with(questions: Sequence[PathLike], sets: Sequence[EvaluationSet]) -> tuple[Corpus, SetPlaces]:
+    """Return the held-out questions of the folders and after them those of the evaluation sets, and which are whose."""
+    files = {"test": (TEST_FILE,), "train": (TRAIN_FILE,), "all": (TEST_FILE, TRAIN_FILE)}
+    paths = [[_whole(folder) / TEST_FILE for folder in questions]]
+    paths += [[_whole(one.folder) / file for file in files[one.split]] for one in sets]
+    rows = [len(open_corpus(some)) for some in paths]
+    names = (OWN, *(one.name for one in sets))
+    return open_corpus([path for some in paths for path in some]), SetPlaces(names, tuple(rows))
 
 
 @contextlib.contextmanager
@@ -243,10 +278,14 @@ def _finish(
     before: Sequence[Manifest],
     steps: Sequence[Mapping[str, Any]],
     contents: Contents,
+    shown: Sequence[str],
 ) -> Manifest:
-    counts = {**contents.table(), "licences": sorted(contents.licences)}
+    """Write card and manifest; ``shown`` are the licences of questions that went and of those that they are like."""
+    counts = {**contents.table(), "licences": sorted(contents.licences), "licences_shown": list(shown)}
     folders = [{"identity": one.identity, "train": one.counts["train"], "test": one.counts["test"]} for one in before]
-    storage.write_text(folder / CARD_FILE, write_card(folders, steps, counts))
+    further = {name: identity for name, identity in inputs.items() if not name.startswith("questions ")}
+    splits = asked_for.get("against", {})
+    storage.write_text(folder / CARD_FILE, write_card(folders, steps, counts, further, splits))
     shutil.rmtree(scratch)
     rules = {"metadata": RULES_VERSION} if any(step["step"] == "metadata" for step in steps) else {}
     manifest = Manifest(
@@ -258,7 +297,7 @@ def _finish(
         files={name: digest for name, digest in manifests.hash_files(folder).items() if not name.startswith(".")},
         licences=tuple(sorted(contents.licences)),
         access="credentialed" if contents.access["credentialed"] else "open",
-        extra={"rules": rules} if rules else {},
+        extra={"licences_shown": list(shown), **({"rules": rules} if rules else {})},
     )
     manifests.write_manifest(folder, manifest)
     return manifest

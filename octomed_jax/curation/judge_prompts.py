@@ -15,7 +15,7 @@ from octomed_jax.prompts import ask
 from octomed_jax.schema import Question
 from octomed_jax.verification.candidates import split_response
 
-RATING_VERSION, METADATA_VERSION = "difficulty-1", "metadata-1"
+RATING_VERSION, METADATA_VERSION = "difficulty-2", "metadata-2"
 # At most of a question, from its end; of its options together, each cut where they are more; of its answers.
 QUESTION_CHARACTERS, OPTIONS_CHARACTERS, ANSWER_CHARACTERS = 8000, 8000, 2000
 LEAST_OPTION = 40  # characters of an option that is shown; of more than 200 options the first stay

@@ -24,7 +24,7 @@ from octomed_jax.curation.decontaminate import has_images
 from octomed_jax.curation.scratch import do_pieces, joined_arrays, save_array
 from octomed_jax.traces import lake
 
-RULES_VERSION = "rule-1"
+RULES_VERSION = "rule-2"
 COLUMNS = ("question", "options", "image_hash", "modality", "body_region")
 FIELDS = ("modality", "body_region")
 METADATA_FILE = "metadata.parquet"
@@ -50,6 +50,7 @@ MODALITIES = {
     ),
     "electron microscopy": ("electron micro*",),
     "endoscopy": ("endoscop*", "colonoscop*", "bronchoscop*", "laparoscop*", "gastroscop*", "cystoscop*"),
+    "nuclear medicine": ("nuclear medicine", "scintigra*", "spect", "bone scan*"),
     "PET": ("pet", "pet-scan*", "positron emission"),
     "mammography": ("mammogra*",),
 }

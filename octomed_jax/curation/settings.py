@@ -2,12 +2,15 @@
 
 import copy
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import PIL
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration
+from octomed_jax.curation.evaluation_sets import check_registry
 from octomed_jax.curation.judge_prompts import (
     HIGHEST,
     LOWEST,
@@ -20,11 +23,21 @@ from octomed_jax.curation.pictures.image_hashes import VERSION as HASHES_VERSION
 from octomed_jax.curation.pictures.image_transform import MAX_PIXELS, TEXT_POLICIES
 from octomed_jax.curation.pictures.image_transform import VERSION as TRANSFORM_VERSION
 from octomed_jax.curation.texts.minhash import LEAST_SIMILARITY
+from octomed_jax.curation.texts.minhash import VERSION as MINHASH_VERSION
 from octomed_jax.curation.texts.near_duplicates import THRESHOLD
 from octomed_jax.curation.texts.ngrams import NGRAM_WORDS
+from octomed_jax.curation.texts.ngrams import VERSION as NGRAMS_VERSION
+from octomed_jax.curation.texts.normal_text import VERSION as NORMAL_VERSION
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.schema import ACCESS_CLASSES, TASKS
 
+UNICODE = f"unicode-{unicodedata.unidata_version}"  # Python's, by which letters are brought into the normal form
+WORDS_VERSIONS = {
+    "decontaminate": (f"words-{NORMAL_VERSION}", UNICODE, f"runs-{NGRAMS_VERSION}"),
+    "deduplicate": (f"words-{NORMAL_VERSION}", UNICODE, f"minhash-{MINHASH_VERSION}"),
+}
+# Of what is found in images that are decoded: ours, and of the library that decodes and shrinks them.
+PICTURES_VERSIONS = (f"images-{HASHES_VERSION}", f"pillow-{PIL.__version__}")
 JUDGE = "config.curate.judge"
 JUDGE_VERSIONS = {"difficulty": RATING_VERSION, "metadata": METADATA_VERSION}  # the steps that may ask it
 OF_ATTEMPTS = frozenset(("difficulty", field) for field in ("samples", "fewest", "most", "model"))
@@ -38,9 +51,13 @@ NAMERS = ("rule", "judge")
 CURATE: dict[str, Any] = {
     # In the order in which they are done, each with its settings below; a step that is not named is not done.
     "steps": ("decontaminate", "deduplicate"),
+    # Evaluation sets that are compared with and not carried on: name -> {"folder": DIR, "split": "test"}; of a folder's
+    # questions those that are held out (test), those to learn from (train), or all.
+    "against": {},
     "decontaminate": {
         "ngram": NGRAM_WORDS[-1],  # words in a row that are shared with a held-out question: 16 (the paper), 13 or 8
         "held_out": "text",  # whose words: of held-out questions without images (text, as in the paper), or of all
+        "ignore_common": 0,  # a run that more questions to learn from have is a template and does not count; 0: all do
         "images": ("bytes",),  # how images are found to be the same: bytes (the paper), pixels, near
         "keep_shared_images": (),  # sources whose questions stay though their own test split has the image
     },
@@ -98,14 +115,18 @@ def result_settings(settings: ConfigDict) -> dict[str, Any]:
 
 
 def _version(plain: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return the version of what a step finds in images or words, where it has one."""
-    if name == "transform":
-        return {"version": TRANSFORM_VERSION}
+    """Return the versions of what a step finds in images or words: what it gave by others is not used again.
+
+    Where images are decoded it is also the version of Pillow, whose JPEG decoder and filters may change.
+    """
     if name == "metadata":
         return {"version": RULES_VERSION}
+    if name == "transform":
+        return {"version": f"{TRANSFORM_VERSION}, {PICTURES_VERSIONS[-1]}"}
     kinds = plain[name].get("images", ())
     decoded = {"pixels", "near"} & {kinds if isinstance(kinds, str) else "", *kinds}
-    return {"version": f"images-{HASHES_VERSION}"} if decoded else {}
+    versions = WORDS_VERSIONS.get(name, ()) + (PICTURES_VERSIONS if decoded else ())
+    return {"version": ", ".join(versions)} if versions else {}
 
 
 def _result_settings(plain: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -139,8 +160,11 @@ def check_settings(settings: ConfigDict) -> None:
         for field in CURATE[name]:
             if field not in settings[name]:
                 raise UserError(f"{where}.{name} lacks the field {field!r}")
+    check_registry(settings.get("against", {}))
     _one_of(settings.decontaminate, "decontaminate.ngram", NGRAM_WORDS)
     _one_of(settings.decontaminate, "decontaminate.held_out", ("text", "all"))
+    if settings.decontaminate.ignore_common < 0:
+        raise UserError(f"{where}.decontaminate.ignore_common={settings.decontaminate.ignore_common}: 0 (off) or more")
     for kind in settings.decontaminate.images:
         if kind not in IMAGE_MATCHES:
             raise UserError(f"{where}.decontaminate.images: {kind!r} is none of {', '.join(IMAGE_MATCHES)}")
@@ -218,7 +242,7 @@ def _known(name: str, known: Sequence[str], field: str, why: str = "unknown: ") 
 
 def steps() -> tuple[str, ...]:
     """Return the names of all steps."""
-    return tuple(name for name in CURATE if name not in ("steps", "judge"))
+    return tuple(name for name in CURATE if name not in ("steps", "against", "judge"))
 
 
 def _one_of(settings: Mapping[str, Any], field: str, known: tuple[Any, ...]) -> None:

@@ -17,11 +17,13 @@ from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.decontaminate import decontaminate_words
 from octomed_jax.curation.deduplicate import deduplicate
 from octomed_jax.curation.difficulty import difficulty
+from octomed_jax.curation.evaluation_sets import SetPlaces
 from octomed_jax.curation.judge import name_metadata, rate
 from octomed_jax.curation.metadata import Filled, fill
-from octomed_jax.curation.pictures.image_hashes import VERSION as HASHES_VERSION
 from octomed_jax.curation.pictures.image_kinds import image_guard, shared_images
+from octomed_jax.curation.pictures.image_sources import ImageSources
 from octomed_jax.curation.removed import SCHEMA, UNREADABLE, Removed, joined
+from octomed_jax.curation.settings import PICTURES_VERSIONS, WORDS_VERSIONS
 from octomed_jax.curation.transform import Changed, transform
 from octomed_jax.errors import UserError
 from octomed_jax.storage import fingerprint
@@ -33,11 +35,13 @@ class Work:
 
     Attributes:
         corpus, held_out: the questions to learn from, and those that are held out.
+        sets: which of the latter are of which evaluation set.
         kept: which of the corpus are still there.
         attempts: folder of attempts for the difficulty filter, or None.
         seed: of the config.
         folder: for what is worked out.
         engine, workers: where pieces are done.
+        sources: what images that were changed had been.
         judge, memory: of the config, and the file of its replies.
         most_left_out: share of a step's questions that may go for images that cannot be read.
         filled: what the metadata step has filled in.
@@ -47,12 +51,14 @@ class Work:
 
     corpus: Corpus
     held_out: Corpus
+    sets: SetPlaces
     kept: Bool[np.ndarray, " N"]
     attempts: epath.Path | None
     seed: int
     folder: Path
     engine: str
     workers: int
+    sources: ImageSources
     judge: Mapping[str, Any]
     memory: Path
     most_left_out: float
@@ -61,7 +67,8 @@ class Work:
     told: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-# The settings that what a step works out depends on, beside its questions: of another one it is used again.
+# The settings that what a step works out depends on, beside its questions and the versions of how words are compared:
+# of another one it is used again. What decontaminate knows of images lies apart, by versions of its own.
 BEARING = {
     "decontaminate": ("ngram", "held_out"),
     "deduplicate": ("near", "images", "version"),
@@ -79,12 +86,14 @@ def do_step(work: Work, step: Mapping[str, Any]) -> tuple[dict[str, Any], Remove
     before = int(work.kept.sum())
     name = step["step"]
     work.told = {}
-    bearing = fingerprint({field: step.get(field) for field in BEARING.get(name, ())})
-    found = STEPS[name](work, step, work.folder / f"{name}-{bearing[:16]}")
+    bearing = {field: step.get(field) for field in BEARING.get(name, ())} | {"words": WORDS_VERSIONS.get(name, ())}
+    found = STEPS[name](work, step, work.folder / f"{name}-{fingerprint(bearing)[:16]}")
     table = found.table
     found = Removed(table.filter(pa.array(work.kept[table["place"].to_numpy()])))
     check_readable(found, before, work.most_left_out, "questions")
     found.leave(work.kept)
+    if name == "decontaminate":
+        work.told["matched"] = work.sets.matched(found.table)
     after = int(work.kept.sum())
     told = {
         "step": name,
@@ -115,13 +124,15 @@ def check_readable(found: Removed, count: int, most: float, what: str) -> None:
 
 def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
     folder.mkdir(parents=True, exist_ok=True)
-    words = decontaminate_words(work.corpus, work.held_out, settings, folder, work.engine, work.workers)
+    said = decontaminate_words(work.corpus, work.held_out, work.kept, settings, folder, work.engine, work.workers)
+    work.told |= said.told
     keeping = settings["keep_shared_images"]
-    shared = shared_images(work.corpus, work.held_out, settings["images"], keeping, *_images(work))
+    where = _images(work)
+    shared = shared_images(work.corpus, work.held_out, settings["images"], keeping, work.sources, *where)
     check_readable(shared.unreadable_held_out, len(work.held_out), work.most_left_out, "held-out questions")
     if len(shared.unreadable_held_out):
         work.told["unreadable_held_out"] = len(shared.unreadable_held_out)
-    found = joined(words, shared.going, shared.unreadable)
+    found = joined(said.found, shared.going, shared.unreadable)
     if keeping:
         work.told["shared_images_kept"] = int(work.kept[np.setdiff1d(shared.every.places, found.places)].sum())
     return found
@@ -129,11 +140,11 @@ def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Rem
 
 def _images(work: Work) -> tuple[Path, str, int]:
     """Return where what is known of images is worked out, which several steps use."""
-    return work.folder / f"images-{HASHES_VERSION}", work.engine, work.workers
+    return work.folder / "-".join(PICTURES_VERSIONS), work.engine, work.workers
 
 
 def _deduplicate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
-    guard, lost = image_guard(work.corpus, settings["images"], *_images(work))
+    guard, lost = image_guard(work.corpus, settings["images"], work.sources, *_images(work))
     kept = work.kept.copy()
     lost.leave(kept)  # whose copies they are nobody knows
     return joined(lost, deduplicate(work.corpus, kept, guard, settings, folder, work.engine, work.workers))

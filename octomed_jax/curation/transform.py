@@ -20,6 +20,7 @@ from jaxtyping import Bool
 
 from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.metadata import Filled, with_metadata
+from octomed_jax.curation.pictures.image_sources import SOURCES_SCHEMA, joined
 from octomed_jax.curation.pictures.image_transform import transform_image
 from octomed_jax.curation.removed import UNREADABLE, Removed, removed_columns
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array
@@ -33,6 +34,7 @@ CHANGED_SCHEMA = pa.schema(
         ("place", pa.int64()),
         ("image", QUESTION_SCHEMA.field("image").type),
         ("image_hash", QUESTION_SCHEMA.field("image_hash").type),
+        ("source_hash", QUESTION_SCHEMA.field("image_hash").type),  # of each image as it was
         ("resized", pa.int32()),  # images of the question
         ("text", pa.int32()),  # images in which text was found
         ("reason", pa.string()),  # for which the question goes; empty: it stays
@@ -83,6 +85,17 @@ class Changed:
         gone = [row for target in self.targets for row in lake.iterate_rows(target, names) if row["reason"]]
         places, reasons, details = ([row[name] for row in gone] for name in names)
         return removed_columns(places, reasons, None, details)
+
+    def sources(self) -> pa.Table:
+        """Return what the images that were changed had been before: a table of SOURCES_SCHEMA."""
+        found = [SOURCES_SCHEMA.empty_table()]
+        for target in self.targets:
+            rows = pq.read_table(target, columns=["image_hash", "source_hash", "reason"])
+            rows = rows.filter(pc.equal(rows["reason"], ""))
+            pairs = [pc.list_flatten(rows[name]) for name in ("image_hash", "source_hash")]
+            table = pa.table(pairs, schema=SOURCES_SCHEMA)
+            found.append(table.filter(pc.not_equal(*pairs)))
+        return joined(found)
 
     def put_in(self, tables: Iterator[tuple[int, pa.Table]], places: range) -> Iterator[tuple[int, pa.Table]]:
         """Yield questions again, each table with the place of its first, with changed images in the stead of theirs.
@@ -173,7 +186,7 @@ def transform_piece(one: TransformPiece) -> None:
     kept, text = load_array(Path(one.kept)), load_array(Path(one.text))
     place = one.piece.first
     with lake.open_writer(one.target, CHANGED_SCHEMA) as writer:
-        for table in one.piece.tables(["id", "image"]):
+        for table in one.piece.tables(["id", "image", "image_hash"]):
             for row in table.to_pylist():
                 if kept[place] and row["image"]:
                     changed = _changed(row, place, one.max_pixels, one.policy if text[place] else "keep")
@@ -188,7 +201,7 @@ def _changed(row: Mapping[str, Any], place: int, max_pixels: int, policy: str) -
     try:
         made = [transform_image(data, max_pixels, policy, f"an image of {row['id']}") for data in before]
     except UserError as error:
-        gone = {"place": place, "image": [], "image_hash": [], "resized": 0, "text": 0}
+        gone = {"place": place, "image": [], "image_hash": [], "source_hash": [], "resized": 0, "text": 0}
         return {**gone, "reason": UNREADABLE, "detail": str(error)}
     after = [one.data for one in made if one.data is not None]
     if after == before:
@@ -198,6 +211,7 @@ def _changed(row: Mapping[str, Any], place: int, max_pixels: int, policy: str) -
         "place": place,
         "image": [] if dropped else [{"bytes": data, "path": None} for data in after],
         "image_hash": [] if dropped else [sha256_bytes(data) for data in after],
+        "source_hash": [] if dropped else row["image_hash"],
         "resized": sum(one.resized for one in made),
         "text": sum(bool(one.text) for one in made),
         "reason": "burned_text" if dropped else "",

@@ -178,7 +178,10 @@ def test_the_help_says_which_folder_is_which(capsys):
         main(["curate", "--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert "--questions DIR questions to learn from, such as runs/medqa/questions" in told
-    assert "--against DIR questions to be tested with and not learnt from, such as runs/medxpertqa/questions" in told
+    assert (
+        "--against [NAME=]DIR questions to be tested with and not learnt from, such as runs/medxpertqa/questions"
+        in told
+    )
 
 
 def test_folders_without_held_out_questions_are_no_mistake(tmp_path, capsys):

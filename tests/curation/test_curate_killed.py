@@ -22,11 +22,11 @@ sys.exit(main(sys.argv[1:]))
 """
 # What each step writes first in its processes: when it is there, they are at work.
 MOMENTS = (
-    "00-metadata/*.npy",
-    "01-decontaminate/overlaps/*.parquet",
-    "images/hashed/*/keys.npy",
-    "02-deduplicate/keys/*/exact.npy",
-    "05-transform/*/0*.parquet",
+    "metadata-*/*.npy",
+    "decontaminate-*/overlaps/*.parquet",
+    "images-*/images/hashed/*/keys.npy",
+    "deduplicate-*/keys/*/exact.npy",
+    "transform-*/*/0*.parquet",
 )
 SECONDS = 120
 

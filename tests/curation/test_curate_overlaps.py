@@ -265,7 +265,7 @@ def test_held_out_questions_of_further_folders_count_and_are_not_carried_on(tmp_
     assert sorted(left) == ["made:2"]
     assert gone["made:1"]["match"] == "made:5"
     assert manifest.counts["test"] == 1
-    assert set(manifest.inputs) == {"questions 1", "against 1"}
+    assert set(manifest.inputs) == {"questions 1", "against theirs"}
 
 
 def test_what_stays_is_as_it_was_and_what_went_is_shown(tmp_path):

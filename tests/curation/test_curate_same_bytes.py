@@ -37,8 +37,8 @@ def clean(questions, attempts, tmp_path_factory):
     assert manifest.counts["steps"][0]["filled"]["modality"]
     found = folder_bytes(output)
     assert set(found) == {
-        "card.md", "examples.parquet", "heldout.parquet", "manifest.json", "metadata.parquet", "questions.parquet",
-        "removed.parquet",
+        "card.md", "examples.parquet", "heldout.parquet", "image_sources.parquet", "manifest.json", "metadata.parquet",
+        "questions.parquet", "removed.parquet",
     }  # fmt: skip
     return found
 

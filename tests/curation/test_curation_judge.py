@@ -116,7 +116,7 @@ def test_what_stays_is_what_is_rated_3_to_6(tmp_path, questions, monkeypatch, ca
         unrated = said.pop(None)
         ratings = {str(rating): count for rating, count in sorted(said.items())}
         told = {
-            "judge": "grader/difficulty-1",
+            "judge": "grader/difficulty-2",
             "questions": 300,
             "failed": 0,
             "unrated": unrated,
@@ -124,7 +124,7 @@ def test_what_stays_is_what_is_rated_3_to_6(tmp_path, questions, monkeypatch, ca
             "ratings": ratings,
         }
         assert step["judge"] == told
-        assert step["settings"] == {"by": "judge", "lowest": 3, "highest": 6, "judge": "grader/difficulty-1"}
+        assert step["settings"] == {"by": "judge", "lowest": 3, "highest": 6, "judge": "grader/difficulty-2"}
         assert step["reasons"] == {"rated_easy": said[1] + said[2], "rated_hard": sum(said[n] for n in range(7, 11))}
         removed = {row["id"]: row for row in lake.iterate_rows(tmp_path / "one" / "removed.parquet")}
         assert sorted(removed) == sorted({f"s:{n:04d}" for n in range(300)} - set(stay(300)))
@@ -137,7 +137,7 @@ def test_what_stays_is_what_is_rated_3_to_6(tmp_path, questions, monkeypatch, ca
         assert KEY.encode() not in written
         assert KEY not in printed.out + printed.err
         card = (tmp_path / "one" / "card.md").read_text()
-        assert f"- Judge: `grader/difficulty-1`; questions 300, failed 0, unrated {unrated}, cut 0" in card
+        assert f"- Judge: `grader/difficulty-2`; questions 300, failed 0, unrated {unrated}, cut 0" in card
         # The same questions again, by other settings: nobody is asked.
         wider = ("--config.curate.difficulty.lowest=1", "--config.curate.difficulty.highest=7")
         assert main(command(questions, tmp_path / "two", endpoint, *wider)) == 0
@@ -152,7 +152,7 @@ def test_what_stays_is_what_is_rated_3_to_6(tmp_path, questions, monkeypatch, ca
         assert len(endpoint.asked) == sum(endpoint.asked.values()) == 300
         capsys.readouterr()
         assert main(command(questions, tmp_path / "one", endpoint, "--config.curate.judge.model=other")) == 2
-        assert "grader/difficulty-1" in capsys.readouterr().err
+        assert "grader/difficulty-2" in capsys.readouterr().err
         assert main(command(questions, tmp_path / "other", endpoint, "--config.curate.judge.model=other")) == 0
         assert sum(endpoint.asked.values()) == 600
 
@@ -411,16 +411,16 @@ def test_it_names_what_neither_source_nor_rule_does(tmp_path, capsys):
         assert {key for key, by in marks.items() if by == RULES_VERSION} == {
             ("s:0006", "modality"), ("s:0008", "modality"), ("s:0008", "body_region"),
         }  # fmt: skip
-        assert set(marks.values()) == {RULES_VERSION, "grader/metadata-1"}
+        assert set(marks.values()) == {RULES_VERSION, "grader/metadata-2"}
         [step] = json.loads(capsys.readouterr().out)["steps"]
         assert step["settings"] == {
             "by": "judge",
             "replace": False,
-            "judge": "grader/metadata-1",
+            "judge": "grader/metadata-2",
             "version": RULES_VERSION,
         }
         assert step["judge"] == {
-            "judge": "grader/metadata-1", "questions": 8, "failed": 0, "unread": 3, "cut": 0,
+            "judge": "grader/metadata-2", "questions": 8, "failed": 0, "unread": 3, "cut": 0,
             "unknown": {"modality": 0, "body_region": 2}, "filled": {"modality": 3, "body_region": 2},
         }  # fmt: skip
         assert main([*words, f"--output={tmp_path / 'again'}"]) == 0
@@ -440,8 +440,8 @@ def test_each_value_says_who_gave_it(tmp_path):
         assert sorted(map(number_of, endpoint.asked)) == [1, 2, 3, 4, 5, 6, 7]  # 0 is not kept
     marks = {(field, place): filled.by(field, place) for field in FIELDS for place in filled.codes[field].nonzero()[0]}
     assert marks == {
-        ("modality", 1): "grader/metadata-1", ("modality", 5): "grader/metadata-1", ("modality", 6): RULES_VERSION,
-        ("modality", 8): RULES_VERSION, ("body_region", 2): "grader/metadata-1", ("body_region", 8): RULES_VERSION,
+        ("modality", 1): "grader/metadata-2", ("modality", 5): "grader/metadata-2", ("modality", 6): RULES_VERSION,
+        ("modality", 8): RULES_VERSION, ("body_region", 2): "grader/metadata-2", ("body_region", 8): RULES_VERSION,
     }  # fmt: skip
     assert told["questions"] == 7
 

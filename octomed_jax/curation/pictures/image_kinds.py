@@ -13,9 +13,11 @@ from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.decontaminate import Compared, apart, decontaminate_images
 from octomed_jax.curation.pictures.image_index import Pairs
 from octomed_jax.curation.pictures.image_pieces import Hashed, hash_images, merged_keys, same_pictures
+from octomed_jax.curation.pictures.image_sources import ImageSources
 from octomed_jax.curation.pictures.images_of import Images, guard_of, images_by_bytes
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table, unreadable
 
+SOURCE_DETAIL = "before the image was changed"
 OURS, HELD_OUT = "images", "held-out images"  # folders of what was hashed, which several steps use
 
 
@@ -39,6 +41,7 @@ def shared_images(
     held_out: Corpus,
     kinds: Sequence[str],
     keeping: Sequence[str],
+    sources: ImageSources,
     folder: Path,
     engine: str,
     workers: int,
@@ -49,19 +52,24 @@ def shared_images(
         corpus, held_out: the questions.
         kinds: some of ``bytes``, ``pixels`` and ``near``.
         keeping: sources that keep an image which only held-out questions of their own have too.
+        sources: what images that were changed had been, which counts as bytes.
         folder: for what is worked out, and used again by other steps.
         engine, workers: as in ``run_pieces``.
     """
     lost = lost_held_out = unreadable([], [])
     ways = []  # what finds the shared images of some questions among those of some held-out ones
     if "bytes" in kinds:
-        ways.append(partial(_equal, images_by_bytes(corpus), images_by_bytes(held_out), "bytes"))
+        mine, others = images_by_bytes(corpus), images_by_bytes(held_out)
+        ways.append(partial(_equal, mine, others, "bytes", ""))
+        if len(sources.keys):  # of a question with both the first stays: what is equal as it is
+            mine, others = _before(mine, sources), _before(others, sources)
+            ways.append(partial(_equal, mine, others, "bytes", SOURCE_DETAIL))
     if {"pixels", "near"} & set(kinds):
         ours = hash_images(corpus, "hashing images", folder / OURS, engine, workers)
         theirs = hash_images(held_out, "hashing held-out images", folder / HELD_OUT, engine, workers)
         lost, lost_held_out = ours.unreadable, theirs.unreadable
         if "pixels" in kinds:
-            ways.append(partial(_equal, ours.images, theirs.images, "pixels"))
+            ways.append(partial(_equal, ours.images, theirs.images, "pixels", ""))
         if "near" in kinds:
             title = "comparing images with held-out ones"
             pairs = same_pictures(ours.pictures, theirs.pictures, title, folder / "shared pictures", engine, workers)
@@ -75,8 +83,15 @@ def _found(ways: Sequence[Callable[..., pa.Table]], compared: Sequence[Compared]
     return removed_table(pa.concat_tables([SCHEMA.empty_table(), *(way(*both) for way in ways for both in compared)]))
 
 
-def _equal(ours: Images, theirs: Images, kind: str, mine: np.ndarray, others: np.ndarray) -> pa.Table:
-    return decontaminate_images(ours.of(mine), theirs.of(others), kind).table
+def _before(images: Images, sources: ImageSources) -> Images:
+    """Return images with keys that are equal also where they were of equal bytes before they were changed."""
+    return dataclasses.replace(images, keys=sources.of(images.keys))
+
+
+def _equal(ours: Images, theirs: Images, kind: str, detail: str, mine: np.ndarray, others: np.ndarray) -> pa.Table:
+    table = decontaminate_images(ours.of(mine), theirs.of(others), kind).table
+    told = pa.array([detail] * table.num_rows, pa.string())
+    return table.set_column(table.schema.get_field_index("detail"), SCHEMA.field("detail"), told)
 
 
 def _near(ours: Hashed, theirs: Hashed, pairs: Pairs, mine: np.ndarray, others: np.ndarray) -> pa.Table:
@@ -102,19 +117,21 @@ def _near(ours: Hashed, theirs: Hashed, pairs: Pairs, mine: np.ndarray, others: 
 
 
 def image_guard(
-    corpus: Corpus, kind: str, folder: Path, engine: str, workers: int
+    corpus: Corpus, kind: str, sources: ImageSources, folder: Path, engine: str, workers: int
 ) -> tuple[UInt64[np.ndarray, " N"], Removed]:
     """Return a number for each question that is equal where its images are the same, see ``guard_of``.
 
     And those with an image that cannot be decoded, of which it says nothing.
     """
-    images, lost = _images(corpus, kind, folder, engine, workers)
+    images, lost = _images(corpus, kind, sources, folder, engine, workers)
     return guard_of(images, len(corpus)), lost
 
 
-def _images(corpus: Corpus, kind: str, folder: Path, engine: str, workers: int) -> tuple[Images, Removed]:
+def _images(
+    corpus: Corpus, kind: str, sources: ImageSources, folder: Path, engine: str, workers: int
+) -> tuple[Images, Removed]:
     if kind == "bytes":
-        return images_by_bytes(corpus), unreadable([], [])
+        return _before(images_by_bytes(corpus), sources), unreadable([], [])
     hashed: Hashed = hash_images(corpus, "hashing images", folder / OURS, engine, workers)
     if kind == "pixels":
         return hashed.images, hashed.unreadable

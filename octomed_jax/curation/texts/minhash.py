@@ -17,6 +17,7 @@ from jaxtyping import Int64, UInt32, UInt64
 from octomed_jax.curation.texts.hashing import BASE, mix, range_hashes, run_hashes
 from octomed_jax.curation.texts.question_texts import QuestionTexts
 
+VERSION = "1"  # of shingles, orders and bands: keys of others are not to be compared with these
 SHINGLE_WORDS = 5
 BANDS, ROWS = 24, 6
 LEAST_SIMILARITY = 0.7  # below it a band is shared too seldom to look for near-duplicates by it

@@ -24,6 +24,7 @@ from octomed_jax.curation.texts.hashing import MASKS, eight_bytes, range_hashes,
 from octomed_jax.curation.texts.normal_text import NormalTexts
 from octomed_jax.curation.texts.question_texts import QuestionTexts, concatenate_questions
 
+VERSION = "1"  # of what runs are compared, and which texts as a whole; it is part of the result
 NGRAM_WORDS = (8, 13, 16)  # what is offered: the last is the paper's
 # The smallest n that is offered: fewer words are stock phrases ("Which of the following is true?", "What is shown?"),
 # which say nothing without an image or options, and no one takes a run of so few for an overlap.
@@ -84,9 +85,14 @@ class NgramIndex:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def find(self, texts: QuestionTexts) -> list[Overlap]:
-        """Return the questions that share words with an evaluation question, in their order, each once."""
-        found = self._runs(texts)
+    def find(self, texts: QuestionTexts, ignored: Bool[np.ndarray, "K"] | None = None) -> list[Overlap]:
+        """Return the questions that share words with an evaluation question, in their order, each once.
+
+        Args:
+            texts: questions with their options.
+            ignored: runs of the index that do not count.
+        """
+        found = self._runs(texts, ignored)
         known = {overlap.question for overlap in found}
         found += [overlap for overlap in self._wholes(texts) if overlap.question not in known]
         return sorted(found, key=lambda overlap: overlap.question)
@@ -100,22 +106,37 @@ class NgramIndex:
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
-    def _runs(self, texts: QuestionTexts) -> list[Overlap]:
+    def shared_runs(self, texts: QuestionTexts) -> tuple[Int64[np.ndarray, "C"], Int64[np.ndarray, "C"]]:
+        """Return the runs of each question that are in the index: the question and the run's number, each pair once."""
+        _, _, question, key = self._hits(texts)
+        pairs = np.unique(question * max(len(self.keys), 1) + key)
+        return pairs // max(len(self.keys), 1), pairs % max(len(self.keys), 1)
+
+    def _hits(self, texts: QuestionTexts) -> tuple[Int64[np.ndarray, "C"], ...]:
+        """Return of each run that is in the index its first word, there and in the index, its question and number."""
         if not len(self.keys):
-            return []
-        whole, alone = texts.whole, texts.questions
+            return (np.zeros(0, dtype=np.int64),) * 4
+        whole = texts.whole
         hashes = run_hashes(whole.hashes, self.count)
         word = np.flatnonzero(_passes(self.bits, hashes))
         place = np.searchsorted(self.keys, hashes[word])
         place[place == len(self.keys)] = 0
         hit = self.keys[place] == hashes[word]
-        word, other = word[hit], self.places[place[hit]].astype(np.int64)
+        word, key = word[hit], place[hit]
         question = np.searchsorted(whole.last, word, side="right")
         inside = word + self.count <= whole.last[question]  # of one question, not of the end of one and the next
-        word, other, question = word[inside], other[inside], question[inside]
+        word, key, question = word[inside], key[inside], question[inside]
+        other = self.places[key].astype(np.int64)
         counts = np.full(len(word), self.count)
         same = same_words(whole, word, self.texts.parts, other, counts, counts)
-        word, other, question = word[same], other[same], question[same]
+        return word[same], other[same], question[same], key[same]
+
+    def _runs(self, texts: QuestionTexts, ignored: Bool[np.ndarray, "K"] | None) -> list[Overlap]:
+        whole, alone = texts.whole, texts.questions
+        word, other, question, key = self._hits(texts)
+        if ignored is not None:
+            counted = ~ignored[key]
+            word, other, question = word[counted], other[counted], question[counted]
         questions, starts, shared = np.unique(question, return_index=True, return_counts=True)
         word, other = word[starts], other[starts]
         theirs = self.texts.whole
