@@ -39,7 +39,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bare_package import ROOT  # first: it makes the project importable
-from curation import KINDS, about, by_kind, rounded, written
+from curation import about, by_kind, rounded, written
+from curation_folder import KINDS
 from curation_ours import opened, run, texts_of
 from curation_questions import BROKEN, CLEAN, DUPLICATES, LOOKALIKES, OVERLAPS
 from tool_run import run_tool
@@ -138,15 +139,14 @@ def do(task: str, source: Path, evaluation: Path, output: Path) -> None:
 
 def make_inputs(folder: Path, rows: int, numbers: int, pictures: int) -> tuple[dict[str, Path], np.ndarray, list[str]]:
     """Write the inputs; return them by task, what is planted in each question, and of each pair its kind."""
-    kinds = written(folder / "texts", rows, EVALUATION, max(rows // 1800, 10), max(rows // 400, 10))
-    source = folder / "texts" / "questions.parquet"
-    table = pq.read_table(source)
+    kinds, of = written(folder / "texts", rows, EVALUATION, max(rows // 1800, 10), max(rows // 400, 10), 0)
+    source = folder / "texts" / "questions" / "questions.parquet"
+    table = pq.read_table(source, columns=["question", "options"])
     wanted = [row for row, kind in enumerate(kinds.tolist()) if KINDS[kind] in (*DUPLICATES, *LOOKALIKES)]
     texts = [
         " ".join((question, *options))
         for question, options in zip(table["question"].to_pylist(), table["options"].to_pylist(), strict=True)
     ]
-    of = table["of"].to_pylist()
     told = [KINDS[kinds[row]] for row in wanted]
     pq.write_table(
         pa.table({"one": [texts[of[row]] for row in wanted], "other": [texts[row] for row in wanted]}),
@@ -185,7 +185,7 @@ def measured(command: list[str], log: Path) -> dict[str, float]:
 
 def beside(task: str, source: Path, folder: Path, peers: Path | None, rounds: int) -> dict[str, Any]:
     """Return what each side took in some turns, with what it found the last time."""
-    evaluation, output = folder / "texts" / "evaluation.parquet", folder / "found.npy"
+    evaluation, output = folder / "texts" / "questions" / "heldout.parquet", folder / "found.npy"
     script = HERE / "peers" / "curation_libraries.py"
     sides = {OURS: [sys.executable, __file__, "--task", task, str(source), str(evaluation), str(output)]}
     for name, theirs in PEERS[task].items() if peers else ():

@@ -33,11 +33,11 @@ def main() -> None:
     seconds: dict[str, float] = {}
     inner = curate.do_step
 
-    def do_step(work: Any, step: Any, number: int) -> Any:
+    def do_step(work: Any, step: Any) -> Any:
         start = time.perf_counter()
         if not seconds:
             seconds["opening and checking"] = start - begin
-        found = inner(work, step, number)
+        found = inner(work, step)
         seconds[step["step"]] = time.perf_counter() - start
         return found
 
