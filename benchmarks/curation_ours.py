@@ -1,15 +1,9 @@
-"""One step of our curation of texts over a Parquet file, in one process on one core; benchmarks/curation.py starts it.
+"""One step of our curation of texts over a Parquet file, as a library would be called; for curation_libraries.py.
 
-    python benchmarks/curation_ours.py STEP QUESTIONS EVALUATION OUTPUT
-
-STEP is ``decontaminate`` (16 words), ``deduplicate`` (exact and near), or ``both``, as a stage does it: texts are put
-in their normal form once for both. The numbers of removed rows go to OUTPUT as an array for each way, with the seconds.
+STEP is ``decontaminate`` (16 words) or ``deduplicate`` (exact and near): what the stage does about words alone.
 """
 
 import contextlib
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,11 +36,10 @@ def texts_of(table: pa.Table | pa.RecordBatch) -> QuestionTexts:
 
 
 def run(step: str, source: Path, evaluation: Path, output: Path) -> dict[str, np.ndarray]:
-    """Do a step; return the rows that it removes, and its seconds."""
-    begin = time.perf_counter()
+    """Do a step; return the rows that it removes."""
     file = opened(source)
     index = None
-    if step != "deduplicate":
+    if step == "decontaminate":
         index = build_index(map(texts_of, batches(opened(evaluation))), NGRAM_WORDS[-1])
     overlaps: list[int] = []
     exact: list[np.ndarray] = []
@@ -57,23 +50,21 @@ def run(step: str, source: Path, evaluation: Path, output: Path) -> dict[str, np
             texts = texts_of(batch)
             if index:
                 overlaps += [overlap.question + row for overlap in index.find(texts)]
-            if step != "decontaminate":
+            if step == "deduplicate":
                 guard = all_guards(text_guard(batch["answer"]), number_guard(texts))
                 exact.append(exact_keys(texts, guard))
                 for band, keys in zip(bands, band_keys(texts, guard), strict=True):
                     band.write(keys.tobytes())
             row += len(batch)
-    features = time.perf_counter()
     found = {"overlaps": np.array(overlaps, dtype=np.int64)}
     if exact:
         found["exact"] = np.flatnonzero(first_of_each(np.concatenate(exact)) != np.arange(row))
         exact.clear()
         near = near_duplicates(row, lambda band: np.fromfile(band_files(output)[band], np.uint64), reader(file))
         found["near"] = np.flatnonzero(near.first != np.arange(row))
-        found["compared"] = np.array(near.compared)
     for path in band_files(output):
         path.unlink()
-    return found | {"seconds": np.array([features - begin, time.perf_counter() - features])}
+    return found
 
 
 def band_files(output: Path) -> list[Path]:
@@ -93,16 +84,3 @@ def reader(file: pq.ParquetFile) -> Callable[[np.ndarray], QuestionTexts]:
         return texts_of(pa.concat_tables(pieces))
 
     return read
-
-
-def main() -> None:
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 40 MB more of what is freed
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    step, *paths = sys.argv[1:]
-    source, evaluation, output = map(Path, paths)
-    np.savez(output, **run(step, source, evaluation, output))
-    print(Path("/proc/self/status").read_text())  # with the peak of its memory
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 LOOK_EVERY = 0.4  # seconds between two looks at the memory
@@ -58,8 +58,17 @@ def tree_memory(root: int) -> int:
     return (private + most_shared) * 1024
 
 
-def run_tool(command: Sequence[str], folder: Path, log: Path, most_seconds: float) -> ToolRun:
-    """Run a tool in ``folder``, with what it says in ``log``; a tool that fails, or takes too long, ends everything."""
+def run_tool(
+    command: Sequence[str],
+    folder: Path,
+    log: Path,
+    most_seconds: float,
+    look: Callable[[int], None] = lambda _: None,
+) -> ToolRun:
+    """Run a tool in ``folder``, with what it says in ``log``; a tool that fails, or takes too long, ends everything.
+
+    ``look`` is called now and then, with the number of its process.
+    """
     peak, stop = 0, threading.Event()
     start = time.monotonic()
     with log.open("w") as file:
@@ -69,6 +78,7 @@ def run_tool(command: Sequence[str], folder: Path, log: Path, most_seconds: floa
         nonlocal peak
         while not stop.wait(LOOK_EVERY):
             peak = max(peak, tree_memory(process.pid))
+            look(process.pid)
             if time.monotonic() - start > most_seconds:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)

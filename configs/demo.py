@@ -32,15 +32,18 @@ def get_config(arg: str | None = None) -> ConfigDict:
         {
             # In the order in which they are done, each with its settings below.
             "steps": ("decontaminate", "deduplicate"),
+            # Evaluation sets that are compared with and not carried on: name -> {"folder": DIR, "split": "test"}.
+            "against": {},
             "decontaminate": {
                 "ngram": 16,  # words in a row that are shared with a held-out question: 16 (the paper), 13 or 8
                 "held_out": "text",  # whose words: of held-out questions without images (text), or of all
+                "ignore_common": 0,  # a run that more questions have is a template and does not count; 0: all do
                 "images": ("bytes",),  # how images are found to be the same: bytes (the paper), pixels, near
-                "keep_shared_images": (),  # sources whose questions stay though an image of theirs is held out too
+                "keep_shared_images": (),  # sources whose questions stay though their own test split has the image
             },
             "deduplicate": {
                 "near": True,  # also questions that share most of their words
-                "threshold": 0.8,  # the least Jaccard similarity of two near-duplicates' runs of five words
+                "threshold": 0.8,  # least Jaccard similarity of near-duplicates' runs of five words: 0.7 to 1
                 "images": "bytes",  # how images are found to be the same: bytes, pixels, near
             },
             "balance": {

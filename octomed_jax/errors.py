@@ -4,10 +4,12 @@
 class UserError(ValueError):
     """The user's input or config is wrong and nothing was changed (exit 2).
 
-    The message is one line that names the culprit and the cure.
+    The message is one line that names the culprit and the cure. ``keeps_work``: a stage keeps what it has worked out,
+    for the next time.
     """
 
     exit_code = 2
+    keeps_work = True
 
 
 class TryAgain(RuntimeError):
@@ -17,9 +19,13 @@ class TryAgain(RuntimeError):
 
 
 class StopAndLook(RuntimeError):
-    """A person must look: non-finite loss or corrupt data; the last good state is kept (exit 43)."""
+    """A person must look: non-finite loss or corrupt data; the last good state is kept (exit 43).
+
+    ``keeps_work``: whether what a stage has worked out before is right all the same.
+    """
 
     exit_code = 43
+    keeps_work = False
 
 
 def did_you_mean(word: str, known: "list[str] | tuple[str, ...]") -> str:

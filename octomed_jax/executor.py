@@ -4,11 +4,14 @@ The pieces are independent, and each finds out by itself what of it is done, so 
 process was lost. Engines differ in where they run, never in the result.
 """
 
+import contextlib
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -16,6 +19,8 @@ from octomed_jax.errors import TryAgain, UserError
 
 ENGINES = ("local", "ray")
 RETRIES = 3  # of a piece whose process was lost
+
+_kept_pools: list[ProcessPoolExecutor] = []  # of engine_started
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,18 +52,78 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
         for piece in pieces:
             yield piece, work(piece)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        futures = {pool.submit(work, piece): piece for piece in pieces}
+    with contextlib.ExitStack() as stack:
+        pool = _kept_pools[-1] if _kept_pools else stack.enter_context(_pool(workers))
+        with _one_thread_each():  # processes are started as pieces are handed in
+            futures = {pool.submit(work, piece): piece for piece in pieces}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise TryAgain("a process was lost; run the same command again") from error
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for future in futures:
+                future.cancel()
+            wait(futures)
 
 
-def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let the libraries of processes that are started in the block compute in one thread, unless somebody said more.
+
+    There is a process for each core: with as many threads each they would mostly wait for one another, and spin.
+    """
+    given = "OMP_NUM_THREADS" in os.environ
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ["OMP_NUM_THREADS"]
+
+
+def end_with_parent() -> None:
+    """Let this process end as soon as the one that started it has, however that ended.
+
+    A process of a pool waits for work that nobody will send once its parent was killed, and what it is at would write
+    where the next run is already at work. The parent holds the other end of a pipe, which the system closes: that needs
+    no signal, and is the same on every system.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)  # nothing is to be finished: what is not whole is made again
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+@contextlib.contextmanager
+def engine_started(engine: str, workers: int = 0) -> Iterator[None]:
+    """Keep what an engine needs while the block runs, for all calls of ``run_pieces`` in it.
+
+    A cluster of this machine takes ten seconds to start, and a process one or two of its core's. Processes are started
+    when there is work for them.
+
+    Args:
+        engine, workers: as in ``run_pieces``.
+
+    Raises:
+        UserError: the engine is not installed.
+    """
+    if engine == "local":
+        with _pool(workers or os.cpu_count() or 1) as pool:
+            _kept_pools.append(pool)
+            try:
+                yield
+            finally:
+                _kept_pools.remove(pool)
+        return
     try:
         import ray
     except ImportError as error:
@@ -67,10 +132,17 @@ def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterat
     if started:
         ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
     try:
-        yield from _ray_results(ray, work, pieces, workers or int(ray.cluster_resources().get("CPU", 1)))
+        yield
     finally:
         if started:
             ray.shutdown()
+
+
+def _on_ray(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+    with engine_started("ray"):
+        import ray
+
+        yield from _ray_results(ray, work, pieces, workers or int(ray.cluster_resources().get("CPU", 1)))
 
 
 def _ray_results(ray: Any, work: Callable[[T], R], pieces: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:

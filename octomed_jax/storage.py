@@ -233,7 +233,7 @@ def staged_folder(folder: PathLike, request: str | None = None, replaces: bool =
     Args:
         folder: the final place.
         request: name of the work. With it, what was done before a kill or an error is kept, and the next block of the
-            same request finds it in its folder; not after StopAndLook, which says that it is wrong.
+            same request finds it in its folder; not after an error that says that it is wrong, as StopAndLook does.
         replaces: what lies in ``folder`` goes when the new one takes its place.
 
     Raises:
@@ -265,7 +265,7 @@ def staged_folder(folder: PathLike, request: str | None = None, replaces: bool =
             if replaces:
                 _replaced(final).rmtree()
         except BaseException as error:
-            kept = request and not isinstance(error, StopAndLook) and len(list(staging.iterdir())) > 1
+            kept = request and getattr(error, "keeps_work", True) and len(list(staging.iterdir())) > 1
             if not kept:
                 with contextlib.suppress(OSError):
                     staging.rmtree()

@@ -135,18 +135,18 @@ def test_asking_a_teacher_is_measured(tmp_path):
 @pytest.mark.integration
 def test_curation_finds_what_is_planted(tmp_path):
     """The benchmark ends with an error if a planted row stays or a clean one goes."""
-    command = [sys.executable, "benchmarks/curation.py", "--only=text", "--rows=12000", "--evaluation=300"]
-    command += [f"--folder={tmp_path}", f"--output={tmp_path / 'out.json'}"]
+    command = [sys.executable, "benchmarks/curation.py", "--rows=12000", "--evaluation=300", "--images=1000"]
+    command += ["--workers=2", f"--folder={tmp_path}", f"--output={tmp_path / 'out.json'}"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    figures = json.loads((tmp_path / "out.json").read_text())["text"]["all"]
-    counts = figures["planted"]
-    for step, kinds in (("decontaminate", 8), ("deduplicate", 4)):
-        ours = figures[step]["ours"]
-        assert (ours["found"], ours["clean_removed"]) == (1, 0)
-        assert ours["removed"] == kinds * (10 if kinds == 8 else 13)
-        assert min(ours["documents_a_second_per_core"], ours["peak_mb"]) > 0
-    assert sum(counts.values()) == 12000
+    figures = json.loads((tmp_path / "out.json").read_text())["stage"]
+    ours, planted = figures["ours"], figures["planted"]
+    assert (ours["found"], ours["clean_removed"]) == (1, 0)
+    assert sum(ours["removed"].values()) == 8 * 10 + 3 * 10 + 6 * 13
+    assert ours["removed"] == {kind: planted[kind] for kind in ours["removed"]}
+    assert set(ours["seconds_of"]) == {"opening and checking", "decontaminate", "deduplicate", "writing"}
+    assert min(ours["documents_a_second_per_core"], *(ours[name] for name in ours if name.endswith("_mb"))) > 0
+    assert sum(planted.values()) == 12000
     assert 14 <= figures["index"]["bytes_a_run"] <= 18
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 

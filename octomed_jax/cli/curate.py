@@ -8,8 +8,9 @@ from rich.table import Table
 
 from octomed_jax import configuration, progress
 from octomed_jax.cli.options import Parser, finish
-from octomed_jax.curation.card import MEANINGS
+from octomed_jax.curation.card import MEANINGS, UNJUDGED
 from octomed_jax.curation.curate import curate
+from octomed_jax.curation.removed import MOST_LEFT_OUT
 from octomed_jax.curation.settings import defaults
 from octomed_jax.executor import ENGINES
 from octomed_jax.manifests import Manifest
@@ -37,31 +38,44 @@ def run(arguments: Sequence[str]) -> int:
         DESCRIPTION,
         "octomed curate --questions=runs/medqa/questions --questions=runs/pmc_vqa/questions \\\n"
         "    --against=runs/medxpertqa/questions --output=runs/my/curated\n"
-        "  octomed curate --config=configs/corpus.py --config.curate.decontaminate.ngram=13",
+        "  octomed curate --config=configs/corpus.py --config.curate.decontaminate.ngram=13\n"
+        "  octomed curate --questions=runs/my/curated --attempts=runs/my/tried --output=runs/my/medium \\\n"
+        "    --config.curate.steps=difficulty",
     )
     parser.add_config(required=False)
     parser.add_argument(
-        "--questions", metavar="DIR", action="append", default=[], help="what `octomed questions build` wrote; may be "
-        "repeated (default: RUN/questions)",
+        "--questions", metavar="DIR", action="append", default=[],
+        help="questions to learn from, such as runs/medqa/questions: what `octomed questions build` wrote. The steps "
+        "take out of these; held-out ones in it are compared with, and all carried on. Once for each folder (default: "
+        "RUN/questions)",
     )  # fmt: skip
     parser.add_argument(
-        "--against", metavar="DIR", action="append", default=[], help="more questions whose held-out ones count; may "
-        "be repeated",
+        "--against", metavar="[NAME=]DIR", action="append", default=[],
+        help="questions to be tested with and not learnt from, such as runs/medxpertqa/questions: what is like a "
+        "held-out one of these goes too, and nothing of them is carried on. Once for each folder, an evaluation set "
+        "beside those of config.curate.against (default NAME: medxpertqa)",
     )  # fmt: skip
     parser.add_argument("--attempts", metavar="DIR", help="what `octomed distill` wrote, for the step difficulty")
     parser.add_argument("--output", metavar="DIR", help="folder to write (default: RUN/curated)")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="where pieces are done (default: local)")
     parser.add_argument("--workers", type=int, metavar="N", default=0, help="processes (default: as many as cores)")
+    parser.add_argument(
+        "--most-left-out", metavar="SHARE", type=float, default=MOST_LEFT_OUT,
+        help=f"of a step's questions that go for images that cannot be read (default {MOST_LEFT_OUT:g})",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     options, overrides = parser.read(arguments)
     if not options.config and not (options.questions and options.output):
         parser.error("give --questions and --output, or --config for a run")
     if options.workers < 0:
         parser.error(f"--workers={options.workers} is less than 0")
+    if not 0 <= options.most_left_out <= 1:
+        parser.error(f"--most-left-out={options.most_left_out:g} is no share; give a number from 0 to 1")
     config = _config(options.config, overrides)
     questions = options.questions or [f"{config.run}/questions"]
     output = options.output or f"{config.run}/curated"
-    manifest = curate(config, questions, output, options.against, options.attempts, options.engine, options.workers)
+    how = (options.engine, options.workers, options.most_left_out)
+    manifest = curate(config, questions, output, options.against, options.attempts, *how)
     return _tell(manifest, str(output), options.json)
 
 
@@ -104,6 +118,12 @@ def print_steps(manifest: Manifest) -> None:
             table.add_row(
                 step["step"], "(left in: share an image, and their source keeps those)", f"{kept:,}", style="dim"
             )
+        if common := step.get("common_left_in"):
+            table.add_row(
+                step["step"], "(left in: share only runs of words that are too common)", f"{common:,}", style="dim"
+            )
+        for why, count in step.get("unjudged", {}).items():
+            table.add_row(step["step"], f"(left in, not judged: {UNJUDGED[why]})", f"{count:,}", style="dim")
         for field, found in step.get("filled", {}).items():
             filled = sum(found.values())
             table.add_row(step["step"], f"(filled in: {field.replace('_', ' ')})", f"{filled:,}", style="dim")

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from etils import epath
 from jaxtyping import Int64
 
+from octomed_jax import progress
 from octomed_jax.errors import StopAndLook, UserError
 
 PIECE_ROWS = 10_000  # of a piece of work: some seconds
@@ -79,6 +80,19 @@ class Corpus:
             else:
                 pieces.append(group)
         return pieces
+
+    def names(self, column: str) -> list[str]:
+        """Return what stands in a column of few words, sorted."""
+        tables = (table for group in self.groups for table in group.tables([column]))
+        return sorted({name for table in tables for name in pc.unique(table[column]).to_pylist()})
+
+    def tables(self, columns: Sequence[str] | None, title: str) -> Iterator[tuple[int, pa.Table]]:
+        """Yield all row groups, each with the place of its first question, with a progress line of this title."""
+        with progress.bar(title, len(self), "questions") as line:
+            for group in self.groups:
+                for table in group.tables(columns):
+                    yield group.first, table
+                    line.advance(group.rows)
 
     def read(self, places: Int64[np.ndarray, " M"], columns: Sequence[str]) -> pa.Table:
         """Return the questions at some places, which are sorted and each named once; ``columns`` of them."""

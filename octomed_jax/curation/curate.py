@@ -6,6 +6,7 @@ Ray cluster, and kept, so that a stage that was killed goes on; the result is th
 Images are compared as the sources have them, also where a step before changes how they are written.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,16 +17,27 @@ import pyarrow as pa
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration, manifests, storage
+from octomed_jax import configuration, manifests, progress, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
-from octomed_jax.curation.corpus import Corpus, by_id, open_corpus
-from octomed_jax.curation.judge import check_key
+from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
+from octomed_jax.curation.difficulty import check_model
+from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, evaluation_sets
+from octomed_jax.curation.judge_checks import check_judge, check_key
 from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
+from octomed_jax.curation.pictures.image_sources import (
+    SOURCES_FILE,
+    image_sources,
+    joined,
+    read_sources,
+    write_sources,
+)
 from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examples, write_removed
-from octomed_jax.curation.settings import asks_judge, check_settings, result_settings
+from octomed_jax.curation.removed import MOST_LEFT_OUT
+from octomed_jax.curation.settings import asks_judge, check_settings, check_sources, result_settings
 from octomed_jax.curation.steps import STEPS, Work, do_step
 from octomed_jax.errors import UserError
+from octomed_jax.executor import engine_started
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
 from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.storage import PathLike
@@ -37,6 +49,12 @@ WORK = ".work"
 JUDGE_FILE = "curate-judge.jsonl"
 
 
+class NothingLeft(UserError):
+    """The steps take out all questions; nothing is left behind of that."""
+
+    keeps_work = False
+
+
 def curate(
     config: ConfigDict,
     questions: Sequence[PathLike],
@@ -45,6 +63,7 @@ def curate(
     attempts: PathLike | None = None,
     engine: str = "local",
     workers: int = 0,
+    most_left_out: float = MOST_LEFT_OUT,
 ) -> Manifest:
     """Curate the questions of finished folders into one.
 
@@ -52,10 +71,13 @@ def curate(
         config: uses ``curate`` and ``seed``.
         questions: folders; of equal questions that of the first one stays.
         output: folder for ``questions.parquet``, ``heldout.parquet``, ``removed.parquet``, ``examples.parquet``,
-            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``.
-        against: further folders whose held-out questions count, and are not carried on.
+            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``, and where images were
+            changed, here or before, ``image_sources.parquet``.
+        against: further folders whose held-out questions count, and are not carried on, beside those that the config
+            registers; each as ``FOLDER`` or ``NAME=FOLDER``.
         attempts: of the student or teacher at these questions; needed for the difficulty filter.
         engine, workers: as in ``run_pieces``.
+        most_left_out: share of a step's questions that may go for images that cannot be read.
 
     Raises:
         UserError: the config or the input is wrong, or ``output`` holds other work.
@@ -69,74 +91,127 @@ def curate(
     for step, given, option in (("decontaminate", against, "against"), ("difficulty", attempts, "attempts")):
         if given and step not in settings.steps:
             raise UserError(f"--{option} is for the step {step}, which config.curate.steps does not name")
+    if attempts and asks_judge(settings, "difficulty"):
+        raise UserError("--attempts is not read: config.curate.difficulty.by=judge; leave it out, or name another")
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
-    others = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in against]
+    sets = evaluation_sets(settings.get("against", {}), against) if "decontaminate" in settings.steps else ()
+    others = [manifests.read_manifest(one.folder, *QUESTION_STAGES) for one in sets]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
-    inputs |= {f"against {number}": one.identity for number, one in enumerate(others, 1)}
+    inputs |= {f"against {one.name}": manifest.identity for one, manifest in zip(sets, others, strict=True)}
     if "difficulty" in settings.steps and settings.difficulty.by != "judge":
         if attempts is None:
             raise UserError("the step difficulty takes attempts that were made before; name them with --attempts=DIR")
         inputs["attempts"] = manifests.read_manifest(attempts, "distill").identity
+        check_model(epath.Path(attempts), settings.difficulty.model)
     asked_for = {**result_settings(settings), "seed": int(config.seed)}
+    if sets:
+        asked_for["against"] = {one.name: one.split for one in sets}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
     judge = configuration.plain(settings)["judge"] if any(asks_judge(settings, step) for step in STEPS) else {}
     if judge:
         check_key(judge)
     corpus = _open(questions, TRAIN_FILE)
-    held_out = _open([*questions, *against], TEST_FILE)
+    held_out, places = _compared_with(questions, sets)
     if not len(corpus):
         raise UserError(f"{questions[0]} holds no questions to learn from")
-    for one in (corpus, _open(questions, TEST_FILE)):
+    check_sources(settings, corpus.names("source"))
+    own = _open(questions, TEST_FILE)
+    for one in (corpus, own):
         _check_ids(one)
-    with storage.staged_folder(output, request=manifests.request_of(STAGE, asked_for, inputs)) as folder:
-        scratch = _scratch(folder, asked_for, inputs, engine)
-        _remove_torn(folder)
+    memory = judge_memory(output)
+    if judge:
+        check_judge(corpus, [step for step in settings.steps if asks_judge(settings, step)], judge, memory)
+    # What was worked out is kept by the settings that it depends on (steps.py), so that it serves other ones too.
+    splits = {"against": asked_for.get("against", {})}
+    request = manifests.request_of(STAGE, splits, {name: one for name, one in inputs.items() if name != "attempts"})
+    with _own_place(output, request, engine) as (folder, scratch), engine_started(engine, workers):
+        _remove_begun(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None
-        memory = judge_memory(output)
-        work = Work(corpus, held_out, kept, given, int(config.seed), scratch, engine, workers, judge, memory)
+        folders = [_whole(one) for one in (*questions, *(one.folder for one in sets))]
+        known = read_sources(folders)
+        work = Work(
+            *(corpus, held_out, places, kept, given, int(config.seed), scratch, engine, workers),
+            *(image_sources(known), judge, memory, most_left_out),
+        )
         told, gone = [], []
-        for number, step in enumerate(asked_for["steps"]):
-            row, found = do_step(work, step, number)
+        for step in asked_for["steps"]:
+            row, found = do_step(work, step)
             told.append(row)
             gone.append((step["step"], found))
-        if not work.kept.any():
-            raise UserError(f"the steps take out all {len(corpus)} questions; the last one is {told[-1]['step']}")
-        write_removed(folder / REMOVED_FILE, corpus, held_out, gone)
+            if not work.kept.any():
+                raise NothingLeft(f"the steps take out all {len(corpus)} questions; the last one is {step['step']}")
+        shown = write_removed(folder / REMOVED_FILE, corpus, held_out, places, gone)
         write_examples(folder / EXAMPLES_FILE, corpus, held_out, gone)
         contents = Contents()
-        _write(folder / TRAIN_FILE, _left(work), contents)
-        _write(folder / TEST_FILE, _held_out(questions), contents)
+        _write(folder / TRAIN_FILE, _left(work), int(work.kept.sum()), contents)
+        _write(folder / TEST_FILE, by_id(list(_streams(own, None))), len(own), contents)
+        known = joined([known, *([work.changed.sources()] if work.changed else [])])
+        if known.num_rows:
+            write_sources(folder / SOURCES_FILE, known)
         if work.filled:
             write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         # Examples and shared words are of questions that went, and of --against: theirs is the access class too.
         contents.access.update(one.access for one in (*before, *others))
-        return _finish(folder, scratch, asked_for, inputs, before, told, contents)
+        return _finish(folder, scratch, asked_for, inputs, before, told, contents, shown)
 
 
 def _open(folders: Sequence[PathLike], file: str) -> Corpus:
-    """Return the questions of a file of each folder, by names that other processes understand."""
-    whole = [epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute()) for folder in folders]
-    return open_corpus([folder / file for folder in whole])
+    """Return the questions of a file of each folder."""
+    return open_corpus([_whole(folder) / file for folder in folders])
 
 
-def _scratch(folder: epath.Path, asked_for: Mapping[str, Any], inputs: Mapping[str, str], engine: str) -> Path:
-    """Return where features are kept until the end: in the folder itself, for a bucket on this machine."""
-    if not storage.in_bucket(folder):
-        scratch = Path(folder) / WORK
-    elif engine != "local":
+def _whole(folder: PathLike) -> epath.Path:
+    """Return a folder by a name that other processes understand."""
+    return epath.Path(folder if storage.in_bucket(folder) else Path(folder).absolute())
+
+
+def _compared_with(questions: Sequence[PathLike], sets: Sequence[EvaluationSet]) -> tuple[Corpus, SetPlaces]:
+    """Return the held-out questions of the folders and after them those of the evaluation sets, and which are whose."""
+    files = {"test": (TEST_FILE,), "train": (TRAIN_FILE,), "all": (TEST_FILE, TRAIN_FILE)}
+    paths = [[_whole(folder) / TEST_FILE for folder in questions]]
+    paths += [[_whole(one.folder) / file for file in files[one.split]] for one in sets]
+    rows = [len(open_corpus(some)) for some in paths]
+    names = (OWN, *(one.name for one in sets))
+    return open_corpus([path for some in paths for path in some]), SetPlaces(names, tuple(rows))
+
+
+@contextlib.contextmanager
+def _own_place(output: PathLike, request: str, engine: str) -> Iterator[tuple[epath.Path, Path]]:
+    """Yield the folder to write and the one where features are kept until the end, both of this process alone.
+
+    On a disk features lie in the folder itself, which ``staged_folder`` locks. A bucket has no locks: there they lie on
+    this machine, by the name of the output, and it is by that place that two processes here shut each other out.
+
+    Raises:
+        UserError: the engine's machines do not share this one's disk.
+        TryAgain: another process makes the same output.
+    """
+    if not storage.in_bucket(output):
+        with storage.staged_folder(output, request=request) as folder:
+            yield folder, _made(Path(folder) / WORK)
+        return
+    if engine != "local":
         raise UserError(f"--engine={engine} needs an --output on a disk that all machines share; copy it from there")
-    else:
-        scratch = storage.cache_folder() / "curate" / manifests.request_of(STAGE, asked_for, inputs)
-    scratch.mkdir(parents=True, exist_ok=True)
-    return scratch
+    place = storage.cache_folder() / "curate" / storage.fingerprint(str(output))
+    # The lock lies beside what it is for, which goes at the end: who was quick would hold a lock on nothing.
+    with storage.locked(place.with_suffix(".lock")), storage.staged_folder(output, request=request) as folder:
+        for other in [other for other in _made(place).iterdir() if other.name != request]:
+            shutil.rmtree(other)  # of a request that was given up
+        yield folder, _made(place / request)
 
 
-def _remove_torn(folder: epath.Path) -> None:
-    """Remove files that a killed process had begun: nothing reads them, and the folder is handed on as it is."""
-    for torn in [path for path in folder.iterdir() if path.name.endswith(".partial")]:
-        torn.unlink()
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _remove_begun(folder: epath.Path) -> None:
+    """Remove the files that a killed process wrote, of other settings perhaps; the folder is handed on as it is."""
+    for path in list(folder.iterdir()):
+        if path.name.endswith(".partial") or not path.name.startswith("."):
+            path.unlink()
 
 
 def judge_memory(output: PathLike) -> Path:
@@ -154,8 +229,9 @@ def _check_ids(corpus: Corpus) -> None:
     Raises:
         UserError: one does.
     """
-    for _ in by_id(list(_streams(corpus, ["id"]))):
-        pass
+    with progress.bar("checking ids", len(corpus), "questions") as line:
+        for table in by_id(list(_streams(corpus, ["id"]))):
+            line.advance(table.num_rows)
 
 
 def _streams(corpus: Corpus, columns: Sequence[str] | None) -> Iterator[Iterator[pa.Table]]:
@@ -167,30 +243,31 @@ def _streams(corpus: Corpus, columns: Sequence[str] | None) -> Iterator[Iterator
 def _left(work: Work) -> Iterator[pa.Table]:
     """Yield the questions that are left, sorted by id."""
 
-    def groups(path: str) -> Iterator[tuple[int, pa.Table]]:
-        for group in work.corpus.groups:
-            if group.path == path and work.kept[group.first : group.first + group.rows].any():
+    def tables(groups: Sequence[Piece]) -> Iterator[tuple[int, pa.Table]]:
+        for group in groups:
+            if work.kept[group.first : group.first + group.rows].any():
                 for table in group.tables(QUESTION_SCHEMA.names):
                     yield group.first, table
 
     def stream(path: str) -> Iterator[pa.Table]:
-        for first, table in work.changed.put_in(groups(path)) if work.changed else groups(path):
+        groups = [group for group in work.corpus.groups if group.path == path]
+        places = range(groups[0].first, groups[-1].first + groups[-1].rows)
+        for first, table in work.changed.put_in(tables(groups), places) if work.changed else tables(groups):
             known = with_metadata(table, work.filled, first) if work.filled else table
             yield known.filter(pa.array(work.kept[first : first + table.num_rows]))
 
     return by_id([stream(path) for path in dict.fromkeys(group.path for group in work.corpus.groups)])
 
 
-def _held_out(folders: Sequence[PathLike]) -> Iterator[pa.Table]:
-    """Yield the held-out questions of the folders themselves, sorted by id."""
-    return by_id(list(_streams(_open(folders, TEST_FILE), None)))
-
-
-def _write(path: epath.Path, tables: Iterator[pa.Table], contents: Contents) -> None:
-    with lake.open_table_writer(path, QUESTION_SCHEMA) as writer:
+def _write(path: epath.Path, tables: Iterator[pa.Table], count: int, contents: Contents) -> None:
+    with (
+        lake.open_table_writer(path, QUESTION_SCHEMA) as writer,
+        progress.bar(f"writing {path.name}", count, "questions") as line,
+    ):
         for table in lake.row_groups(tables):
             contents.add(table)
             writer.write_table(table.cast(QUESTION_SCHEMA), row_group_size=table.num_rows)
+            line.advance(table.num_rows)
 
 
 def _finish(
@@ -201,10 +278,14 @@ def _finish(
     before: Sequence[Manifest],
     steps: Sequence[Mapping[str, Any]],
     contents: Contents,
+    shown: Sequence[str],
 ) -> Manifest:
-    counts = {**contents.table(), "licences": sorted(contents.licences)}
+    """Write card and manifest; ``shown`` are the licences of questions that went and of those that they are like."""
+    counts = {**contents.table(), "licences": sorted(contents.licences), "licences_shown": list(shown)}
     folders = [{"identity": one.identity, "train": one.counts["train"], "test": one.counts["test"]} for one in before]
-    storage.write_text(folder / CARD_FILE, write_card(folders, steps, counts))
+    further = {name: identity for name, identity in inputs.items() if not name.startswith("questions ")}
+    splits = asked_for.get("against", {})
+    storage.write_text(folder / CARD_FILE, write_card(folders, steps, counts, further, splits))
     shutil.rmtree(scratch)
     rules = {"metadata": RULES_VERSION} if any(step["step"] == "metadata" for step in steps) else {}
     manifest = Manifest(
@@ -216,7 +297,7 @@ def _finish(
         files={name: digest for name, digest in manifests.hash_files(folder).items() if not name.startswith(".")},
         licences=tuple(sorted(contents.licences)),
         access="credentialed" if contents.access["credentialed"] else "open",
-        extra={"rules": rules} if rules else {},
+        extra={"licences_shown": list(shown), **({"rules": rules} if rules else {})},
     )
     manifests.write_manifest(folder, manifest)
     return manifest

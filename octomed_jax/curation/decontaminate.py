@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Int64
 
+from octomed_jax import storage
 from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.pictures.images_of import Images
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
@@ -23,30 +24,70 @@ from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whol
 from octomed_jax.curation.texts.exact import place_among
 from octomed_jax.curation.texts.ngrams import KINDS, Overlap, build_index, read_index
 from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
+from octomed_jax.storage import sha256_bytes
 from octomed_jax.traces import lake
 
 REASONS = dict(zip(KINDS, ("words", "words_with_options", "text", "text_with_options"), strict=True))
 TEXT_COLUMNS = ("question", "options", "image_hash")
 SHOWN_WORDS = 400  # characters
+COMMON = "more than"  # file that says which runs of the index more questions have than its name says
+
+# Some questions to learn from, and the held-out ones that their images are compared with.
+Compared = tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " H"]]
 
 
 @dataclasses.dataclass(frozen=True)
 class OverlapPiece:
-    """A piece of the corpus that is compared with an index; the overlaps go to ``target``."""
+    """A piece of the corpus that is compared with an index; the overlaps go to ``target``.
+
+    Attributes:
+        ignored: file that says of each run of the index whether it does not count; empty: all count.
+    """
 
     piece: Piece
     index: str
+    ignored: str
     target: str
 
 
+@dataclasses.dataclass(frozen=True)
+class CountPiece:
+    """A piece whose questions that have a run of the index are counted, those that ``kept``, a file, names."""
+
+    piece: Piece
+    index: str
+    kept: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """Questions that share words with a held-out one.
+
+    Attributes:
+        found: those that do.
+        told: with ``ignore_common`` how many runs did not count, and how many questions stay for it.
+    """
+
+    found: Removed
+    told: Mapping[str, int]
+
+
 def decontaminate_words(
-    corpus: Corpus, held_out: Corpus, settings: Mapping[str, Any], folder: Path, engine: str, workers: int
-) -> Removed:
+    corpus: Corpus,
+    held_out: Corpus,
+    kept: Bool[np.ndarray, " N"],
+    settings: Mapping[str, Any],
+    folder: Path,
+    engine: str,
+    workers: int,
+) -> Words:
     """Return the questions that share words with a held-out one.
 
     Args:
         corpus, held_out: the questions.
-        settings: ``ngram`` and ``held_out``.
+        kept: which of the corpus are still there: a run that more of them have than ``ignore_common`` does not count.
+        settings: ``ngram``, ``held_out`` and ``ignore_common``.
         folder: for what is worked out; what lies there is used again.
         engine, workers: as in ``run_pieces``.
     """
@@ -54,10 +95,66 @@ def decontaminate_words(
     if not index.exists():
         _write_index(held_out, settings, index)
     pieces = corpus.pieces()
-    targets = [folder / "overlaps" / f"{number:05d}.parquet" for number in range(len(pieces))]
-    work = [OverlapPiece(piece, str(index), str(target)) for piece, target in zip(pieces, targets, strict=True)]
+    overlaps, ignored = folder / "overlaps", ""
+    hit = np.zeros(0, dtype=np.int64)
+    if settings["ignore_common"]:
+        # What an earlier step asks a judge may come out otherwise the next time.
+        counted = folder / f"common {sha256_bytes(kept.tobytes())[:16]}"
+        most = settings["ignore_common"]
+        hit = _write_common(pieces, kept, index, most, counted, engine, workers)
+        overlaps, ignored = counted / f"overlaps {most}", str(counted / f"{COMMON} {most}.npy")
+    targets = [overlaps / f"{number:05d}.parquet" for number in range(len(pieces))]
+    work = [
+        OverlapPiece(piece, str(index), ignored, str(target)) for piece, target in zip(pieces, targets, strict=True)
+    ]
     do_pieces("comparing words with held-out questions", find_overlaps, work, targets, engine, workers)
-    return removed_table(pa.concat_tables([SCHEMA.empty_table(), *map(pq.read_table, targets)]))
+    found = removed_table(pa.concat_tables([SCHEMA.empty_table(), *map(pq.read_table, targets)]))
+    if not ignored:
+        return Words(found, {})
+    runs = int(load_array(Path(ignored)).sum())
+    return Words(found, {"common_runs": runs, "common_left_in": len(np.setdiff1d(hit, found.places))})
+
+
+def _write_common(
+    pieces: Sequence[Piece],
+    kept: Bool[np.ndarray, " N"],
+    index: Path,
+    most: int,
+    folder: Path,
+    engine: str,
+    workers: int,
+) -> Int64[np.ndarray, " M"]:
+    """Write which runs of the index more than ``most`` questions have; return the places of those that have any."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_array(folder / "kept.npy", kept)
+    targets = [folder / "counts" / f"{number:05d}.npz" for number in range(len(pieces))]
+    work = [
+        CountPiece(piece, str(index), str(folder / "kept.npy"), str(target))
+        for piece, target in zip(pieces, targets, strict=True)
+    ]
+    do_pieces("counting shared runs of words", count_runs, work, targets, engine, workers)
+    counts, hit = np.zeros(len(read_index(index).keys), dtype=np.int64), [np.zeros(0, dtype=np.int64)]
+    for target in targets:
+        with np.load(target, allow_pickle=False) as one:
+            counts[one["keys"]] += one["counts"]
+            hit.append(one["places"])
+    save_array(folder / f"{COMMON} {most}.npy", counts > most)
+    return np.concatenate(hit)
+
+
+def count_runs(one: CountPiece) -> None:
+    """Write how many questions of one piece have each run of the index, and which have any."""
+    index, kept = read_index(Path(one.index)), load_array(Path(one.kept))
+    first, places, runs = one.piece.first, [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for table in one.piece.tables(TEXT_COLUMNS):
+        question, key = index.shared_runs(question_texts(table["question"], table["options"]))
+        mine = kept[question + first]
+        places.append(np.unique(question[mine]) + first)
+        runs.append(key[mine])
+        first += table.num_rows
+    keys, counts = np.unique(np.concatenate(runs), return_counts=True)
+    with storage.whole_file(Path(one.target)) as file:
+        np.savez(file, keys=keys, counts=counts, places=np.concatenate(places))
 
 
 def _write_index(held_out: Corpus, settings: Mapping[str, Any], path: Path) -> None:
@@ -68,14 +165,13 @@ def _write_index(held_out: Corpus, settings: Mapping[str, Any], path: Path) -> N
     def batches() -> Iterator[QuestionTexts]:
         # Those with images last: of equal short texts the first is found, and it counts only without images.
         for last in (False, True) if settings["held_out"] == "all" else (False,):
-            for piece in held_out.groups:
-                for table in piece.tables(TEXT_COLUMNS):
-                    images = has_images(table)
-                    wanted = np.flatnonzero(images == last)
-                    places.append(wanted + piece.first)
-                    pictured.append(images[wanted])
-                    some = table.take(pa.array(wanted))
-                    yield question_texts(some["question"], some["options"])
+            for first, table in held_out.tables(TEXT_COLUMNS, "reading held-out questions"):
+                images = has_images(table)
+                wanted = np.flatnonzero(images == last)
+                places.append(wanted + first)
+                pictured.append(images[wanted])
+                some = table.take(pa.array(wanted))
+                yield question_texts(some["question"], some["options"])
 
     index = build_index(batches(), settings["ngram"])
     with whole_folder(path) as partial:
@@ -88,11 +184,12 @@ def find_overlaps(one: OverlapPiece) -> None:
     """Write the overlaps of one piece as a table of removed questions."""
     folder = Path(one.index)
     index = read_index(folder)
+    ignored = load_array(Path(one.ignored)) if one.ignored else None
     places, pictured = (load_array(folder / f"held_out_{name}.npy") for name in ("places", "pictured"))
     first, rows = one.piece.first, []
     for table in one.piece.tables(TEXT_COLUMNS):
         images = has_images(table)
-        for overlap in index.find(question_texts(table["question"], table["options"])):
+        for overlap in index.find(question_texts(table["question"], table["options"]), ignored):
             whole = overlap.kind in KINDS[2:]
             if not (whole and (images[overlap.question] or pictured[overlap.evaluation])):
                 rows.append(_row(overlap, first, places))
@@ -130,8 +227,22 @@ def decontaminate_images(ours: Images, held_out: Images, kind: str) -> Removed:
     return removed_table(pa.table(columns, schema=SCHEMA))
 
 
-def not_of_sources(corpus: Corpus, found: Removed, sources: Sequence[str]) -> Removed:
-    """Return what was found without the questions of some sources."""
-    column = corpus.read(found.places, ["source"])["source"]
-    mine = pc.is_in(column, value_set=pa.array(list(sources), pa.string())).combine_chunks()
-    return Removed(found.table.filter(pc.invert(mine)))
+def apart(corpus: Corpus, held_out: Corpus, sources: Sequence[str]) -> list[Compared]:
+    """Return whose images are compared with whose where some sources keep images that their own two splits share.
+
+    Questions of such a source are compared with the held-out ones of all others.
+    """
+    ours, theirs = (_of_each(one, sources) for one in (corpus, held_out))
+    rest = ~np.logical_or.reduce([np.zeros(len(corpus), dtype=bool), *ours])
+    compared = [(rest, np.ones(len(held_out), dtype=bool))]
+    return compared + [(mine, ~own) for mine, own in zip(ours, theirs, strict=True)]
+
+
+def _of_each(corpus: Corpus, sources: Sequence[str]) -> list[Bool[np.ndarray, " N"]]:
+    """Return which questions are of each source."""
+    found = np.zeros((len(sources), len(corpus)), dtype=bool)
+    for group in corpus.groups if sources else ():
+        for table in group.tables(["source"]):
+            for number, source in enumerate(sources):
+                found[number, group.first : group.first + group.rows] = pc.equal(table["source"], source).to_numpy()
+    return list(found)

@@ -20,11 +20,13 @@ from jaxtyping import Bool, Int64
 
 from octomed_jax import progress
 from octomed_jax.curation.corpus import Corpus
-from octomed_jax.curation.decontaminate import has_images
+from octomed_jax.curation.judge_checks import WHERE, asker_of, check_access, missing_fields
 from octomed_jax.curation.judge_prompts import (
     METADATA_VERSION,
     RATING_VERSION,
     UNKNOWN,
+    cut_in_metadata,
+    cut_in_rating,
     end_of,
     judge_name,
     metadata_text,
@@ -33,21 +35,30 @@ from octomed_jax.curation.judge_prompts import (
     read_rating,
 )
 from octomed_jax.curation.metadata import FIELDS, Filled, values
-from octomed_jax.curation.removed import Removed, removed_columns
+from octomed_jax.curation.removed import Removed, joined, removed_columns, unreadable
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import QUESTION_SCHEMA, Question, question_from_row
 from octomed_jax.storage import fingerprint, locked
 from octomed_jax.teacher.requests import data_url, messages_with, prepare_image
 from octomed_jax.verification.replies import AT_ONCE, Ask, Messages, Replies
 
-WHERE = "config.curate.judge"
 MAX_PIXELS = 262144  # of an image that is sent; larger ones are shrunk
 MOST_FAILED = 0.01  # share of the questions whose requests may fail for good before the step stops
 TEXT_COLUMNS = [name for name in QUESTION_SCHEMA.names if name not in ("image", "explanation")]
 
 
+class JudgeFailed(StopAndLook):
+    """Too many requests failed for good; what was worked out before has nothing to do with that, and stays."""
+
+    keeps_work = True
+
+
 class Judge:
-    """Hears what a model says of questions; counts what was asked, from memory, and failed."""
+    """Hears what a model says of questions; counts what was asked, from memory, cut, and failed.
+
+    Attributes:
+        unreadable: place to what is wrong, of questions that cannot be asked about for one of their images.
+    """
 
     def __init__(self, ask: Ask, name: str, memory: Path, failures: Mapping[str, int]):
         """Begin.
@@ -61,24 +72,31 @@ class Judge:
         self._replies = Replies(ask, name, memory, held=end_of)
         self._name, self._failures = name, failures
         self.counts: Counter[str] = Counter()
+        self.unreadable: dict[int, str] = {}
 
     def hear(
-        self, corpus: Corpus, places: Int64[np.ndarray, " M"], text_of: Callable[[int, Question], str]
+        self,
+        corpus: Corpus,
+        places: Int64[np.ndarray, " M"],
+        text_of: Callable[[int, Question], str],
+        is_cut: Callable[[Question], bool],
     ) -> Iterator[tuple[int, str | None]]:
-        """Yield each place with the end of the judge's reply, None where its request failed; in any order.
+        """Yield each place with the end of the judge's reply, None where there is none; in any order.
 
         Args:
             corpus: the questions.
             places: of those to ask about, sorted.
             text_of: what is asked of the question, without its images, at a place.
+            is_cut: whether that is less than the whole question.
 
         Raises:
-            StopAndLook: too many requests failed for good.
+            JudgeFailed: too many requests failed for good.
         """
         waiting: dict[int, tuple[str, str]] = {}
         with progress.bar("asking the judge", len(places), "questions") as line:
             for place, question in _questions(corpus, places):
                 text = text_of(place, question)
+                self.counts["cut"] += is_cut(question)
                 key = self._key(text, question.image_hashes)
                 if key in self._replies:
                     self.counts["from memory"] += 1
@@ -101,29 +119,33 @@ class Judge:
     def _ask(
         self, corpus: Corpus, waiting: Mapping[int, tuple[str, str]], total: int
     ) -> Iterator[tuple[int, str | None]]:
-        self._replies.ask_for(dict(_requests(corpus, waiting)))
-        for key, _ in waiting.values():
-            self.counts["asked"] += 1
-            self.counts["failed"] += key not in self._replies
+        self._replies.ask_for(dict(self._requests(corpus, waiting)))
+        for place, (key, _) in waiting.items():
+            self.counts["asked"] += place not in self.unreadable
+            self.counts["failed"] += place not in self.unreadable and key not in self._replies
         if self.counts["failed"] > MOST_FAILED * total:
             reason = max(self._failures, key=self._failures.__getitem__, default="no reply")
-            raise StopAndLook(
+            raise JudgeFailed(
                 f"the judge's requests about {self.counts['failed']} of {total} questions failed for good, most with: "
                 f"{reason}; mend that or {WHERE} and run the same command again (what came back is kept)"
             )
         for place, (key, _) in waiting.items():
             yield place, self._replies.get(key)
 
+    def _requests(self, corpus: Corpus, waiting: Mapping[int, tuple[str, str]]) -> Iterator[tuple[str, Messages]]:
+        """Yield the keys of some requests with their messages, images and all; note those that cannot be made."""
+        rows = corpus.read(np.array(list(waiting), dtype=np.int64), ["id", "image"]).to_pylist()
+        for (place, (key, text)), row in zip(waiting.items(), rows, strict=True):
+            try:
+                images = [prepare_image(image["bytes"], MAX_PIXELS, row["id"]) for image in row["image"] or ()]
+            except UserError as error:
+                self.unreadable[place] = str(error)
+                continue
+            yield key, messages_with(text, [data_url(data) for data in images])
 
-def check_key(settings: Mapping[str, Any]) -> None:
-    """Check before all work that the variable with the judge's key is set.
-
-    Raises:
-        UserError: it is not.
-    """
-    from octomed_jax.teacher.client import api_key
-
-    api_key(settings["api_key_env"], WHERE)
+    def lost(self) -> Removed:
+        """Return the questions that cannot be asked about for one of their images."""
+        return unreadable(list(self.unreadable), list(self.unreadable.values()))
 
 
 @contextlib.contextmanager
@@ -134,10 +156,7 @@ def open_judge(settings: Mapping[str, Any], version: str, memory: Path) -> Itera
         UserError: the endpoint is none, or the variable with its key is not set.
         TryAgain: the endpoint does not answer, or another process is at work with that memory.
     """
-    from octomed_jax.teacher.ask import Asker
-
-    own = {name: settings[name] for name in ("endpoint", "model", "api_key_env", "in_flight", "max_tokens")}
-    with Asker(**own, settings=WHERE) as asker, locked(memory):
+    with asker_of(settings) as asker, locked(memory):
         yield Judge(asker.ask, judge_name(settings, version), memory, asker.failures)
 
 
@@ -159,19 +178,20 @@ def rate(
     Raises:
         UserError: a question may not be sent to the judge; nothing was.
         TryAgain: the judge does not answer.
-        StopAndLook: too many requests failed for good.
+        JudgeFailed: too many requests failed for good.
     """
     places = np.flatnonzero(kept)
     check_access(corpus, places, judge["approved_access"])
     ratings = np.zeros(len(corpus), dtype=np.uint8)
     with open_judge(judge, RATING_VERSION, memory) as opened:
-        for place, reply in opened.hear(corpus, places, lambda _, question: rating_text(question)):
+        for place, reply in opened.hear(corpus, places, lambda _, question: rating_text(question), cut_in_rating):
             ratings[place] = read_rating(reply or "")
     given = np.bincount(ratings[places], minlength=11).tolist()
     failed = opened.counts["failed"]
     told = {
         **_told(judge_name(judge, RATING_VERSION), len(places), opened),
-        "unrated": given[0] - failed,
+        "unrated": given[0] - failed - len(opened.unreadable),
+        "cut": opened.counts["cut"],
         "ratings": {str(rating): count for rating, count in enumerate(given) if rating},
     }
     easy = kept & (ratings > 0) & (ratings < settings["lowest"])
@@ -179,13 +199,15 @@ def rate(
     gone = np.flatnonzero(easy | hard)
     reasons = ["rated_easy" if easy[place] else "rated_hard" for place in gone]
     details = [f"rated {ratings[place]} of 10" for place in gone]
-    return removed_columns(gone, reasons, None, details), told
+    return joined(opened.lost(), removed_columns(gone, reasons, None, details)), told
 
 
 def name_metadata(
     corpus: Corpus, kept: Bool[np.ndarray, " N"], filled: Filled, judge: Mapping[str, Any], memory: Path
-) -> tuple[Filled, dict[str, Any]]:
-    """Return what is filled in, with what a judge says where neither a source nor a rule does.
+) -> tuple[Filled, dict[str, Any], Removed]:
+    """Return what is filled in, with what a judge says where neither a source nor a rule does, and what it said.
+
+    And the questions that cannot be asked about, for one of their images cannot be read.
 
     Args:
         corpus: the questions.
@@ -197,9 +219,9 @@ def name_metadata(
     Raises:
         UserError: a question may not be sent to the judge; nothing was.
         TryAgain: the judge does not answer.
-        StopAndLook: too many requests failed for good.
+        JudgeFailed: too many requests failed for good.
     """
-    missing = {field: kept & one for field, one in _missing(corpus, filled).items()}
+    missing = {field: kept & one for field, one in missing_fields(corpus, filled).items()}
     places = np.flatnonzero(np.logical_or.reduce([missing[field] for field in FIELDS]))
     check_access(corpus, places, judge["approved_access"])
 
@@ -209,21 +231,25 @@ def name_metadata(
     codes = {field: filled.codes[field].copy() for field in FIELDS}
     counts: Counter[str] = Counter()
     with open_judge(judge, METADATA_VERSION, memory) as opened:
-        for place, reply in opened.hear(corpus, places, lambda place, one: metadata_text(one, fields(place))):
+        texts = lambda place, one: metadata_text(one, fields(place))  # noqa: E731
+        for place, reply in opened.hear(corpus, places, texts, cut_in_metadata):
             found = read_metadata(reply or "", fields(place))
             counts["unread"] += found is None and reply is not None
             for field, value in (found or {}).items():
                 counts[f"{field} unknown"] += value == UNKNOWN
                 codes[field][place] = 0 if value == UNKNOWN else values(field).index(value) + 1
+    for field in FIELDS:
+        codes[field][list(opened.unreadable)] = 0
     judged = {field: missing[field] & (codes[field] > 0) for field in FIELDS}
     name = judge_name(judge, METADATA_VERSION)
     told = {
         **_told(name, len(places), opened),
         "unread": counts["unread"],
+        "cut": opened.counts["cut"],
         "unknown": {field: counts[f"{field} unknown"] for field in FIELDS},
         "filled": {field: int(judged[field].sum()) for field in FIELDS},
     }
-    return dataclasses.replace(filled, codes=codes, judged=judged, judge=name), told
+    return dataclasses.replace(filled, codes=codes, judged=judged, judge=name), told, opened.lost()
 
 
 def _told(name: str, about: int, judge: Judge) -> dict[str, Any]:
@@ -236,39 +262,6 @@ def _told(name: str, about: int, judge: Judge) -> dict[str, Any]:
     return {"judge": name, "questions": about, "failed": counts["failed"]}
 
 
-def check_access(corpus: Corpus, places: Int64[np.ndarray, " M"], approved: Sequence[str]) -> None:
-    """Refuse to send a question that may not be sent, before any is.
-
-    Raises:
-        UserError: there is one.
-    """
-    wanted = np.zeros(len(corpus), dtype=bool)
-    wanted[places] = True
-    for group in corpus.groups:
-        mine = wanted[group.first : group.first + group.rows]
-        if not mine.any():
-            continue
-        for table in group.tables(["id", "access"]):
-            for asked, name, access in zip(mine, table["id"].to_pylist(), table["access"].to_pylist(), strict=True):
-                if asked and access not in approved:
-                    raise UserError(
-                        f"{name} is {access!r}, which {WHERE}.approved_access does not allow to be sent; add it only "
-                        "if the terms of its source allow that"
-                    )
-
-
-def _missing(corpus: Corpus, filled: Filled) -> dict[str, Bool[np.ndarray, " N"]]:
-    """Return for each field which questions have it neither from their source nor by rule; a modality is an image's."""
-    missing = {field: filled.codes[field] == 0 for field in FIELDS}
-    for group in corpus.groups:
-        for table in group.tables(["image_hash", *FIELDS]):
-            rows = slice(group.first, group.first + group.rows)
-            for field in FIELDS:
-                missing[field][rows] &= np.array([not value for value in table[field].to_pylist()], dtype=bool)
-            missing["modality"][rows] &= has_images(table)
-    return missing
-
-
 def _questions(corpus: Corpus, places: Int64[np.ndarray, " M"]) -> Iterator[tuple[int, Question]]:
     """Yield the questions at some places, without their images."""
     for group in corpus.groups:
@@ -276,15 +269,3 @@ def _questions(corpus: Corpus, places: Int64[np.ndarray, " M"]) -> Iterator[tupl
         if len(mine):
             for place, row in zip(mine.tolist(), corpus.read(mine, TEXT_COLUMNS).to_pylist(), strict=True):
                 yield place, question_from_row(row)
-
-
-def _requests(corpus: Corpus, waiting: Mapping[int, tuple[str, str]]) -> Iterator[tuple[str, Messages]]:
-    """Yield the keys of some requests with their messages, images and all.
-
-    Raises:
-        UserError: an image cannot be read.
-    """
-    rows = corpus.read(np.array(list(waiting), dtype=np.int64), ["id", "image"]).to_pylist()
-    for (key, text), row in zip(waiting.values(), rows, strict=True):
-        images = [prepare_image(image["bytes"], MAX_PIXELS, row["id"]) for image in row["image"] or ()]
-        yield key, messages_with(text, [data_url(data) for data in images])

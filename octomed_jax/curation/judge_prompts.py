@@ -15,8 +15,10 @@ from octomed_jax.prompts import ask
 from octomed_jax.schema import Question
 from octomed_jax.verification.candidates import split_response
 
-RATING_VERSION, METADATA_VERSION = "difficulty-1", "metadata-1"
-QUESTION_CHARACTERS, ANSWER_CHARACTERS = 8000, 2000
+RATING_VERSION, METADATA_VERSION = "difficulty-2", "metadata-2"
+# At most of a question, from its end; of its options together, each cut where they are more; of its answers.
+QUESTION_CHARACTERS, OPTIONS_CHARACTERS, ANSWER_CHARACTERS = 8000, 8000, 2000
+LEAST_OPTION = 40  # characters of an option that is shown; of more than 200 options the first stay
 MOST_LINE = 200  # characters of a line of a reply that is read
 LOWEST, HIGHEST = 1, 10
 UNKNOWN = "unknown"
@@ -63,8 +65,18 @@ def judge_name(settings: Mapping[str, Any], version: str) -> str:
 
 def rating_text(question: Question) -> str:
     """Return what is asked about the difficulty of a question and its answer."""
-    answer = " or ".join([question.answer, *question.aliases])[:ANSWER_CHARACTERS] or "(the source has none)"
+    answer = _answers(question)[:ANSWER_CHARACTERS] or "(the source has none)"
     return RATING.format(pair=_data(question, f"Reference answer: {answer}"))
+
+
+def cut_in_rating(question: Question) -> bool:
+    """Return whether a judge that rates a question is shown less of it than there is."""
+    return cut_in_metadata(question) or len(_answers(question)) > ANSWER_CHARACTERS
+
+
+def cut_in_metadata(question: Question) -> bool:
+    """Return whether a judge that names modality or region is shown less of a question than there is."""
+    return _shortened(question) != question
 
 
 def read_rating(reply: str) -> int:
@@ -110,6 +122,18 @@ def _lines(reply: str) -> list[str]:
 
 
 def _data(question: Question, closing: str) -> str:
-    shortened = dataclasses.replace(question, question=question.question[-QUESTION_CHARACTERS:])
-    text = ask(shortened, closing).strip()
+    text = ask(_shortened(question), closing).strip()
     return re.sub("={5,}", "-----", text)
+
+
+def _answers(question: Question) -> str:
+    return " or ".join([question.answer, *question.aliases])
+
+
+def _shortened(question: Question) -> Question:
+    """Return a question with as much of its text and its options as is shown."""
+    text, options = question.question[-QUESTION_CHARACTERS:], question.options
+    if sum(map(len, options)) + len(options) * len(", ") > OPTIONS_CHARACTERS:
+        each = max(OPTIONS_CHARACTERS // len(options), LEAST_OPTION)
+        options = tuple(option[: each - len(", ")] for option in options[: OPTIONS_CHARACTERS // each])
+    return dataclasses.replace(question, question=text, options=options)

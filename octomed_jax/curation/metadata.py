@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 from etils import epath
 from jaxtyping import Bool, UInt8
 
+from octomed_jax import progress
 from octomed_jax.curation.corpus import Corpus, Piece, by_id
 from octomed_jax.curation.decontaminate import has_images
-from octomed_jax.curation.scratch import do_pieces, load_array, save_array
+from octomed_jax.curation.scratch import do_pieces, joined_arrays, save_array
 from octomed_jax.traces import lake
 
-RULES_VERSION = "rule-1"
+RULES_VERSION = "rule-2"
 COLUMNS = ("question", "options", "image_hash", "modality", "body_region")
 FIELDS = ("modality", "body_region")
 METADATA_FILE = "metadata.parquet"
@@ -49,6 +50,7 @@ MODALITIES = {
     ),
     "electron microscopy": ("electron micro*",),
     "endoscopy": ("endoscop*", "colonoscop*", "bronchoscop*", "laparoscop*", "gastroscop*", "cystoscop*"),
+    "nuclear medicine": ("nuclear medicine", "scintigra*", "spect", "bone scan*"),
     "PET": ("pet", "pet-scan*", "positron emission"),
     "mammography": ("mammogra*",),
 }
@@ -164,7 +166,7 @@ def fill(
         for piece, target in zip(pieces, targets, strict=True)
     ]
     do_pieces("looking for modality and region", fill_piece, work, targets, engine, workers)
-    found = np.concatenate([np.zeros((2, 0), dtype=np.uint8), *map(load_array, targets)], axis=1)
+    found = np.stack([joined_arrays(targets, np.zeros(0, np.uint8), row) for row in range(len(FIELDS))])
     found[:, ~kept] = 0
     return Filled(dict(zip(FIELDS, found, strict=True)))
 
@@ -218,7 +220,11 @@ def write_metadata(path: epath.Path, corpus: Corpus, kept: Bool[np.ndarray, " N"
     """Write what was filled in, a row a value, sorted by id and field: the mark of what no source says."""
     paths = dict.fromkeys(group.path for group in corpus.groups)
     streams = [_codes_of([group for group in corpus.groups if group.path == one], kept, filled) for one in paths]
-    with lake.open_writer(path, METADATA_SCHEMA) as writer:
+    count = sum(np.count_nonzero(kept & (codes > 0)) for codes in filled.codes.values())
+    with (
+        lake.open_writer(path, METADATA_SCHEMA) as writer,
+        progress.bar("writing metadata", int(count), "values") as line,
+    ):
         for table in by_id(streams):
             for row in table.to_pylist():
                 for field in sorted(FIELDS):
@@ -226,6 +232,7 @@ def write_metadata(path: epath.Path, corpus: Corpus, kept: Bool[np.ndarray, " N"
                         value = values(field)[row[field] - 1]
                         by = filled.by(field, row["place"])
                         writer.write({"id": row["id"], "field": field, "value": value, "by": by})
+                        line.advance()
 
 
 def _codes_of(groups: Sequence[Piece], kept: Bool[np.ndarray, " N"], filled: Filled) -> Iterator[pa.Table]:

@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 from etils import epath
 
+from octomed_jax import progress
 from octomed_jax.curation.corpus import Corpus
+from octomed_jax.curation.evaluation_sets import SetPlaces
 from octomed_jax.curation.removed import Removed
 from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.traces import lake
@@ -25,6 +27,8 @@ REMOVED_SCHEMA = pa.schema(
         ("step", pa.string()),
         ("reason", pa.string()),
         ("match", pa.string()),  # id of the question that it is like; empty: none
+        ("match_benchmark", pa.string()),  # of that question
+        ("match_set", pa.string()),  # the evaluation set that it is of; empty: it is none that is held out
         ("detail", pa.string()),
     ]
 )
@@ -36,30 +40,46 @@ EXAMPLES_SCHEMA = pa.schema(
 Steps = Sequence[tuple[str, Removed]]
 
 
-def write_removed(path: epath.Path, corpus: Corpus, held_out: Corpus, steps: Steps) -> None:
-    """Write a row for each question that went, in the order of the steps and in each by place."""
-    with lake.open_table_writer(path, REMOVED_SCHEMA) as writer:
+def write_removed(path: epath.Path, corpus: Corpus, held_out: Corpus, sets: SetPlaces, steps: Steps) -> tuple[str, ...]:
+    """Write a row for each question that went, in the order of the steps and in each by place.
+
+    Returns:
+        the licences of those questions and of those that they are like, whose words stand there and in the examples.
+    """
+    licences: set[str] = set()
+    count = sum(len(gone) for _, gone in steps)
+    with (
+        lake.open_table_writer(path, REMOVED_SCHEMA) as writer,
+        progress.bar("writing what was taken out", count, "questions") as line,
+    ):
         for name, gone in steps:
             for first in range(0, len(gone), AT_ONCE):
-                writer.write_table(_rows(name, gone.table.slice(first, AT_ONCE), corpus, held_out))
+                table = gone.table.slice(first, AT_ONCE)
+                told = corpus.read(table["place"].to_numpy(), ("id", "source", "benchmark", "licence"))
+                like = _alike(table, corpus, held_out, sets)
+                licences.update(told["licence"].to_pylist(), like.pop("licence"))
+                columns = {field: told[field] for field in ("id", "source", "benchmark")}
+                columns |= {"step": pa.array([name] * table.num_rows), "reason": table["reason"]}
+                columns |= {field: pa.array(values.tolist(), pa.string()) for field, values in like.items()}
+                writer.write_table(pa.table({**columns, "detail": table["detail"]}, schema=REMOVED_SCHEMA))
+                line.advance(table.num_rows)
+    return tuple(sorted(licences - {""}))
 
 
-def _rows(step: str, gone: pa.Table, corpus: Corpus, held_out: Corpus) -> pa.Table:
-    told = corpus.read(gone["place"].to_numpy(), ("id", "source", "benchmark"))
-    matches = np.full(gone.num_rows, "", dtype=object)
+def _alike(gone: pa.Table, corpus: Corpus, held_out: Corpus, sets: SetPlaces) -> dict[str, np.ndarray]:
+    """Return what is told of the questions that those that went are like; empty where there is none."""
+    fields = {"match": "id", "match_benchmark": "benchmark", "licence": "licence"}
+    columns = {name: np.full(gone.num_rows, "", dtype=object) for name in (*fields, "match_set")}
+    match, of_held_out = gone["match"].to_numpy(), gone["held_out"].to_numpy()
     for which, others in ((False, corpus), (True, held_out)):
-        match = gone["match"].to_numpy()
-        mine = np.flatnonzero((match >= 0) & (gone["held_out"].to_numpy() == which))
+        mine = np.flatnonzero((match >= 0) & (of_held_out == which))
         places, numbers = np.unique(match[mine], return_inverse=True)
-        matches[mine] = np.array(others.read(places, ["id"])["id"].to_pylist(), dtype=object)[numbers]
-    columns = {
-        **{name: told[name] for name in told.column_names},
-        "step": pa.array([step] * gone.num_rows),
-        "reason": gone["reason"],
-        "match": pa.array(matches.tolist(), pa.string()),
-        "detail": gone["detail"],
-    }
-    return pa.table(columns, schema=REMOVED_SCHEMA)
+        told = others.read(places, list(fields.values()))
+        for name, field in fields.items():
+            columns[name][mine] = np.array(told[field].to_pylist(), dtype=object)[numbers]
+        if which:
+            columns["match_set"][mine] = np.array(sets.names, dtype=object)[sets.of(match[mine])]
+    return columns
 
 
 def write_examples(path: epath.Path, corpus: Corpus, held_out: Corpus, steps: Steps) -> None:

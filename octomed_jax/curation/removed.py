@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
+UNREADABLE = "unreadable_image"  # the reason of a question with an image that a step has to decode and cannot
+MOST_LEFT_OUT = 0.001  # share of a step's questions that may go for it; of fewer than a thousand, none
+
 SCHEMA = pa.schema(
     [
         ("place", pa.int64()),
@@ -59,6 +62,16 @@ def removed_columns(
         "detail": pa.array([""] * count if details is None else list(details), pa.string()),
     }
     return removed_table(pa.table(columns, schema=SCHEMA))
+
+
+def unreadable(places: Sequence[int] | np.ndarray, details: Sequence[str]) -> Removed:
+    """Return the record of questions whose images cannot be read, each with what is wrong."""
+    return removed_columns(places, [UNREADABLE] * len(places), None, details)
+
+
+def joined(*removed: Removed) -> Removed:
+    """Return the record of all; of a question that several have, what the first one says."""
+    return removed_table(pa.concat_tables([one.table for one in removed]))
 
 
 def removed_table(table: pa.Table) -> Removed:

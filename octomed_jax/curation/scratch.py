@@ -5,9 +5,9 @@ A piece whose file is there is not worked on again, so that a stage that was kil
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -43,9 +43,41 @@ def save_array(path: Path, array: "np.ndarray") -> None:
         np.save(file, array, allow_pickle=False)
 
 
+def save_parts(path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", parts: Iterable["np.ndarray"]) -> None:
+    """Write an array of which only a part is there at a time, as ``save_array``."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with storage.whole_file(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).data)
+
+
 def load_array(path: Path) -> "np.ndarray":
     """Return an array that stays on the disk until it is asked for."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def joined_arrays(paths: Sequence[Path], none: "np.ndarray", row: int | None = None) -> "np.ndarray":
+    """Return the arrays of some files, one after another, or one row of each.
+
+    One file is open at a time: each that is mapped holds a descriptor, of which a process has a thousand.
+
+    Args:
+        paths: of the files.
+        none: an empty array of the same kind: what there is without files.
+        row: of each array, which are then of two axes.
+    """
+
+    def parts() -> "Iterator[np.ndarray]":
+        for path in paths:
+            yield load_array(path) if row is None else load_array(path)[row]
+
+    found = np.empty((sum(map(len, parts())), *none.shape[1:]), none.dtype)
+    at = 0
+    for part in parts():
+        found[at : at + len(part)] = part
+        at += len(part)
+    return found
 
 
 @contextlib.contextmanager

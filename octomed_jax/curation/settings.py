@@ -1,12 +1,16 @@
 """``config.curate``: its fields with what they are when nobody sets them, checked before anything is done."""
 
 import copy
-from collections.abc import Mapping
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import PIL
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration
+from octomed_jax.curation.evaluation_sets import check_registry
 from octomed_jax.curation.judge_prompts import (
     HIGHEST,
     LOWEST,
@@ -18,11 +22,22 @@ from octomed_jax.curation.metadata import RULES_VERSION, values
 from octomed_jax.curation.pictures.image_hashes import VERSION as HASHES_VERSION
 from octomed_jax.curation.pictures.image_transform import MAX_PIXELS, TEXT_POLICIES
 from octomed_jax.curation.pictures.image_transform import VERSION as TRANSFORM_VERSION
+from octomed_jax.curation.texts.minhash import LEAST_SIMILARITY
+from octomed_jax.curation.texts.minhash import VERSION as MINHASH_VERSION
 from octomed_jax.curation.texts.near_duplicates import THRESHOLD
 from octomed_jax.curation.texts.ngrams import NGRAM_WORDS
+from octomed_jax.curation.texts.ngrams import VERSION as NGRAMS_VERSION
+from octomed_jax.curation.texts.normal_text import VERSION as NORMAL_VERSION
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.schema import ACCESS_CLASSES
+from octomed_jax.schema import ACCESS_CLASSES, TASKS
 
+UNICODE = f"unicode-{unicodedata.unidata_version}"  # Python's, by which letters are brought into the normal form
+WORDS_VERSIONS = {
+    "decontaminate": (f"words-{NORMAL_VERSION}", UNICODE, f"runs-{NGRAMS_VERSION}"),
+    "deduplicate": (f"words-{NORMAL_VERSION}", UNICODE, f"minhash-{MINHASH_VERSION}"),
+}
+# Of what is found in images that are decoded: ours, and of the library that decodes and shrinks them.
+PICTURES_VERSIONS = (f"images-{HASHES_VERSION}", f"pillow-{PIL.__version__}")
 JUDGE = "config.curate.judge"
 JUDGE_VERSIONS = {"difficulty": RATING_VERSION, "metadata": METADATA_VERSION}  # the steps that may ask it
 OF_ATTEMPTS = frozenset(("difficulty", field) for field in ("samples", "fewest", "most", "model"))
@@ -36,15 +51,19 @@ NAMERS = ("rule", "judge")
 CURATE: dict[str, Any] = {
     # In the order in which they are done, each with its settings below; a step that is not named is not done.
     "steps": ("decontaminate", "deduplicate"),
+    # Evaluation sets that are compared with and not carried on: name -> {"folder": DIR, "split": "test"}; of a folder's
+    # questions those that are held out (test), those to learn from (train), or all.
+    "against": {},
     "decontaminate": {
         "ngram": NGRAM_WORDS[-1],  # words in a row that are shared with a held-out question: 16 (the paper), 13 or 8
         "held_out": "text",  # whose words: of held-out questions without images (text, as in the paper), or of all
+        "ignore_common": 0,  # a run that more questions to learn from have is a template and does not count; 0: all do
         "images": ("bytes",),  # how images are found to be the same: bytes (the paper), pixels, near
-        "keep_shared_images": (),  # sources whose questions stay though an image of theirs is held out too
+        "keep_shared_images": (),  # sources whose questions stay though their own test split has the image
     },
     "deduplicate": {
         "near": True,  # also questions that share most of their words, not those alone that are the same
-        "threshold": THRESHOLD,  # the least Jaccard similarity of two near-duplicates' runs of five words
+        "threshold": THRESHOLD,  # least Jaccard similarity of near-duplicates' runs of five words: 0.7 to 1
         "images": "bytes",  # how images are found to be the same: bytes, pixels, near
     },
     "balance": {
@@ -96,14 +115,18 @@ def result_settings(settings: ConfigDict) -> dict[str, Any]:
 
 
 def _version(plain: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return the version of what a step finds in images or words, where it has one."""
-    if name == "transform":
-        return {"version": TRANSFORM_VERSION}
+    """Return the versions of what a step finds in images or words: what it gave by others is not used again.
+
+    Where images are decoded it is also the version of Pillow, whose JPEG decoder and filters may change.
+    """
     if name == "metadata":
         return {"version": RULES_VERSION}
+    if name == "transform":
+        return {"version": f"{TRANSFORM_VERSION}, {PICTURES_VERSIONS[-1]}"}
     kinds = plain[name].get("images", ())
     decoded = {"pixels", "near"} & {kinds if isinstance(kinds, str) else "", *kinds}
-    return {"version": f"images-{HASHES_VERSION}"} if decoded else {}
+    versions = WORDS_VERSIONS.get(name, ()) + (PICTURES_VERSIONS if decoded else ())
+    return {"version": ", ".join(versions)} if versions else {}
 
 
 def _result_settings(plain: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -137,16 +160,25 @@ def check_settings(settings: ConfigDict) -> None:
         for field in CURATE[name]:
             if field not in settings[name]:
                 raise UserError(f"{where}.{name} lacks the field {field!r}")
+    check_registry(settings.get("against", {}))
     _one_of(settings.decontaminate, "decontaminate.ngram", NGRAM_WORDS)
     _one_of(settings.decontaminate, "decontaminate.held_out", ("text", "all"))
+    if settings.decontaminate.ignore_common < 0:
+        raise UserError(f"{where}.decontaminate.ignore_common={settings.decontaminate.ignore_common}: 0 (off) or more")
     for kind in settings.decontaminate.images:
         if kind not in IMAGE_MATCHES:
             raise UserError(f"{where}.decontaminate.images: {kind!r} is none of {', '.join(IMAGE_MATCHES)}")
     _one_of(settings.deduplicate, "deduplicate.images", IMAGE_MATCHES)
-    if not 0 < settings.deduplicate.threshold <= 1:
-        raise UserError(f"{where}.deduplicate.threshold={settings.deduplicate.threshold}: above 0 and at most 1")
-    if settings.balance.ratio < 1:
+    if not LEAST_SIMILARITY <= settings.deduplicate.threshold <= 1:
+        threshold = settings.deduplicate.threshold
+        raise UserError(
+            f"{where}.deduplicate.threshold={threshold}: from {LEAST_SIMILARITY} to 1; of pairs that are less alike "
+            "too few are found"
+        )
+    if not 1 <= settings.balance.ratio < math.inf:
         raise UserError(f"{where}.balance.ratio={settings.balance.ratio}: at least 1, for classes of equal size")
+    for task in settings.balance.tasks:
+        _known(task, TASKS, "balance.tasks")
     if settings.balance.most < 0:
         raise UserError(f"{where}.balance.most={settings.balance.most}: 0 or more")
     _one_of(settings.difficulty, "difficulty.by", RATERS)
@@ -191,9 +223,26 @@ def _check_judge(judge: Mapping[str, Any], step: str) -> None:
             raise UserError(f"{JUDGE}.approved_access: {access!r} is none of {', '.join(ACCESS_CLASSES)}")
 
 
+def check_sources(settings: Mapping[str, Any], sources: Sequence[str]) -> None:
+    """Check before all work that the sources that steps name are sources of the questions to learn from.
+
+    Raises:
+        UserError: one is not; as a name that is spelt wrongly, it would do nothing.
+    """
+    for step, field in (("decontaminate", "keep_shared_images"), ("balance", "sources")):
+        for name in settings[step][field] if step in settings["steps"] else ():
+            _known(name, sources, f"{step}.{field}", "no question to learn from is of the source ")
+
+
+def _known(name: str, known: Sequence[str], field: str, why: str = "unknown: ") -> None:
+    if name not in known:
+        hint = did_you_mean(name, list(known))
+        raise UserError(f"config.curate.{field}: {why}{name!r}{hint}; known: {', '.join(known)}")
+
+
 def steps() -> tuple[str, ...]:
     """Return the names of all steps."""
-    return tuple(name for name in CURATE if name not in ("steps", "judge"))
+    return tuple(name for name in CURATE if name not in ("steps", "against", "judge"))
 
 
 def _one_of(settings: Mapping[str, Any], field: str, known: tuple[Any, ...]) -> None:

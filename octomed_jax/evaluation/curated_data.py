@@ -1,5 +1,6 @@
 """Reads a folder of curated questions into the figures of its report; of its files only the columns that count."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,13 +11,31 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from octomed_jax.curation.curate import TEST_FILE, TRAIN_FILE
+from octomed_jax.curation.decontaminate import REASONS
+from octomed_jax.curation.evaluation_sets import OWN
 from octomed_jax.curation.record import REMOVED_FILE
 from octomed_jax.errors import StopAndLook
 from octomed_jax.evaluation.report_data import damaged
+from octomed_jax.evaluation.shared_phrases import shared_phrases
+from octomed_jax.evaluation.shared_words import run_of
 from octomed_jax.manifests import Manifest
 
 HELD_OUT_STEP = "decontaminate"  # whose matches are held-out questions
-NAMES = pa.string()
+
+
+@dataclasses.dataclass(frozen=True)
+class Removed:
+    """What the file of removed questions says.
+
+    Attributes:
+        counts: how many went, by source, step and reason.
+        matches: how often each held-out question was the match, by evaluation set, benchmark and id.
+        runs: how often each run of words was the first that a question shared with a held-out one.
+    """
+
+    counts: "Counter[tuple[str, str, str]]" = dataclasses.field(default_factory=Counter)
+    matches: "Counter[tuple[str, str, str]]" = dataclasses.field(default_factory=Counter)
+    runs: "Counter[tuple[str, ...]]" = dataclasses.field(default_factory=Counter)
 
 
 def read_figures(folder: epath.Path, manifest: Manifest) -> dict[str, Any]:
@@ -30,8 +49,11 @@ def read_figures(folder: epath.Path, manifest: Manifest) -> dict[str, Any]:
         StopAndLook: a file is missing or damaged, or its counts are not those of the manifest.
     """
     steps = manifest.counts["steps"]
-    removed, matches = _removed(folder / REMOVED_FILE)
+    went = _removed(folder / REMOVED_FILE)
+    removed = went.counts
     _check(folder / REMOVED_FILE, steps, removed)
+    phrases = shared_phrases(went.runs)
+    is_open = manifest.access == "open"
     left = _counts(folder / TRAIN_FILE, "source")
     return {
         "before": steps[0]["before"],
@@ -41,9 +63,12 @@ def read_figures(folder: epath.Path, manifest: Manifest) -> dict[str, Any]:
         "folders": {kind: sum(name.startswith(kind) for name in manifest.inputs) for kind in ("questions", "against")},
         "access": manifest.access,
         "licences": list(manifest.licences),
+        "licences_shown": list(manifest.extra.get("licences_shown", ())),
         "steps": list(steps),
         "sources": _sources(removed, left),
-        "matched": _matched(folder / TEST_FILE, matches, manifest.counts["benchmarks"]),
+        "matched": _matched(steps, went.matches, _counts(folder / TEST_FILE, "benchmark")),
+        # By what the questions share first; words of questions that are not open are not shown.
+        "phrases": {"by_words": went.runs.total(), "shown": phrases if is_open else [], "not_open": not is_open},
         "filled": next((step["filled"] for step in steps if "filled" in step), {}),
         "rules": manifest.extra.get("rules", {}),
     }
@@ -71,18 +96,20 @@ def _counts(path: epath.Path, column: str) -> "Counter[str]":
     return counts
 
 
-def _removed(path: epath.Path) -> "tuple[Counter[tuple[str, str, str]], Counter[str]]":
-    """Return how many were removed by source, step and reason; and how often each held-out question was the match."""
-    removed: Counter[tuple[str, str, str]] = Counter()
-    matches: Counter[str] = Counter()
-    keys = ["source", "step", "reason"]
-    for table in _tables(path, [*keys, "match"]):
+def _removed(path: epath.Path) -> Removed:
+    """Return what the file of removed questions says."""
+    removed = Removed()
+    keys, like = ["source", "step", "reason"], ["match_set", "match_benchmark", "match"]
+    for table in _tables(path, [*keys, *like, "detail"]):
         for row in table.group_by(keys).aggregate([([], "count_all")]).to_pylist():
-            removed[row["source"], row["step"], row["reason"]] += row["count_all"]
-        like = table.filter((pc.field("step") == HELD_OUT_STEP) & (pc.field("match") != ""))
-        for row in pc.value_counts(like["match"]).to_pylist():
-            matches[row["values"]] += row["counts"]
-    return removed, matches
+            removed.counts[row["source"], row["step"], row["reason"]] += row["count_all"]
+        mine = table.filter((pc.field("step") == HELD_OUT_STEP) & (pc.field("match") != ""))
+        for row in mine.group_by(like).aggregate([([], "count_all")]).to_pylist():
+            removed.matches[row["match_set"], row["match_benchmark"], row["match"]] += row["count_all"]
+        by_words = mine.filter(pc.is_in(mine["reason"], value_set=pa.array(REASONS.values())))
+        for row in pc.value_counts(by_words["detail"]).to_pylist():
+            removed.runs[run_of(row["values"])] += row["counts"]
+    return removed
 
 
 def _check(path: epath.Path, steps: Sequence[Mapping[str, Any]], removed: "Counter[tuple[str, str, str]]") -> None:
@@ -111,24 +138,28 @@ def _sources(removed: "Counter[tuple[str, str, str]]", left: "Counter[str]") -> 
     return sources
 
 
-def _matched(path: epath.Path, matches: "Counter[str]", benchmarks: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    """Return by benchmark how many were removed for one of its held-out questions, and for how many of these.
+def _matched(
+    steps: Sequence[Mapping[str, Any]],
+    matches: "Counter[tuple[str, str, str]]",
+    benchmarks: "Counter[str]",
+) -> dict[str, Any]:
+    """Return how many were removed for the questions of each evaluation set, of each benchmark, and for how many.
 
-    Questions of other folders than the curated ones are not carried on, so their benchmarks are not known here.
+    How many questions a benchmark has is known of those that are carried on.
     """
-    removed: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    met = 0
-    wanted = pa.array(matches.keys(), NAMES)
-    for table in _tables(path, ["id", "benchmark"]) if matches else ():
-        here = table.filter(pc.is_in(table["id"], value_set=wanted))
-        for identity, benchmark in zip(here["id"].to_pylist(), here["benchmark"].to_pylist(), strict=True):
-            removed[benchmark] += matches[identity]
-            found[benchmark] += 1
-            met += matches[identity]
-    known = {
-        name: {"removed": count, "held_out": found[name], "of": benchmarks[name]["test"]}
-        for name, count in sorted(removed.items(), key=lambda item: (-item[1], item[0]))
-    }
-    others = {"removed": matches.total() - met, "held_out": len(matches) - found.total()}
-    return {"benchmarks": known, "others": others}
+    removed: Counter[tuple[str, str]] = Counter()
+    found: Counter[tuple[str, str]] = Counter()
+    for (name, benchmark, _), count in matches.items():
+        removed[name, benchmark] += count
+        found[name, benchmark] += 1
+    rows = [
+        {
+            "set": name,
+            "benchmark": benchmark,
+            "removed": count,
+            "held_out": found[name, benchmark],
+            "of": benchmarks[benchmark] if name == OWN else None,
+        }
+        for (name, benchmark), count in sorted(removed.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return {"sets": next((step["matched"] for step in steps if "matched" in step), {}), "benchmarks": rows}

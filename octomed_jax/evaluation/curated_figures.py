@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from octomed_jax.curation.evaluation_sets import OWN
 from octomed_jax.evaluation import charts
 from octomed_jax.evaluation.histograms import shortened
 
@@ -44,11 +45,11 @@ def colour(step: str) -> str:
 
 
 def matched_rows(matched: Table) -> list[tuple[str, int]]:
-    """Return rows of (benchmark, questions taken out), the most first; those of other folders last."""
-    rows = [(name, row["removed"]) for name, row in matched["benchmarks"].items()]
-    if matched["others"]["removed"]:
-        rows.append(("others", matched["others"]["removed"]))
-    return rows
+    """Return rows of (benchmark, questions taken out), the most first; one of another folder with its set's name."""
+    return [
+        (row["benchmark"] if row["set"] == OWN else f"{row['set']}: {row['benchmark']}", row["removed"])
+        for row in matched["benchmarks"]
+    ]
 
 
 def _bars(rows: Sequence[tuple[str, int]], kind: str, label: str) -> str:

@@ -9,6 +9,7 @@ from etils import epath
 from octomed_jax import manifests, storage
 from octomed_jax.curation.card import MEANINGS
 from octomed_jax.curation.decontaminate import REASONS
+from octomed_jax.curation.evaluation_sets import OWN
 from octomed_jax.curation.record import EXAMPLES_FILE
 from octomed_jax.evaluation import curated_figures
 from octomed_jax.evaluation.curated_data import read_figures
@@ -80,7 +81,8 @@ def _render(folder: epath.Path, manifest: Manifest, table: dict[str, Any], examp
         reasons=[(step, curated_figures.words(reason), reason) for step, reason in reasons],
         meanings=MEANINGS,
         legend=[("k-kept", "left")] + [(f"k-{curated_figures.colour(step)}", step) for step in steps],
-        matched=list(table["matched"]["benchmarks"].items()),
+        matched=table["matched"]["benchmarks"],
+        own=OWN,
         settings=setting_rows({**settings, "seed": manifest.config["seed"]}),
         identity=manifest.identity,
         version=manifest.code_version,

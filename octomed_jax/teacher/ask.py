@@ -8,7 +8,7 @@ from types import TracebackType
 from octomed_jax.teacher.client import Messages
 from octomed_jax.teacher.pool import Pool
 from octomed_jax.teacher.reply import RequestFailed
-from octomed_jax.teacher.requests import Sampling
+from octomed_jax.teacher.requests import LIVENESS, Sampling, messages_with
 
 
 class Asker:
@@ -38,6 +38,10 @@ class Asker:
     ) -> None:
         self._runner.run(self._pool.__aexit__(kind, error, trace))
         self._runner.close()
+
+    def check(self) -> None:
+        """Ask for one token, to see whether the endpoint answers at all; it raises what the block may raise."""
+        self._runner.run(self._pool.check(messages_with(LIVENESS, []), self._sampling))
 
     def ask(self, asked: Sequence[list[dict]]) -> list[str | None]:
         """Return a text for each, or None for a request that failed for good."""

@@ -86,7 +86,9 @@ def is_too_large(data: bytes, max_pixels: int, name: str = "image") -> bool:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as header:
             return header.width * header.height > max_pixels
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"the image of question {name} cannot be read ({error}); build the questions again") from error
+        # PIL's own words for a file of no known kind hold an address, other in each run.
+        why = "no PNG or JPEG file" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise UserError(f"the image of question {name} cannot be read ({why}); build the questions again") from error
 
 
 def prepare_image(data: bytes, max_pixels: int, name: str = "image") -> bytes:

@@ -57,6 +57,15 @@ class Replies:
                     file.write(json.dumps({"key": key, "judge": self._judge, "reply": reply}) + "\n")
 
 
+def count_remembered(memory: Path, judge: str) -> int:
+    """Return how many replies of a judge a file holds.
+
+    Raises:
+        StopAndLook: the file is damaged.
+    """
+    return sum(1 for _ in _remembered(memory, judge))
+
+
 def _remembered(memory: Path, judge: str) -> Iterator[tuple[str, str]]:
     """Yield a judge's replies in a file with their keys; a last line that a kill cut off is taken out of it."""
     if not memory.exists():

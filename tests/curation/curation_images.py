@@ -1,12 +1,14 @@
 """Real images that pydicom's own tests carry, so that nothing is fetched."""
 
 import functools
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from octomed_jax import storage
 from octomed_jax.images.dicom import read_dicom
 
 # Ultrasound with text; a section of the belly, of the head, of the spine, of a shoulder's joint; a film's second frame.
@@ -40,3 +42,21 @@ def patient(seed: int, side: int = 160) -> Image.Image:
     inside = 70 + 0.4 * np.asarray(coarse)
     shades = np.where(radius < 0.9, inside, np.where(radius < 1.0, 230, 4))
     return Image.fromarray(shades.clip(0, 255).astype(np.uint8))
+
+
+def png(image):
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
+def jpeg(image, quality=85):
+    file = io.BytesIO()
+    image.save(file, format="JPEG", quality=quality)
+    return file.getvalue()
+
+
+def shown(question, *files):
+    """Return a question with these files as its images."""
+    hashes = tuple(map(storage.sha256_bytes, files))
+    return type(question)(**{**vars(question), "images": files, "image_hashes": hashes})

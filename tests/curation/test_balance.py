@@ -5,6 +5,8 @@ from collections import Counter
 import pytest
 from curation_helpers import curated, make, make_config, text, write_folder
 
+from octomed_jax.curation.balance import most_of
+
 SIZES = {"nevus": 40, "melanoma": 10, "keratosis": 23, "vascular": 11}
 
 
@@ -36,7 +38,7 @@ def answers(left, benchmark="skin"):
     ],
 )
 def test_each_class_has_its_number(tmp_path, settings, expected):
-    folder = write_folder(tmp_path / "questions", classes())
+    folder = write_folder(tmp_path / "questions", [*classes(), make("alone", "x", source="other", benchmark="none")])
     left, gone, _ = curated(tmp_path / "out", folder, make_config(["balance"], balance=settings))
     assert answers(left) == dict(zip(SIZES, expected, strict=True))
     assert len(gone) == 84 - sum(expected)
@@ -59,6 +61,35 @@ def test_benchmarks_and_sources_are_balanced_by_themselves(tmp_path):
     assert answers(left, "seen") == answers(left, "elsewhere") == {"yes": 2, "no": 2}
     assert answers(left, "one class") == {"only": 7}
     assert answers(left, "exam") == few
+
+
+@pytest.mark.parametrize(
+    ("rarest", "ratio", "most"),
+    [(100, 1.15, 115), (100, 1.1, 110), (10, 1.15, 11), (3, 4.1, 12), (1000, 2.3, 2300), (7, 1, 7)],
+)
+def test_a_class_is_cut_by_the_ratio_as_it_is_written(rarest, ratio, most):
+    assert most_of(rarest, ratio) == most
+
+
+def test_a_class_of_one_question_says_what_it_cost(tmp_path, capsys):
+    questions = [
+        *classes({"nevus": 5, "odd one": 1, "melanoma": 3}),
+        *classes({"yes": 5, "no": 4}, benchmark="seen", task="yes_no"),
+        *classes({"only": 7}, benchmark="one class"),
+        *classes({"yes": 3, "no": 3}, benchmark="even", task="yes_no"),
+    ]
+    folder = write_folder(tmp_path / "questions", questions)
+    _, _, manifest = curated(tmp_path / "out", folder, make_config(["balance"]))
+    assert manifest.counts["steps"][0]["limits"] == [
+        {"source": "made", "benchmark": "seen", "class": "no", "size": 4, "most": 4, "removed": 1, "before": 9},
+        {"source": "made", "benchmark": "skin", "class": "odd one", "size": 1, "most": 1, "removed": 6, "before": 9},
+    ]
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "6 of 9 questions of made skin go, for its rarest class 'odd one' has 1" in warnings[0]
+    assert "Limited: 1 of 9 questions of made seen go" in (tmp_path / "out" / "card.md").read_text()
+    _, _, manifest = curated(tmp_path / "most", folder, make_config(["balance"], balance={"most": 2}))
+    assert manifest.counts["steps"][0]["limits"] == []
 
 
 def test_the_seed_draws_and_nothing_else(tmp_path):

@@ -50,6 +50,7 @@ def test_a_run_s_questions_become_the_run_s_curated_ones(tmp_path, capsys, root)
     assert f"in {tmp_path}/run/curated" in capsys.readouterr().out
 
 
+JUDGE = ("--config.curate.judge.endpoint=http://127.0.0.1:9", "--config.curate.judge.model=x")
 MISTAKES = [
     (["--config.curate.steps=decontaminat"], "unknown step 'decontaminat' (did you mean 'decontaminate'?)"),
     (["--config.curate.steps=balance,balance"], "config.curate.steps names 'balance' twice"),
@@ -59,17 +60,34 @@ MISTAKES = [
     (["--config.curate.decontaminate.ngrm=16"], "did you mean 'ngram'"),
     (["--config.curate.decontaminate.images=byte"], "config.curate.decontaminate.images: 'byte' is none of bytes"),
     (["--config.curate.decontaminate.held_out=both"], "config.curate.decontaminate.held_out='both': one of text, all"),
-    (["--config.curate.deduplicate.threshold=1.5"], "config.curate.deduplicate.threshold=1.5: above 0 and at most 1"),
+    (["--config.curate.deduplicate.threshold=1.5"], "config.curate.deduplicate.threshold=1.5: from 0.7 to 1"),
+    (["--config.curate.deduplicate.threshold=0.69"], "deduplicate.threshold=0.69: from 0.7 to 1; of pairs that are le"),
     (["--config.curate.deduplicate.images=byte"], "config.curate.deduplicate.images='byte': one of bytes"),
     (["--config.curate.balance.ratio=0.5"], "config.curate.balance.ratio=0.5: at least 1"),
+    (["--config.curate.balance.ratio=1e999"], "config.curate.balance.ratio=inf: at least 1"),
     (["--config.curate.balance.most=-1"], "config.curate.balance.most=-1: 0 or more"),
     (["--config.curate.difficulty.fewest=15"], "config.curate.difficulty: fewest=15, most=14"),
     (["--config.curate.difficulty.by=techer"], "config.curate.difficulty.by='techer': one of student, teacher"),
     (["--workers=-1"], "--workers=-1 is less than 0"),
+    (["--most-left-out=1.5"], "--most-left-out=1.5 is no share; give a number from 0 to 1"),
+    (["--most-left-out=nan"], "--most-left-out=nan is no share"),
     (["--engine=spark"], "invalid choice: 'spark'"),
     (["--against=/nonexistent"], "/nonexistent does not exist; make it first with `octomed questions build`"),
     (["--attempts=x"], "--attempts is for the step difficulty, which config.curate.steps does not name"),
     (["--against=x", "--config.curate.steps=balance"], "--against is for the step decontaminate, which config.curate"),
+    (["--attempts=x", "--config.curate.difficulty.by=judge", *JUDGE], "--attempts is not read: config.curate.diffic"),
+    (
+        ["--config.curate.balance.tasks=yes_no,clasification"],
+        "balance.tasks: unknown: 'clasification' (did you mean 'classification'?); known: mcq",
+    ),
+    (
+        ["--config.curate.balance.sources=mad", "--config.curate.steps=balance"],
+        "balance.sources: no question to learn from is of the source 'mad' (did you mean 'made'?); known: made",
+    ),
+    (
+        ["--config.curate.decontaminate.keep_shared_images=maed"],
+        "keep_shared_images: no question to learn from is of the source 'maed' (did you mean 'made'?); known: made",
+    ),
     (["--attempt=x"], "did you mean '--attempts'"),
 ]
 
@@ -77,7 +95,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("more", "expected"), MISTAKES)
 def test_mistakes(tmp_path, capsys, questions, more, expected):
     before = folder_bytes(questions)
-    more = [*more, "--config.curate.steps=difficulty"] if "difficulty." in more[0] else more
+    more = [*more, "--config.curate.steps=difficulty"] if "difficulty." in "".join(more) else more
     assert expected in refused(capsys, f"--questions={questions}", f"--output={tmp_path / 'out'}", *more)
     assert [path.name for path in tmp_path.iterdir()] == ["questions"]
     assert folder_bytes(questions) == before
@@ -139,11 +157,31 @@ def test_steps_that_leave_nothing_are_refused(tmp_path, capsys):
     run = " ".join(words("run", 20))
     folder = write_folder(tmp_path / "questions", [make("1", run), make("2", f"{run}, {text(2)}"), held("3", run)])
     line = refused(capsys, f"--questions={folder}", f"--output={tmp_path / 'out'}")
-    assert "the steps take out all 2 questions; the last one is deduplicate" in line
-    assert not (tmp_path / "out").exists()
+    assert "the steps take out all 2 questions; the last one is decontaminate" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["questions"]
     nothing = write_folder(tmp_path / "nothing", [held("3", run)])
     line = refused(capsys, f"--questions={nothing}", f"--output={tmp_path / 'out'}")
     assert "no questions to learn from" in line
+
+
+def test_no_step_is_done_after_the_one_that_leaves_nothing(tmp_path, capsys):
+    folder = write_folder(tmp_path / "questions", [make("1", text(1)), held("3", text(1))])
+    refused(capsys, f"--questions={folder}", f"--output={tmp_path / 'out'}")
+    assert main(["curate", f"--questions={folder}", f"--output={tmp_path / 'out'}"]) == 2
+    told = capsys.readouterr().err
+    assert "decontaminate: 1 questions" in told
+    assert "deduplicate: " not in told
+
+
+def test_the_help_says_which_folder_is_which(capsys):
+    with pytest.raises(SystemExit):
+        main(["curate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--questions DIR questions to learn from, such as runs/medqa/questions" in told
+    assert (
+        "--against [NAME=]DIR questions to be tested with and not learnt from, such as runs/medxpertqa/questions"
+        in told
+    )
 
 
 def test_folders_without_held_out_questions_are_no_mistake(tmp_path, capsys):

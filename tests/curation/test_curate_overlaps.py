@@ -114,12 +114,13 @@ def test_images_are_the_same_by_their_bytes(tmp_path):
         make("second", text(2), images=[9, 2]),
         make("own", text(3), images=[3]),
         make("words too", " ".join(RUN), images=[1]),
-        make("kept", text(4), images=[1], source="vqa-rad"),
-        make("kept not", " ".join(RUN), images=[2], source="vqa-rad"),
+        make("kept", text(4), images=[4], source="vqa-rad"),
+        make("kept not", " ".join(RUN), images=[4], source="vqa-rad"),
         make("none", text(5)),
         *HELD_OUT,
         held("5", text(6), images=[1]),
         held("6", text(7), images=[8, 2]),
+        held("7", text(8), images=[4], source="vqa-rad", benchmark="vqa-rad-open"),
     ]
     folder = write_folder(tmp_path / "questions", questions)
     _, gone, manifest = curated(tmp_path / "out", folder, make_config(["decontaminate"]))
@@ -135,6 +136,40 @@ def test_images_are_the_same_by_their_bytes(tmp_path):
     assert "Left in: 1 (" in (tmp_path / "keeping" / "card.md").read_text()
     config = make_config(["decontaminate"], decontaminate={"images": ()})
     assert reasons(curated(tmp_path / "words", folder, config)[1]) == {"words too": "words", "kept not": "words"}
+
+
+@pytest.mark.parametrize("kinds", [("bytes",), ("pixels",), ("near",), ("bytes", "pixels", "near")])
+def test_a_source_keeps_only_images_that_its_own_splits_share(tmp_path, kinds):
+    """Not those of another benchmark's held-out questions, whichever of the two comes first, or has the other image."""
+    keeping = {"source": "vqa-rad"}
+    questions = [
+        make("own", text(1), images=[1], **keeping),
+        make("of another", text(2), images=[2], **keeping),
+        make("of both", text(3), images=[3], **keeping),
+        make("one of each", text(4), images=[1, 2], **keeping),
+        make("of a third", text(5), images=[4], source="third"),
+        make("second source", text(6), images=[4], source="slake"),
+        make("second source's other", text(7), images=[1], source="slake"),
+        make("clean", text(8), images=[9]),
+        held("a", text(11), images=[1, 3], **keeping),
+        held("b", text(12), images=[2, 3]),
+        held("c", text(13), images=[4], source="slake"),
+        held("d", text(14), images=[3], **keeping),
+    ]
+    folder = write_folder(tmp_path / "questions", questions)
+    config = make_config(["decontaminate"], decontaminate={"keep_shared_images": ("vqa-rad", "slake"), "images": kinds})
+    left, gone, manifest = curated(tmp_path / "out", folder, config)
+    assert set(left) == {"made:own", "made:second source", "made:clean"}
+    matches = {name.removeprefix("made:"): row["match"].removeprefix("made:") for name, row in gone.items()}
+    assert matches == {
+        "of another": "b",
+        "of both": "b",
+        "one of each": "b",
+        "of a third": "c",
+        "second source's other": "a",
+    }
+    assert {row["reason"] for row in gone.values()} == {f"image_{kinds[0]}"}
+    assert manifest.counts["steps"][0]["shared_images_kept"] == 2
 
 
 OPTIONS = ("liver cell", "kidney", "5 mg")
@@ -230,7 +265,7 @@ def test_held_out_questions_of_further_folders_count_and_are_not_carried_on(tmp_
     assert sorted(left) == ["made:2"]
     assert gone["made:1"]["match"] == "made:5"
     assert manifest.counts["test"] == 1
-    assert set(manifest.inputs) == {"questions 1", "against 1"}
+    assert set(manifest.inputs) == {"questions 1", "against theirs"}
 
 
 def test_what_stays_is_as_it_was_and_what_went_is_shown(tmp_path):

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from curation_helpers import ALL_STEPS, curated, folder_bytes, make_config, mixed, write_folder
+from curation_whole import EVERY_CONFIG, EVERY_REASON, every_attempt, every_question
 
 from octomed_jax.curation import corpus, deduplicate, scratch
 from octomed_jax.curation import curate as stage
+from octomed_jax.curation.pictures import image_pieces
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.storage import locked
 
@@ -18,33 +20,46 @@ CONFIG = make_config(ALL_STEPS)
 
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory):
-    return write_folder(tmp_path_factory.mktemp("made") / "questions", mixed(), row_group=7)
+    return write_folder(tmp_path_factory.mktemp("made") / "questions", every_question(), row_group=7)
 
 
 @pytest.fixture(scope="module")
-def clean(questions, tmp_path_factory):
+def attempts(tmp_path_factory):
+    return every_attempt(tmp_path_factory.mktemp("tried") / "attempts")
+
+
+@pytest.fixture(scope="module")
+def clean(questions, attempts, tmp_path_factory):
     output = tmp_path_factory.mktemp("clean") / "out"
-    _, gone, _ = curated(output, questions, CONFIG)
-    assert {row["step"] for row in gone.values()} == {"decontaminate", "deduplicate", "balance"}
+    _, gone, manifest = curated(output, questions, EVERY_CONFIG, attempts=attempts)
+    assert {row["reason"] for row in gone.values()} == EVERY_REASON
+    assert manifest.counts["steps"][-1]["images"]["resized"] > 0
+    assert manifest.counts["steps"][0]["filled"]["modality"]
     found = folder_bytes(output)
     assert set(found) == {
-        "card.md", "examples.parquet", "heldout.parquet", "manifest.json", "metadata.parquet", "questions.parquet",
-        "removed.parquet",
+        "card.md", "examples.parquet", "heldout.parquet", "image_sources.parquet", "manifest.json", "metadata.parquet",
+        "questions.parquet", "removed.parquet",
     }  # fmt: skip
     return found
 
 
+def small_pieces(patch, rows=10):
+    """Let the work be in many pieces; they are made in this process."""
+    patch.setattr(corpus, "PIECE_ROWS", rows)
+    patch.setattr(image_pieces, "AT_ONCE", max(rows // 2, 1))
+
+
 @pytest.mark.parametrize(("workers", "rows"), [(1, 1), (1, 15), (3, 10)])
-def test_workers_and_pieces_do_not_change_a_byte(tmp_path, monkeypatch, questions, clean, workers, rows):
-    monkeypatch.setattr(corpus, "PIECE_ROWS", rows)  # pieces are made in this process
-    curated(tmp_path / "out", questions, CONFIG, workers=workers)
+def test_workers_and_pieces_do_not_change_a_byte(tmp_path, monkeypatch, questions, attempts, clean, workers, rows):
+    small_pieces(monkeypatch, rows)
+    curated(tmp_path / "out", questions, EVERY_CONFIG, attempts=attempts, workers=workers)
     assert folder_bytes(tmp_path / "out") == clean
 
 
-def test_row_groups_of_the_input_do_not_change_a_byte(tmp_path, clean):
+def test_row_groups_of_the_input_do_not_change_a_byte(tmp_path, attempts, clean):
     for rows in (1, 500):
-        folder = write_folder(tmp_path / f"questions {rows}", mixed(), row_group=rows)
-        curated(tmp_path / f"out {rows}", folder, CONFIG)
+        folder = write_folder(tmp_path / f"questions {rows}", every_question(), row_group=rows)
+        curated(tmp_path / f"out {rows}", folder, EVERY_CONFIG, attempts=attempts)
         found = folder_bytes(tmp_path / f"out {rows}")
         # The manifest and the card name the folder by the hash of its files.
         assert {name for name in clean if found[name] != clean[name]} == {"manifest.json", "card.md"}
@@ -53,10 +68,12 @@ def test_row_groups_of_the_input_do_not_change_a_byte(tmp_path, clean):
 CHILD = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
-from curation_helpers import ALL_STEPS, make_config
-from octomed_jax.curation import corpus, curate, {module}
-corpus.PIECE_ROWS = 10
-inner, calls = {module}.{name}, []
+from curation_whole import EVERY_CONFIG
+import octomed_jax.curation.{module}
+from octomed_jax.curation import corpus, curate
+from octomed_jax.curation.pictures import image_pieces
+corpus.PIECE_ROWS, image_pieces.AT_ONCE = 10, 5
+inner, calls = octomed_jax.curation.{module}.{name}, []
 
 def deadly(*arguments):
     calls.append(0)
@@ -65,8 +82,8 @@ def deadly(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
-{module}.{name} = deadly
-curate.curate(make_config(ALL_STEPS), [sys.argv[1]], sys.argv[2], workers=1)
+octomed_jax.curation.{module}.{name} = deadly
+curate.curate(EVERY_CONFIG, [sys.argv[1]], sys.argv[2], attempts=sys.argv[3], workers=1)
 """
 
 
@@ -77,6 +94,10 @@ curate.curate(make_config(ALL_STEPS), [sys.argv[1]], sys.argv[2], workers=1)
         ("decontaminate", "_write_index", 1),
         ("decontaminate", "find_overlaps", 1),
         ("deduplicate", "write_keys", 3),
+        ("pictures.image_pieces", "hash_piece", 4),
+        ("pictures.image_pieces", "look_up", 2),
+        ("steps", "difficulty", 1),
+        ("transform", "transform_piece", 3),
         ("curate", "write_removed", 1),
         ("curate", "_write", 1),
         ("curate", "Contents.add", 1),  # in the middle of a file
@@ -84,22 +105,23 @@ curate.curate(make_config(ALL_STEPS), [sys.argv[1]], sys.argv[2], workers=1)
         ("curate", "manifests.hash_files", 1),
     ],
 )
-def test_what_is_killed_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch, questions, clean, module, name, times):
+def test_what_is_killed_goes_on_and_gives_the_same_bytes(
+    tmp_path, monkeypatch, questions, attempts, clean, module, name, times
+):
     code = CHILD.format(tests=str(Path(__file__).parent), module=module, name=name, times=times)
-    child = subprocess.run(
-        [sys.executable, "-c", code, str(questions), str(tmp_path / "out")], capture_output=True, text=True
-    )
+    words = [sys.executable, "-c", code, str(questions), str(tmp_path / "out"), str(attempts)]
+    child = subprocess.run(words, capture_output=True, text=True)
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert not (tmp_path / "out").exists()
     assert (tmp_path / ".out.partial").is_dir()
-    monkeypatch.setattr(corpus, "PIECE_ROWS", 10)
-    curated(tmp_path / "out", questions, CONFIG)
+    small_pieces(monkeypatch)
+    curated(tmp_path / "out", questions, EVERY_CONFIG, attempts=attempts)
     assert folder_bytes(tmp_path / "out") == clean
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_pieces_that_are_done_are_not_done_again(tmp_path, monkeypatch, questions, clean):
-    monkeypatch.setattr(corpus, "PIECE_ROWS", 10)
+def test_pieces_that_are_done_are_not_done_again(tmp_path, monkeypatch, questions, attempts, clean):
+    small_pieces(monkeypatch)
     inner, done = deduplicate.write_keys, []
 
     def write(piece):
@@ -110,13 +132,13 @@ def test_pieces_that_are_done_are_not_done_again(tmp_path, monkeypatch, question
 
     monkeypatch.setattr(deduplicate, "write_keys", write)
     with pytest.raises(TryAgain):
-        curated(tmp_path / "out", questions, CONFIG)
+        curated(tmp_path / "out", questions, EVERY_CONFIG, attempts=attempts)
     assert not (tmp_path / "out").exists()
     again = []
     monkeypatch.setattr(deduplicate, "write_keys", lambda piece: (again.append(piece.piece.first), inner(piece)))
-    curated(tmp_path / "out", questions, CONFIG)
+    curated(tmp_path / "out", questions, EVERY_CONFIG, attempts=attempts)
     assert set(done) & set(again) == set()
-    assert sorted(done + again) == [0, 14, 28, 42, 56]
+    assert sorted(done + again) == list(range(0, 85, 14))
     assert folder_bytes(tmp_path / "out") == clean
 
 

@@ -21,7 +21,15 @@ from octomed_jax.curation import judge_prompts
 from octomed_jax.curation.corpus import open_corpus
 from octomed_jax.curation.curate import judge_memory
 from octomed_jax.curation.judge import name_metadata
-from octomed_jax.curation.judge_prompts import end_of, metadata_text, rating_text, read_metadata, read_rating
+from octomed_jax.curation.judge_prompts import (
+    cut_in_metadata,
+    cut_in_rating,
+    end_of,
+    metadata_text,
+    rating_text,
+    read_metadata,
+    read_rating,
+)
 from octomed_jax.curation.metadata import BODY_REGIONS, FIELDS, MODALITIES, RULES_VERSION, fill
 from octomed_jax.curation.settings import defaults
 from octomed_jax.schema import Question
@@ -107,9 +115,16 @@ def test_what_stays_is_what_is_rated_3_to_6(tmp_path, questions, monkeypatch, ca
         said = collections.Counter(RATED.get(reply_to(text)) for text in endpoint.asked)
         unrated = said.pop(None)
         ratings = {str(rating): count for rating, count in sorted(said.items())}
-        told = {"judge": "grader/difficulty-1", "questions": 300, "failed": 0, "unrated": unrated, "ratings": ratings}
+        told = {
+            "judge": "grader/difficulty-2",
+            "questions": 300,
+            "failed": 0,
+            "unrated": unrated,
+            "cut": 0,
+            "ratings": ratings,
+        }
         assert step["judge"] == told
-        assert step["settings"] == {"by": "judge", "lowest": 3, "highest": 6, "judge": "grader/difficulty-1"}
+        assert step["settings"] == {"by": "judge", "lowest": 3, "highest": 6, "judge": "grader/difficulty-2"}
         assert step["reasons"] == {"rated_easy": said[1] + said[2], "rated_hard": sum(said[n] for n in range(7, 11))}
         removed = {row["id"]: row for row in lake.iterate_rows(tmp_path / "one" / "removed.parquet")}
         assert sorted(removed) == sorted({f"s:{n:04d}" for n in range(300)} - set(stay(300)))
@@ -122,7 +137,7 @@ def test_what_stays_is_what_is_rated_3_to_6(tmp_path, questions, monkeypatch, ca
         assert KEY.encode() not in written
         assert KEY not in printed.out + printed.err
         card = (tmp_path / "one" / "card.md").read_text()
-        assert f"- Judge: `grader/difficulty-1`; questions 300, failed 0, unrated {unrated}" in card
+        assert f"- Judge: `grader/difficulty-2`; questions 300, failed 0, unrated {unrated}, cut 0" in card
         # The same questions again, by other settings: nobody is asked.
         wider = ("--config.curate.difficulty.lowest=1", "--config.curate.difficulty.highest=7")
         assert main(command(questions, tmp_path / "two", endpoint, *wider)) == 0
@@ -137,7 +152,7 @@ def test_what_stays_is_what_is_rated_3_to_6(tmp_path, questions, monkeypatch, ca
         assert len(endpoint.asked) == sum(endpoint.asked.values()) == 300
         capsys.readouterr()
         assert main(command(questions, tmp_path / "one", endpoint, "--config.curate.judge.model=other")) == 2
-        assert "grader/difficulty-1" in capsys.readouterr().err
+        assert "grader/difficulty-2" in capsys.readouterr().err
         assert main(command(questions, tmp_path / "other", endpoint, "--config.curate.judge.model=other")) == 0
         assert sum(endpoint.asked.values()) == 600
 
@@ -200,13 +215,19 @@ def test_credentialed_questions_stay_here(tmp_path, capsys):
     assert manifests.read_manifest(tmp_path / "out", "curate").access == "credentialed"
 
 
-def test_a_question_that_an_earlier_step_took_out_is_not_sent(tmp_path):
+def test_a_question_that_an_earlier_step_took_out_is_not_sent(tmp_path, capsys):
     text = "Which finding number 1 of the many that a reader of this film may name here is the one that counts most?"
     some = [ask_about(0, text=text, access="credentialed"), ask_about(1), ask_about(2)]
     held_out = [ask_about(9, text=text, split="test", id="t:9")]
     folder = write_folder(tmp_path / "questions", some, held_out)
     with judging(lambda *_: "5") as endpoint:
-        assert main(command(folder, tmp_path / "out", endpoint, steps="('decontaminate', 'difficulty')")) == 0
+        words = command(folder, tmp_path / "out", endpoint, steps="('decontaminate', 'difficulty')")
+        # What a step will take out nobody knows before it is done, and then it is late to be refused.
+        assert main(words) == 2
+        assert "s:0000 is 'credentialed'" in capsys.readouterr().err
+        assert (endpoint.asked, endpoint.probes) == ({}, 0)
+        assert [path.name for path in tmp_path.iterdir()] == ["questions"]
+        assert main([*words, "--config.curate.judge.approved_access=('open', 'credentialed')"]) == 0
         assert sorted(map(number_of, endpoint.asked)) == [1, 2]
     assert ids_in(tmp_path / "out") == ["s:0001", "s:0002"]
 
@@ -230,6 +251,54 @@ def test_some_requests_may_fail_for_good(tmp_path, questions, capsys, failing, c
         assert main(command(questions, tmp_path / "out", endpoint)) == 0
         assert sorted(number_of(text) for text, times in endpoint.asked.items() if times > 1) == refused
         assert ids_in(tmp_path / "out") == ["s:0000"]
+
+
+def test_what_steps_before_a_failing_judge_did_is_kept(tmp_path, questions, capsys, monkeypatch):
+    steps = "('deduplicate', 'difficulty')"
+    with judging(lambda text, _: 400 if number_of(text) < 9 else "5") as endpoint:
+        assert main(command(questions, tmp_path / "out", endpoint, steps=steps)) == 43
+        assert "what came back is kept" in capsys.readouterr().err
+        assert list((tmp_path / ".out.partial" / ".work").glob("deduplicate-*/keys/00000/exact.npy"))
+        monkeypatch.setattr("octomed_jax.curation.deduplicate.write_keys", None)  # nothing is worked out again
+        endpoint.say = lambda *_: "5"
+        assert main(command(questions, tmp_path / "out", endpoint, steps=steps)) == 0
+    assert len(ids_in(tmp_path / "out")) == 300
+
+
+def test_a_judge_that_does_not_answer_is_found_before_the_first_step(tmp_path, questions, capsys):
+    steps = "('deduplicate', 'difficulty')"
+    words = command(questions, tmp_path / "out", "http://127.0.0.1:9", steps=steps)
+    assert main(words) == 42
+    assert "deduplicate:" not in capsys.readouterr().err
+    assert not list(tmp_path.glob(".out.partial"))
+    # With its replies at hand they may be all that is needed.
+    with judging(lambda *_: "5") as endpoint:
+        assert main(command(questions, tmp_path / "asked", endpoint, steps=steps)) == 0
+    capsys.readouterr()
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert re.search(r"warning: .*; going on by the 300 replies in .*curate-judge.jsonl", told)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "asked")
+
+
+def test_a_question_whose_image_cannot_be_sent_goes(tmp_path, capsys):
+    """It is no failed request, and no other's."""
+    junk = b"no image"
+    some = [with_image(number) for number in range(9)]
+    some.append(ask_about(9, images=(junk,), image_hashes=(sha256_bytes(junk),)))
+    folder = write_folder(tmp_path / "questions", some)
+    with judging(lambda text, _: SAID[0] if "modality:" in text else "5") as endpoint:
+        for by, steps in (("difficulty", "('difficulty',)"), ("metadata", "('metadata',)")):
+            words = command(folder, tmp_path / by, endpoint, "--config.curate.metadata.by=judge", steps=steps)
+            assert main(words) == 2
+            assert "the image of question s:0009 cannot be read" in capsys.readouterr().err
+            assert main([*words, "--most-left-out=0.1"]) == 0
+            [row] = lake.iterate_rows(tmp_path / by / "removed.parquet")
+            assert (row["id"], row["step"], row["reason"]) == ("s:0009", by, "unreadable_image")
+            assert "(no PNG or JPEG file)" in row["detail"]  # and no address, which is other in each run
+            [step] = json.loads(capsys.readouterr().out)["steps"]
+            assert (step["judge"]["failed"], step["judge"].get("unrated", 0)) == (0, 0)
+            assert len(ids_in(tmp_path / by)) == 9
 
 
 def test_a_judge_that_is_not_there_or_at_work_is_try_again(tmp_path, questions, capsys):
@@ -342,16 +411,16 @@ def test_it_names_what_neither_source_nor_rule_does(tmp_path, capsys):
         assert {key for key, by in marks.items() if by == RULES_VERSION} == {
             ("s:0006", "modality"), ("s:0008", "modality"), ("s:0008", "body_region"),
         }  # fmt: skip
-        assert set(marks.values()) == {RULES_VERSION, "grader/metadata-1"}
+        assert set(marks.values()) == {RULES_VERSION, "grader/metadata-2"}
         [step] = json.loads(capsys.readouterr().out)["steps"]
         assert step["settings"] == {
             "by": "judge",
             "replace": False,
-            "judge": "grader/metadata-1",
+            "judge": "grader/metadata-2",
             "version": RULES_VERSION,
         }
         assert step["judge"] == {
-            "judge": "grader/metadata-1", "questions": 8, "failed": 0, "unread": 3,
+            "judge": "grader/metadata-2", "questions": 8, "failed": 0, "unread": 3, "cut": 0,
             "unknown": {"modality": 0, "body_region": 2}, "filled": {"modality": 3, "body_region": 2},
         }  # fmt: skip
         assert main([*words, f"--output={tmp_path / 'again'}"]) == 0
@@ -367,12 +436,12 @@ def test_each_value_says_who_gave_it(tmp_path):
     assert by_rule.by("modality", 6) == RULES_VERSION
     with judging(lambda text, _: SAID[number_of(text)]) as endpoint:
         judge = {**defaults().judge, "endpoint": endpoint.url, "model": "grader"}
-        filled, told = name_metadata(corpus, kept, by_rule, judge, tmp_path / "memory.jsonl")
+        filled, told, _ = name_metadata(corpus, kept, by_rule, judge, tmp_path / "memory.jsonl")
         assert sorted(map(number_of, endpoint.asked)) == [1, 2, 3, 4, 5, 6, 7]  # 0 is not kept
     marks = {(field, place): filled.by(field, place) for field in FIELDS for place in filled.codes[field].nonzero()[0]}
     assert marks == {
-        ("modality", 1): "grader/metadata-1", ("modality", 5): "grader/metadata-1", ("modality", 6): RULES_VERSION,
-        ("modality", 8): RULES_VERSION, ("body_region", 2): "grader/metadata-1", ("body_region", 8): RULES_VERSION,
+        ("modality", 1): "grader/metadata-2", ("modality", 5): "grader/metadata-2", ("modality", 6): RULES_VERSION,
+        ("modality", 8): RULES_VERSION, ("body_region", 2): "grader/metadata-2", ("body_region", 8): RULES_VERSION,
     }  # fmt: skip
     assert told["questions"] == 7
 
@@ -458,6 +527,46 @@ def test_a_question_is_data():
         assert "=====" not in pair
     long = ask_about(2, text="a" * 90_000, answer="b" * 90_000)
     assert len(rating_text(long)) < 12_000
+
+
+@pytest.mark.parametrize("task", ["mcq", "classification"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("x" * 90_000, "short"),
+        ("y" * 3000,) * 26,
+        tuple(f"label {number}" for number in range(9000)),
+        ("",) * 90_000,
+        ("z",) * 8000,
+    ],
+)
+def test_no_prompt_is_longer_than_20_000_characters(task, options):
+    most = {"text": "a" * 90_000, "answer": "b" * 90_000, "aliases": ("c" * 90_000,)}
+    one = ask_about(1, options=options, task=task, **most)
+    for text in (rating_text(one), metadata_text(one, FIELDS)):
+        assert len(text) < 20_000
+    assert cut_in_rating(one)
+    assert cut_in_metadata(one)
+    shown = pair_of(rating_text(ask_about(1, options=options, task=task)))
+    assert all(option[:30] in shown for option in options[:26])  # of each of a few something is shown
+
+
+def test_what_was_cut_is_counted(tmp_path):
+    some = [
+        ask_about(0, options=("a" * 8000, "b"), task="mcq"),
+        ask_about(1, options=("a" * 7000, "b"), task="mcq"),
+        ask_about(2, answer="c" * 2001),
+        ask_about(3, text="d" * 8001 + " finding number 3"),
+        ask_about(4),
+    ]
+    assert [cut_in_rating(one) for one in some] == [True, False, True, True, False]
+    assert [cut_in_metadata(one) for one in some] == [True, False, False, True, False]
+    folder = write_folder(tmp_path / "questions", some)
+    with judging(lambda *_: "5") as endpoint:
+        for output in ("one", "two"):  # the second time from memory
+            assert main(command(folder, tmp_path / output, endpoint)) == 0
+            [step] = manifests.read_manifest(tmp_path / output, "curate").counts["steps"]
+            assert step["judge"]["cut"] == 3
 
 
 def test_all_values_of_the_lists_are_offered():

@@ -105,3 +105,14 @@ def test_questions_without_options():
     assert [texts.questions.text(number) for number in range(3)] == ["one", "", "two words"]
     assert np.array_equal(exact_keys(texts), exact_keys(texts_of([("One", []), ("", []), ("two words", [])])))
     assert len(exact_keys(question_texts([]))) == len(number_guard(question_texts([]))) == 0
+
+
+@pytest.mark.parametrize("halves", [(3, 5), (1000, 1), (10**9, 10**9)])
+def test_the_first_of_equal_keys_also_where_one_half_is_shared(halves):
+    rng = np.random.default_rng(0)
+    keys = np.stack([rng.integers(0, most, 2000) for most in halves], axis=1).astype(np.uint64)
+    keys = np.concatenate([keys, keys[::7]])
+    places: dict[tuple[int, ...], int] = {}
+    expected = [places.setdefault(tuple(key), place) for place, key in enumerate(keys.tolist())]
+    assert first_of_each(keys).tolist() == expected
+    assert first_of_each(keys[:0]).tolist() == []

@@ -107,7 +107,9 @@ def test_mistakes_are_named():
         transform_image(data, text="blnk")
     with pytest.raises(UserError, match="max_pixels is 100"):
         transform_image(data, 100)
-    with pytest.raises(UserError, match=r"scan.png cannot be made smaller .* 200 times"):
+    with pytest.raises(UserError, match=r"scan.png has 60000 x 20 pixels, more than 200 times"):
         transform_image(encode_png(Image.new("L", (60_000, 20))), name="scan.png")
+    with pytest.raises(UserError, match=r"has 1 x 201 pixels, more than 200 times"):  # the student takes it no more
+        transform_image(encode_png(Image.new("L", (1, 201))))
     with pytest.raises(UserError, match=r"odd.bin is not"):
         transform_image(b"odd", name="odd.bin")

@@ -24,6 +24,8 @@ TEXTS = [
     ("Electron micrograph of a podocyte", "electron microscopy", ""),
     ("Colonoscopy shows a polyp", "endoscopy", ""),
     ("A PET of the neck", "PET", "neck"),
+    ("Bone scan of a child", "nuclear medicine", ""),
+    ("Scintigraphy of the thyroid", "nuclear medicine", "neck"),
     ("Mammography of the left breast", "mammography", "breast"),
     ("Transthoracic echocardiography", "ultrasound", ""),
     ("the thyroid, by ultrasound", "ultrasound", "neck"),
@@ -89,18 +91,18 @@ def test_what_is_filled_in_is_marked(tmp_path):
         "6": ("", ""),
     }
     expected = [
-        ("made:1", "body_region", "chest", "rule-1"),
-        ("made:1", "modality", "CT", "rule-1"),
-        ("made:2", "body_region", "chest", "rule-1"),
-        ("made:3", "modality", "X-ray", "rule-1"),
-        ("made:5", "body_region", "brain", "rule-1"),
+        ("made:1", "body_region", "chest", "rule-2"),
+        ("made:1", "modality", "CT", "rule-2"),
+        ("made:2", "body_region", "chest", "rule-2"),
+        ("made:3", "modality", "X-ray", "rule-2"),
+        ("made:5", "body_region", "brain", "rule-2"),
     ]
     assert marks(tmp_path / "out") == expected
     assert manifest.counts["steps"][1]["filled"] == {
         "modality": {"CT": 1, "X-ray": 1},
         "body_region": {"chest": 2, "brain": 1},
     }
-    assert manifest.extra == {"rules": {"metadata": "rule-1"}}
+    assert manifest.extra["rules"] == {"metadata": "rule-2"}
     assert "metadata.parquet" in manifest.files
     # Before the copy goes it is counted, and its mark goes with it.
     _, _, manifest = curated(tmp_path / "before", folder, make_config(["metadata", "deduplicate"]))
@@ -113,7 +115,7 @@ def test_what_a_source_says_can_be_replaced(tmp_path):
     left, _, _ = curated(tmp_path / "out", folder, make_config(["metadata"], metadata={"replace": True}))
     assert (left["made:4"].modality, left["made:4"].body_region) == ("MRI", "brain")
     assert (left["made:6"].modality, left["made:6"].body_region) == ("", "")
-    assert ("made:4", "modality", "MRI", "rule-1") in marks(tmp_path / "out")
+    assert ("made:4", "modality", "MRI", "rule-2") in marks(tmp_path / "out")
 
 
 def test_marks_of_several_folders_are_sorted(tmp_path):

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from octomed_jax.curation.texts import near_duplicates as module
 from octomed_jax.curation.texts.guards import all_guards, number_guard, text_guard
-from octomed_jax.curation.texts.minhash import BANDS, NO_KEY, ROWS, SHINGLE_WORDS, band_keys, minhashes, shingle_hashes
+from octomed_jax.curation.texts.minhash import (
+    BANDS,
+    LEAST_SIMILARITY,
+    NO_KEY,
+    ROWS,
+    SHINGLE_WORDS,
+    band_keys,
+    minhashes,
+    recall,
+    shingle_hashes,
+)
 from octomed_jax.curation.texts.near_duplicates import NearDuplicates, near_duplicates
 from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 
@@ -215,3 +225,36 @@ def test_a_threshold_is_reached_exactly():
     keys = np.ones((BANDS, 2), dtype=np.uint64)
     assert near_duplicates(2, keys.__getitem__, reader(questions), 0.8).first.tolist() == [0, 0]
     assert near_duplicates(2, keys.__getitem__, reader(questions), 0.8001).first.tolist() == [0, 1]
+
+
+def test_the_recall_that_the_docs_state_is_that_of_bands_and_rows(root):
+    section = (root / "docs" / "curation.md").read_text().partition("looked for by MinHash")[2].partition("**What")[0]
+    assert f"({BANDS} bands of {ROWS} rows)" in section
+    assert f"1 - (1 - s^{ROWS})^{BANDS}" in section
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| 0")]
+    assert [float(similarity) for similarity, _ in rows] == [0.7, 0.8, 0.9]
+    assert float(rows[0][0]) == LEAST_SIMILARITY
+    for similarity, share in rows:
+        decimals = len(share.strip("%").partition(".")[2])
+        assert share == f"{100 * (1 - (1 - float(similarity) ** ROWS) ** BANDS):.{decimals}f}%"
+        assert recall(float(similarity)) == pytest.approx(float(share.strip("%")) / 100, abs=10**-decimals)
+
+
+def test_the_recall_is_what_is_found():
+    """Of 2,000 pairs, each alike to about 0.7 and drawn apart; the formula says 95 %."""
+    rng = np.random.default_rng(7)
+    found = expected = 0.0
+    for start in range(0, 2000, 500):
+        questions: list[Pair] = []
+        for number in range(start, start + 500):
+            words = [f"w{number}x{place}" for place in range(60)]
+            other = list(words)
+            for place in rng.choice(range(10, 50), 2, replace=False):
+                other[place] = f"other{place}"
+            questions += [(" ".join(words), []), (" ".join(other), [])]
+        keys = band_keys(texts_of(questions))
+        pairs = list(zip(questions[::2], questions[1::2], strict=True))
+        found += (keys[:, ::2] == keys[:, 1::2]).any(axis=0).sum()
+        expected += sum(recall(jaccard(one, other)) for one, other in pairs)
+    assert found == pytest.approx(expected, rel=0.02)
+    assert 0.8 < expected / 2000 < 0.99

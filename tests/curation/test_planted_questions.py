@@ -1,10 +1,12 @@
 """Planted overlaps and duplicates of every kind among clean questions: all are found, and nothing else is."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from planted import Found, check
 
 from benchmarks.curation_questions import BROKEN, CLEAN, DUPLICATES, LOOKALIKES, OVERLAPS, Item, Questions
 from octomed_jax.curation.texts.exact import exact_keys, first_of_each
@@ -37,17 +39,13 @@ def texts_of(items: list[Item]) -> QuestionTexts:
     return question_texts([item.question for item in items], options)
 
 
-def check(what: str, items: list[Item], removed: set[int], right: tuple[str, ...]) -> None:
-    """Print recall and precision, of each kind and of all; both must be whole."""
-    planted = Counter(item.kind for item in items if item.kind in right)
-    found = Counter(items[number].kind for number in removed)
-    hits = sum(found[kind] for kind in right)
-    recall, precision = hits / planted.total(), hits / max(len(removed), 1)
-    print(f"\n{what}: recall {recall:.4f}, precision {precision:.4f} of {planted.total()} planted in {len(items)}")
-    for kind in right:
-        print(f"  {kind}: {found[kind]} of {planted[kind]}")
-    assert (recall, precision) == (1, 1)
-    assert all(planted.values())
+def planted(items: list[Item]) -> Counter[str]:
+    return Counter(item.kind for item in items)
+
+
+def matched(items: list[Item], met: Mapping[int, int]) -> list[Found]:
+    """Return what was taken for a copy, by its row and the row that it was taken for a copy of."""
+    return [Found(items[row].kind, items[row].of == of) for row, of in met.items()]
 
 
 @pytest.mark.parametrize("count", [8, 13, 16])
@@ -55,22 +53,22 @@ def test_overlaps(made, items, texts, count):
     index = build_index([texts_of(made.evaluation)], count)
     found = index.find(texts)
     right = (*OVERLAPS, BROKEN) if count == 8 else OVERLAPS
-    check(f"overlaps of {count} words", items, {overlap.question for overlap in found}, right)
-    assert all(overlap.evaluation == items[overlap.question].of for overlap in found)
+    met = {overlap.question: overlap.evaluation for overlap in found}
+    assert len(met) == len(found)
+    check(f"overlaps of {count} words", planted(items), matched(items, met), right)
     assert all(overlap.words in index.texts.whole.text(overlap.evaluation) for overlap in found)
 
 
 def test_duplicates(items, texts):
     guard = all_guards(text_guard([item.answer for item in items]), number_guard(texts))
     first = first_of_each(exact_keys(texts, guard))
-    exact = set(np.flatnonzero(first != np.arange(len(items))).tolist())
-    check("exact duplicates", items, exact, ("exact",))
-    assert all(first[number] == items[number].of for number in exact)
+    exact = np.flatnonzero(first != np.arange(len(items))).tolist()
+    check("exact duplicates", planted(items), matched(items, {row: int(first[row]) for row in exact}), ("exact",))
     keys = band_keys(texts, guard)
     near = near_duplicates(len(items), keys.__getitem__, lambda places: texts_of([items[place] for place in places]))
-    removed = set(np.flatnonzero(near.first != np.arange(len(items))).tolist())
-    check("near-duplicates", items, removed, DUPLICATES)
-    assert all(near.first[number] == items[number].of for number in removed)
+    removed = np.flatnonzero(near.first != np.arange(len(items))).tolist()
+    met = {row: int(near.first[row]) for row in removed}
+    check("near-duplicates", planted(items), matched(items, met), DUPLICATES)
 
 
 def test_numbers_and_answers_are_what_keeps_lookalikes(items, texts):

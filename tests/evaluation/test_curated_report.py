@@ -6,7 +6,7 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
-from curated_folder import STEPS, make_curated, planted, question
+from curated_folder import LONG, STEPS, make_curated, planted, question
 from questions_folder import picture as noise
 from report_run import PLANTED
 
@@ -79,7 +79,7 @@ def test_counts(table, folder):
     assert [(step["step"], step["before"], step["removed"], step["after"]) for step in table["steps"]] == [
         ("decontaminate", 26, 6, 20), ("deduplicate", 20, 2, 18), ("balance", 18, 2, 16), ("metadata", 16, 0, 16)
     ]  # fmt: skip
-    assert table["rules"] == {"metadata": "rule-1"}
+    assert table["rules"] == {"metadata": "rule-2"}
 
 
 def test_by_source(table):
@@ -103,15 +103,19 @@ def test_by_source(table):
 
 def test_matches_by_benchmark_and_those_of_other_folders(table, page):
     assert table["matched"] == {
-        "benchmarks": {
-            "cases": {"removed": 2, "held_out": 1, "of": 1},
-            "choices": {"removed": 1, "held_out": 1, "of": 1},
-            "notes": {"removed": 1, "held_out": 1, "of": 1},
-            "organs": {"removed": 1, "held_out": 1, "of": 1},
+        "sets": {
+            "held out": {"removed": 5, "held_out": 4, "of": 4},
+            "against": {"removed": 1, "held_out": 1, "of": 1},
         },
-        "others": {"removed": 1, "held_out": 1},
+        "benchmarks": [
+            {"set": "held out", "benchmark": "cases", "removed": 2, "held_out": 1, "of": 1},
+            {"set": "against", "benchmark": "cases", "removed": 1, "held_out": 1, "of": None},
+            {"set": "held out", "benchmark": "choices", "removed": 1, "held_out": 1, "of": 1},
+            {"set": "held out", "benchmark": "notes", "removed": 1, "held_out": 1, "of": 1},
+            {"set": "held out", "benchmark": "organs", "removed": 1, "held_out": 1, "of": 1},
+        ],
     }
-    assert '<th scope="row">others</th><td class="n">1</td>' in page
+    assert '<th scope="row">against</th><td class="n">1</td>' in page
 
 
 def test_page_says_what_went(page):
@@ -212,7 +216,7 @@ def test_what_has_no_data_is_left_out(tmp_path):
     assert "<h1>2 of 2 questions are left</h1>" in page
     assert "No step took anything out." in page
     table = read_json(folder / "report.json")
-    assert table["matched"] == {"benchmarks": {}, "others": {"removed": 0, "held_out": 0}}
+    assert table["matched"] == {"sets": {}, "benchmarks": []}
     assert (table["filled"], table["rules"]) == ({}, {})
 
 
@@ -321,3 +325,50 @@ def test_curate_writes_the_report_and_names_it(folder, tmp_path, capsys):
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] == str(output / "report.html")
     assert (output / "report.html").read_text() == "mine"
+
+
+TEMPLATE = "which term of the great and old vocabulary of all findings has the meaning"
+MEANINGS = (
+    "a bone that is too long or too bent",
+    "an eye of two colours seen in bright light",
+    "some skin without hair on both of the arms",
+    "a heart that beats in the right half",
+)
+
+
+def test_a_template_is_named_before_the_words_of_single_questions(tmp_path):
+    given = [question(f"a:b:{number}", f"{TEMPLATE} {meaning}?") for number, meaning in enumerate(MEANINGS)]
+    given += [question("a:b:8", f"Once more {LONG}!"), question("a:b:9", "Why?")]
+    given += [
+        question(f"a:b:held{number}", f"{TEMPLATE} {meaning}?", split="test") for number, meaning in enumerate(MEANINGS)
+    ]
+    given.append(question("a:b:held9", f"Here, {LONG}.", split="test"))
+    folder = make_curated(tmp_path, given, steps=("decontaminate",))
+    page = write_curated_report(folder).read_text()
+    assert read_json(folder / "report.json")["phrases"] == {
+        "by_words": 5, "shown": [{"words": TEMPLATE, "questions": 4}], "not_open": False
+    }  # fmt: skip
+    assert f'<th scope="row">{TEMPLATE}</th><td class="n">4</td><td class="n">80' in page
+    assert "phrases" in headings(page)
+
+
+def test_shared_words_of_a_folder_that_is_not_open_are_not_listed(table, page):
+    assert table["phrases"] == {"by_words": 5, "shown": [], "not_open": True}
+    assert "phrases" not in headings(page)
+
+
+def test_licences_of_what_is_shown_beside_are_listed(tmp_path):
+    text = "a b c d e f g h i j k l m n o p q"
+    given = [
+        question("a:b:1", text, licence="of the removed"),
+        question("a:b:2", text, split="test", licence="MIT"),
+        question("a:b:3", "Why?"),
+    ]
+    folder = make_curated(tmp_path, given, steps=("decontaminate",))
+    table = read_json(write_curated_report(folder).parent / "report.json")
+    assert (table["licences"], table["licences_shown"]) == (["MIT"], ["MIT", "of the removed"])
+    assert "<li>of the removed</li>" in (folder / "report.html").read_text()
+    assert (
+        "- Licence of questions taken out, and of those they are like: of the removed"
+        in (folder / "card.md").read_text()
+    )

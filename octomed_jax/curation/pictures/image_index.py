@@ -7,9 +7,10 @@ alike is a product of two matrices, which takes as long as counting the bits tha
 medical images apart far better. Sums of products of such numbers are exact in 32-bit floats, so that it is the same on
 every machine and however the work is divided. What may be the same is then compared by ``image_match``.
 
-Memory: 960 bytes for each picture of the index (576 of them the picture), and about 60 MB besides.
+Memory: 960 bytes for each picture of the index (576 of them the picture), and about 60 MB besides. Both may be files
+that are mapped: they are read a block at a time, in the order in which they lie.
 
-Legend: N, M pictures, Q bytes of a picture, E numbers of a view.
+Legend: N, M pictures, Q bytes of a picture, V views, E numbers of a view.
 """
 
 import dataclasses
@@ -32,6 +33,7 @@ _CROPS = {
     "left bottom": (0.025, 0.0, 0.0, 0.025),
     "right top": (0.0, 0.025, 0.025, 0.0),
 }
+VIEWS = len(_CROPS)
 _COMPARED = (
     ("whole", "whole"),
     ("whole", "inner"),
@@ -62,15 +64,20 @@ class Pairs:
 
 
 class ImageIndex:
-    """Pictures that others are looked up in."""
+    """Pictures that others are looked up in.
 
-    def __init__(self, pictures: Int8[np.ndarray, "M Q"]):
+    Args:
+        pictures: what each image shows.
+        views: of the pictures, by ``stacked_views``; left out: they are made.
+    """
+
+    def __init__(self, pictures: Int8[np.ndarray, "M Q"], views: Int8[np.ndarray, "M V E"] | None = None):
         if pictures.ndim != 2 or pictures.shape[1] != PICTURE_BYTES or pictures.dtype != np.int8:
             raise ValueError(
                 f"pictures of shape {pictures.shape} and type {pictures.dtype}; they take (N, {PICTURE_BYTES}) of int8"
             )
         self.pictures = pictures
-        self._views = views_of(pictures)
+        self._views = _by_name(stacked_views(pictures) if views is None else views)
 
     def pairs_with(self, pictures: Int8[np.ndarray, "N Q"]) -> Pairs:
         """Return the pairs of other pictures (left) and those of the index (right).
@@ -92,13 +99,22 @@ class ImageIndex:
 
 def views_of(pictures: Int8[np.ndarray, "N Q"]) -> dict[str, Int8[np.ndarray, "N E"]]:
     """Return the views of pictures by name; all zero for a picture of one shade."""
-    views = {name: np.empty((len(pictures), NUMBERS), np.int8) for name in _CROPS}
+    return _by_name(stacked_views(pictures))
+
+
+def stacked_views(pictures: Int8[np.ndarray, "N Q"]) -> Int8[np.ndarray, "N V E"]:
+    """Return the views of pictures as one array, to be kept."""
+    views = np.empty((len(pictures), VIEWS, NUMBERS), np.int8)
     for start in range(0, len(pictures), _TOGETHER):
         part = slice(start, start + _TOGETHER)
         values = pictures[part].reshape(-1, FREQUENCIES, FREQUENCIES) / np.maximum(FREQUENCY, 1.0)
-        for name, crop in _CROPS.items():
-            views[name][part] = _view(values, crop)
+        for number, crop in enumerate(_CROPS.values()):
+            views[part, number] = _view(values, crop)
     return views
+
+
+def _by_name(views: Int8[np.ndarray, "N V E"]) -> dict[str, Int8[np.ndarray, "N E"]]:
+    return {name: views[:, number] for number, name in enumerate(_CROPS)}
 
 
 def _view(values: np.ndarray, crop: tuple[float, float, float, float]) -> np.ndarray:

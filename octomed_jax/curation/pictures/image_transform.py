@@ -19,7 +19,7 @@ from octomed_jax.images.decode import MAX_PIXELS as MOST_DECODED
 from octomed_jax.images.decode import decode_image, encode_png
 from octomed_jax.images.files import plain_file
 from octomed_jax.images.metadata import JPEG
-from octomed_jax.images.resize import resize
+from octomed_jax.images.resize import MAX_ASPECT, resize
 
 VERSION = "1"  # part of the step's hash: other bytes come out for the same ones, or other text is found
 MAX_PIXELS = 262_144  # the paper's
@@ -64,6 +64,10 @@ def transform_image(data: bytes, max_pixels: int = MAX_PIXELS, text: str = "keep
         raise UserError(f"max_pixels is {max_pixels}; it takes at least {_FACTOR**2}, one cell of the student's")
     plain = plain_file(data, name)
     width, height = _size(plain)
+    if max(width, height) > MAX_ASPECT * min(width, height):  # the student takes no such image, small ones neither
+        raise UserError(
+            f"{name} has {width} x {height} pixels, more than {MAX_ASPECT} times as long as wide; leave it out"
+        )
     large = width * height > max_pixels
     if text == "keep" and not large:
         return Transformed(plain)
@@ -77,10 +81,7 @@ def transform_image(data: bytes, max_pixels: int = MAX_PIXELS, text: str = "keep
         if boxes:
             image = Image.fromarray(blank_text(pixels, boxes))
     if large:
-        try:
-            image = resize(image, _FACTOR, 1, max_pixels)
-        except ValueError as error:
-            raise UserError(f"{name} cannot be made smaller ({error}); leave it out") from error
+        image = resize(image, _FACTOR, 1, max_pixels)
     if not large and not boxes:
         return Transformed(plain)
     return Transformed(_encoded(image, plain.startswith(JPEG)), boxes, large)

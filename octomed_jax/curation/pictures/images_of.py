@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int64, UInt64
+from jaxtyping import Bool, Int64, UInt64
 
 from octomed_jax.curation.corpus import Corpus
 from octomed_jax.curation.texts.hashing import mix
@@ -31,15 +31,19 @@ class Images:
     owner: Int64[np.ndarray, " I"]
     keys: UInt64[np.ndarray, "I 2"]
 
+    def of(self, questions: Bool[np.ndarray, " N"]) -> "Images":
+        """Return those of some questions."""
+        mine = questions[self.owner]
+        return Images(self.owner[mine], self.keys[mine])
+
 
 def images_by_bytes(corpus: Corpus) -> Images:
     """Return the images of a corpus; those of equal bytes have equal keys."""
     owners, keys = [np.zeros(0, dtype=np.int64)], [np.zeros((0, 2), dtype=np.uint64)]
-    for piece in corpus.groups:
-        for table in piece.tables(["image_hash"]):
-            owner, found = byte_keys(table["image_hash"])
-            owners.append(owner + piece.first)
-            keys.append(found)
+    for first, table in corpus.tables(["image_hash"], "reading hashes of images"):
+        owner, found = byte_keys(table["image_hash"])
+        owners.append(owner + first)
+        keys.append(found)
     return Images(np.concatenate(owners), np.concatenate(keys))
 
 

@@ -17,12 +17,19 @@ from jaxtyping import Int64, UInt32, UInt64
 from octomed_jax.curation.texts.hashing import BASE, mix, range_hashes, run_hashes
 from octomed_jax.curation.texts.question_texts import QuestionTexts
 
+VERSION = "1"  # of shingles, orders and bands: keys of others are not to be compared with these
 SHINGLE_WORDS = 5
 BANDS, ROWS = 24, 6
+LEAST_SIMILARITY = 0.7  # below it a band is shared too seldom to look for near-duplicates by it
 NO_KEY = 0  # of questions without words, which are like no other
 
 _SEED = 20251123
 _AT_ONCE = 1 << 15  # shingles: 128 KB, which stay in the cache while all orders go over them
+
+
+def recall(similarity: float) -> float:
+    """Return how probable it is that two questions of that Jaccard similarity share a band, and so are compared."""
+    return 1.0 - (1.0 - similarity**ROWS) ** BANDS
 
 
 def band_keys(texts: QuestionTexts, guard: UInt64[np.ndarray, "N"] | None = None) -> UInt64[np.ndarray, "BANDS N"]:

@@ -9,18 +9,19 @@ The first of a run may be unlike others of it that are alike among themselves: s
 their own in the next round, ROUNDS rounds at most. Of two questions that share a key and are alike, one at least is
 then not the first of its group. All of it is a function of the keys and texts, whoever made them in whatever pieces.
 
-Memory: some 40 bytes a question (a band's keys and their order, and the groups), 32 bytes a candidate, and the texts of
+Memory: some 50 bytes a question (a band's keys and their order, and the groups), 32 bytes a candidate, and the texts of
 PAIRS_AT_ONCE candidates. Texts are asked for once for so many candidates of all bands together, not for each band.
 
 Legend: N questions, C candidates, D rejected ones, R places that are asked for.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt64
 
+from octomed_jax import progress
 from octomed_jax.curation.groups import Groups
 from octomed_jax.curation.texts.minhash import BANDS, NO_KEY, SHINGLE_WORDS
 from octomed_jax.curation.texts.question_texts import QuestionTexts
@@ -78,7 +79,7 @@ def near_duplicates(
         candidates = np.setdiff1d(_candidates(band, left, rejected, groups.first()), rejected, assume_unique=True)
         if not candidates.size:
             break
-        similarity = np.concatenate([_similarities(pairs, read, threshold) for pairs in _batches(candidates)])
+        similarity = _all_similarities(candidates, read, threshold)
         compared += len(candidates)
         good = similarity >= 0
         alike = np.concatenate([alike, candidates[good]])
@@ -106,7 +107,7 @@ def _candidates(
         first: of each place the first of its group.
     """
     found = _none()
-    for number in range(BANDS):
+    for number in progress.track(range(BANDS), "looking for near-duplicates", BANDS, "bands"):
         keys = band(number)
         places = left[number]
         if rejected.size:
@@ -132,9 +133,16 @@ def _with_first(keys: UInt64[np.ndarray, "N"], places: Int64[np.ndarray, "R"] | 
     return _join(pairs if places is None else places[pairs])
 
 
-def _batches(pairs: UInt64[np.ndarray, "C"]) -> Iterator[Int64[np.ndarray, "C 2"]]:
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        yield _split(pairs[start : start + PAIRS_AT_ONCE])
+def _all_similarities(
+    pairs: UInt64[np.ndarray, "C"], read: Callable[[Int64[np.ndarray, "R"]], QuestionTexts], threshold: float
+) -> Float32[np.ndarray, "C"]:
+    found = []
+    with progress.bar("comparing near-duplicates", len(pairs), "pairs") as line:
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            some = _split(pairs[start : start + PAIRS_AT_ONCE])
+            found.append(_similarities(some, read, threshold))
+            line.advance(len(some))
+    return np.concatenate(found)
 
 
 def _similarities(

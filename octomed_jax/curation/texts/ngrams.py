@@ -4,6 +4,7 @@ The index holds the hash of every run of n words of the evaluation questions wit
 place where it first comes, and a filter of bits in front of it, so that few of the runs that are looked up are searched
 for. It takes 14 to 16 bytes for each run (8 hash, 4 place, 2 to 4 filter), and the evaluation texts, some 15 bytes a
 word: by them every hit is checked word for word, so that no question is ever removed because two hashes are equal.
+While it is built it takes some 50 bytes a run, with the texts.
 
 A run in a question without its options is one in the question with its options too, so both are found at once, and of
 each hit it is said where it lies. A text of fewer than n words has no run; it is compared as a whole, the question
@@ -13,7 +14,7 @@ Legend: L words, K runs in the index, F bytes of its filter, C places that may s
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from octomed_jax.curation.texts.hashing import MASKS, eight_bytes, range_hashes,
 from octomed_jax.curation.texts.normal_text import NormalTexts
 from octomed_jax.curation.texts.question_texts import QuestionTexts, concatenate_questions
 
+VERSION = "1"  # of what runs are compared, and which texts as a whole; it is part of the result
 NGRAM_WORDS = (8, 13, 16)  # what is offered: the last is the paper's
 # The smallest n that is offered: fewer words are stock phrases ("Which of the following is true?", "What is shown?"),
 # which say nothing without an image or options, and no one takes a run of so few for an overlap.
@@ -31,6 +33,7 @@ KINDS = ("question n-gram", "n-gram with options", "whole question", "whole with
 
 _FILTER_BITS = 16  # for each run, rounded up to a power of two: 1 in 16 to 1 in 32 of other runs pass
 _HITS_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 18  # runs that are sorted, or put into the filter, at a time
 _TEXT_ARRAYS = ("data", "words", "hashes", "first", "last", "signs")
 _INDEX_ARRAYS = ("keys", "places", "bits", "whole_keys", "wholes")
 
@@ -82,9 +85,14 @@ class NgramIndex:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def find(self, texts: QuestionTexts) -> list[Overlap]:
-        """Return the questions that share words with an evaluation question, in their order, each once."""
-        found = self._runs(texts)
+    def find(self, texts: QuestionTexts, ignored: Bool[np.ndarray, "K"] | None = None) -> list[Overlap]:
+        """Return the questions that share words with an evaluation question, in their order, each once.
+
+        Args:
+            texts: questions with their options.
+            ignored: runs of the index that do not count.
+        """
+        found = self._runs(texts, ignored)
         known = {overlap.question for overlap in found}
         found += [overlap for overlap in self._wholes(texts) if overlap.question not in known]
         return sorted(found, key=lambda overlap: overlap.question)
@@ -98,22 +106,37 @@ class NgramIndex:
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
-    def _runs(self, texts: QuestionTexts) -> list[Overlap]:
+    def shared_runs(self, texts: QuestionTexts) -> tuple[Int64[np.ndarray, "C"], Int64[np.ndarray, "C"]]:
+        """Return the runs of each question that are in the index: the question and the run's number, each pair once."""
+        _, _, question, key = self._hits(texts)
+        pairs = np.unique(question * max(len(self.keys), 1) + key)
+        return pairs // max(len(self.keys), 1), pairs % max(len(self.keys), 1)
+
+    def _hits(self, texts: QuestionTexts) -> tuple[Int64[np.ndarray, "C"], ...]:
+        """Return of each run that is in the index its first word, there and in the index, its question and number."""
         if not len(self.keys):
-            return []
-        whole, alone = texts.whole, texts.questions
+            return (np.zeros(0, dtype=np.int64),) * 4
+        whole = texts.whole
         hashes = run_hashes(whole.hashes, self.count)
         word = np.flatnonzero(_passes(self.bits, hashes))
         place = np.searchsorted(self.keys, hashes[word])
         place[place == len(self.keys)] = 0
         hit = self.keys[place] == hashes[word]
-        word, other = word[hit], self.places[place[hit]].astype(np.int64)
+        word, key = word[hit], place[hit]
         question = np.searchsorted(whole.last, word, side="right")
         inside = word + self.count <= whole.last[question]  # of one question, not of the end of one and the next
-        word, other, question = word[inside], other[inside], question[inside]
+        word, key, question = word[inside], key[inside], question[inside]
+        other = self.places[key].astype(np.int64)
         counts = np.full(len(word), self.count)
         same = same_words(whole, word, self.texts.parts, other, counts, counts)
-        word, other, question = word[same], other[same], question[same]
+        return word[same], other[same], question[same], key[same]
+
+    def _runs(self, texts: QuestionTexts, ignored: Bool[np.ndarray, "K"] | None) -> list[Overlap]:
+        whole, alone = texts.whole, texts.questions
+        word, other, question, key = self._hits(texts)
+        if ignored is not None:
+            counted = ~ignored[key]
+            word, other, question = word[counted], other[counted], question[counted]
         questions, starts, shared = np.unique(question, return_index=True, return_counts=True)
         word, other = word[starts], other[starts]
         theirs = self.texts.whole
@@ -172,31 +195,29 @@ def build_index(batches: Iterable[QuestionTexts], count: int = NGRAM_WORDS[-1]) 
     if count < 2:
         raise ValueError(f"n-grams of {count} words: at least 2, such as {NGRAM_WORDS}")
     none = np.zeros(0, dtype=np.uint64)
-    texts, keys, places = [], [none], [none.astype(np.uint32)]
+    keys, places = [none], [none.astype(np.uint32)]
     whole_keys, wholes = [none], [none.astype(np.int64)]
-    words = questions = 0
-    for batch in batches:
-        runs, first = _runs_of(batch.whole, count)
-        keys.append(runs)
-        places.append((first + words).astype(np.uint32))
-        for form in (0, 1):
-            short, hashes = _short(batch, form, count)
-            whole_keys.append(hashes)
-            wholes.append(2 * (short + questions) + form)
-        words += len(batch.parts.hashes)
-        questions += len(batch)
-        if words >> 32:
-            raise ValueError(f"{words} words of evaluation questions in one index: 2**32 at most, make several")
-        texts.append(QuestionTexts(dataclasses.replace(batch.parts, hashes=none), batch.starts))
-    sorted_keys, sorted_places = _first_of_each(keys, places)
-    return NgramIndex(
-        count,
-        concatenate_questions(texts),
-        sorted_keys,
-        sorted_places,
-        _filter_of(sorted_keys),
-        *_first_of_each(whole_keys, wholes),
-    )
+
+    def taken() -> Iterator[QuestionTexts]:
+        words = questions = 0
+        for batch in batches:
+            runs, first = _runs_of(batch.whole, count)
+            keys.append(runs)
+            places.append((first + words).astype(np.uint32))
+            for form in (0, 1):
+                short, hashes = _short(batch, form, count)
+                whole_keys.append(hashes)
+                wholes.append(2 * (short + questions) + form)
+            words += len(batch.parts.hashes)
+            questions += len(batch)
+            if words >> 32:
+                raise ValueError(f"{words} words of evaluation questions in one index: 2**32 at most, make several")
+            yield QuestionTexts(dataclasses.replace(batch.parts, hashes=none), batch.starts)
+
+    texts = concatenate_questions(taken())
+    sorted_keys, sorted_places = _merged(keys, places)
+    wholes_of_each = _first_of_each(whole_keys, wholes)
+    return NgramIndex(count, texts, sorted_keys, sorted_places, _filter_of(sorted_keys), *wholes_of_each)
 
 
 def read_index(folder: Path) -> NgramIndex:
@@ -259,13 +280,40 @@ def _first_of_each(keys: list[np.ndarray], values: list[np.ndarray]) -> tuple[np
     return unique, np.concatenate(values)[first]
 
 
+def _merged(keys: list[np.ndarray], values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what ``_first_of_each`` returns, of sorted keys, a share of them at a time; the lists are empty then.
+
+    Sorting takes four times as much memory as what is sorted, and so it is done with little at once.
+    """
+    count = sum(map(len, keys))
+    bits = (count // _AT_ONCE).bit_length()
+    edges = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits) if bits else np.zeros(0, np.uint64)
+    cuts = [[0, *np.searchsorted(one, edges).tolist(), len(one)] for one in keys]
+    found_keys, found_values = np.empty(count, keys[0].dtype), np.empty(count, values[0].dtype)
+    done = 0
+    for share in range(1 << bits):
+        parts = [slice(cut[share], cut[share + 1]) for cut in cuts]
+        some_keys, some_values = _first_of_each(
+            [one[part] for one, part in zip(keys, parts, strict=True)],
+            [one[part] for one, part in zip(values, parts, strict=True)],
+        )
+        stop = done + len(some_keys)
+        found_keys[done:stop], found_values[done:stop] = some_keys, some_values
+        done = stop
+    keys.clear()
+    values.clear()
+    found_keys.resize(done, refcheck=False)
+    found_values.resize(done, refcheck=False)
+    return found_keys, found_values
+
+
 def _filter_of(keys: UInt64[np.ndarray, "K"]) -> UInt8[np.ndarray, "F"]:
     width = max(int(len(keys) * _FILTER_BITS - 1).bit_length(), 6) if len(keys) else 6
     bits = np.zeros(1 << (width - 3), dtype=np.uint8)
-    slots = keys >> np.uint64(64 - width)
-    np.bitwise_or.at(
-        bits, (slots >> np.uint64(3)).astype(np.int64), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8)
-    )
+    for start in range(0, len(keys), _AT_ONCE):
+        slots = keys[start : start + _AT_ONCE] >> np.uint64(64 - width)
+        bit = np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8)
+        np.bitwise_or.at(bits, (slots >> np.uint64(3)).astype(np.int64), bit)
     return bits
 
 

@@ -27,6 +27,7 @@ from jaxtyping import Bool, Int64, UInt8, UInt64
 from octomed_jax.curation.texts.hashing import PADDING, mix, word_hashes
 from octomed_jax.curation.texts.plain_letters import FALLING, RISING, plain_letters
 
+VERSION = "1"  # of the normal form and its signs: hashes of others are not to be compared with these
 PIECE_BYTES = 1 << 20  # of text at a time: what is made of it on the way stays in the cache
 
 _SPACE = 32

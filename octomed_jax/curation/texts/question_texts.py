@@ -8,18 +8,20 @@ Legend: N questions, T parts.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from octomed_jax.curation.texts.normal_text import NormalTexts, as_array, concatenate, normalise
+from octomed_jax.curation.texts.hashing import PADDING
+from octomed_jax.curation.texts.normal_text import NormalTexts, as_array, normalise
 
 
 @dataclasses.dataclass(frozen=True)
 class QuestionTexts:
-    """Questions with their options in the normal form.
+    """Questions with their options in the normal form; the two views of them are made when they are first asked for.
 
     Attributes:
         parts: each question, followed by its options.
@@ -32,14 +34,14 @@ class QuestionTexts:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
+    @functools.cached_property
     def questions(self) -> NormalTexts:
         """The questions without their options."""
         first = self.starts[:-1]
         parts = self.parts
         return dataclasses.replace(parts, first=parts.first[first], last=parts.last[first], signs=parts.signs[first])
 
-    @property
+    @functools.cached_property
     def whole(self) -> NormalTexts:
         """The questions, each followed by its options in their order."""
         parts, first = self.parts, self.starts[:-1]
@@ -74,10 +76,42 @@ def question_texts(
     return QuestionTexts(normalise(pa.concat_arrays([texts, lists.flatten()]).take(pa.array(order))), starts)
 
 
-def concatenate_questions(batches: Sequence[QuestionTexts]) -> QuestionTexts:
-    """Return the questions of several batches, in their order, as one."""
-    starts, parts = [np.zeros(1, dtype=np.int64)], 0
+def concatenate_questions(batches: Iterable[QuestionTexts]) -> QuestionTexts:
+    """Return the questions of several batches, in their order, as one; a batch is not needed once it is taken."""
+    data, words, hashes, signs = (_Growing(kind) for kind in (np.uint8, np.int64, np.uint64, np.uint64))
+    first, last, starts = (_Growing(np.int64) for _ in range(3))
     for batch in batches:
-        starts.append(batch.starts[1:] + parts)
-        parts += len(batch.parts)
-    return QuestionTexts(concatenate([batch.parts for batch in batches]), np.concatenate(starts))
+        parts, word = batch.parts, words.count
+        starts.add(batch.starts[:-1] + first.count)
+        words.add(parts.words[:-1] + data.count)
+        data.add(parts.data[: parts.words[-1]])
+        hashes.add(parts.hashes)
+        signs.add(parts.signs)
+        first.add(parts.first + word)
+        last.add(parts.last + word)
+    starts.add(np.array([first.count]))
+    words.add(np.array([data.count]))
+    data.add(np.full(PADDING, ord(" "), np.uint8))
+    parts = NormalTexts(*(one.taken() for one in (data, words, hashes, first, last, signs)))
+    return QuestionTexts(parts, starts.taken())
+
+
+class _Growing:
+    """An array that others are added to; it holds an eighth more room than it needs, and no list of them."""
+
+    def __init__(self, kind: type[np.generic]) -> None:
+        self._array = np.zeros(0, kind)
+        self.count = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Put values at the end."""
+        needed = self.count + len(values)
+        if needed > len(self._array):
+            self._array.resize(needed + needed // 8, refcheck=False)
+        self._array[self.count : needed] = values
+        self.count = needed
+
+    def taken(self) -> np.ndarray:
+        """Return what was added; nothing may be added to it any more."""
+        self._array.resize(self.count, refcheck=False)
+        return self._array

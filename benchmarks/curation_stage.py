@@ -1,0 +1,52 @@
+"""Runs the curate stage over a folder of questions; benchmarks/curation.py starts it.
+
+    python benchmarks/curation_stage.py QUESTIONS OUTPUT WORKERS STEP[,STEP] IMAGES
+
+IMAGES says how images are found to be the same: ``near`` or ``bytes``. With one worker it keeps to one core. The last
+line that it prints has the seconds of each step, as JSON.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bare_package import ROOT  # noqa: F401  (makes the project importable)
+from ml_collections import ConfigDict
+
+from octomed_jax.curation import curate
+from octomed_jax.curation.settings import defaults
+
+
+def main() -> None:
+    questions, output, workers, steps, images = sys.argv[1:]
+    config = ConfigDict({"seed": 0, "curate": defaults()})
+    config.curate.steps = tuple(steps.split(","))
+    if images == "near":
+        config.curate.decontaminate.images = ("bytes", "pixels", "near")
+        config.curate.deduplicate.images = "near"
+    if workers == "1":
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    begin = time.perf_counter()
+    seconds: dict[str, float] = {}
+    inner = curate.do_step
+
+    def do_step(work: Any, step: Any) -> Any:
+        start = time.perf_counter()
+        if not seconds:
+            seconds["opening and checking"] = start - begin
+        found = inner(work, step)
+        seconds[step["step"]] = time.perf_counter() - start
+        return found
+
+    curate.do_step = do_step
+    curate.curate(config, [questions], output, workers=int(workers))
+    seconds["writing"] = time.perf_counter() - begin - sum(seconds.values())
+    print(Path("/proc/self/status").read_text())  # with the peak of its memory
+    print(json.dumps(seconds))
+
+
+if __name__ == "__main__":
+    main()
