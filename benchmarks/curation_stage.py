@@ -31,6 +31,7 @@ def main() -> None:
     pa.set_memory_pool(pa.system_memory_pool())  # as the command does
     if workers == "1":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        pa.set_cpu_count(1)  # as in a process of several
     begin = time.perf_counter()
     seconds: dict[str, float] = {}
     inner = curate.do_step
