@@ -48,7 +48,7 @@ from octomed_jax.curation.texts.question_texts import QuestionTexts, question_te
 
 Figures = dict[str, Any]
 HERE = Path(__file__).resolve().parent
-MOST_SECONDS = 5400.0
+MOST_SECONDS = 1500.0  # of one tool
 # What each step must take out, and nothing else. The stage counts those of another answer apart, and takes them too.
 STEPS = {
     "decontaminate": (*OVERLAPS, *IMAGE_OVERLAPS),

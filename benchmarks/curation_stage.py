@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from bare_package import ROOT  # noqa: F401  (makes the project importable)
 from ml_collections import ConfigDict
 
@@ -27,8 +28,10 @@ def main() -> None:
     if images == "near":
         config.curate.decontaminate.images = ("bytes", "pixels", "near")
         config.curate.deduplicate.images = "near"
+    pa.set_memory_pool(pa.system_memory_pool())  # as the command does
     if workers == "1":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        pa.set_cpu_count(1)  # as in a process of several
     begin = time.perf_counter()
     seconds: dict[str, float] = {}
     inner = curate.do_step

@@ -19,6 +19,9 @@ from octomed_jax.errors import TryAgain, UserError
 
 ENGINES = ("local", "ray")
 RETRIES = 3  # of a piece whose process was lost
+# There is a process for each core: with as many threads each they would mostly wait for one another, and spin. Arrow's
+# own memory pool keeps 40 MB of what is freed, or more.
+SMALL = {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 _kept_pools: list[ProcessPoolExecutor] = []  # of engine_started
 
@@ -54,7 +57,7 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
         return
     with contextlib.ExitStack() as stack:
         pool = _kept_pools[-1] if _kept_pools else stack.enter_context(_pool(workers))
-        with _one_thread_each():  # processes are started as pieces are handed in
+        with _small_processes():  # processes are started as pieces are handed in
             futures = {pool.submit(work, piece): piece for piece in pieces}
         try:
             for future in as_completed(futures):
@@ -72,18 +75,15 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let the libraries of processes that are started in the block compute in one thread, unless somebody said more.
-
-    There is a process for each core: with as many threads each they would mostly wait for one another, and spin.
-    """
-    given = "OMP_NUM_THREADS" in os.environ
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+def _small_processes() -> Iterator[None]:
+    """Let processes that are started in the block take what SMALL says, unless somebody said something else."""
+    new = {name: value for name, value in SMALL.items() if name not in os.environ}
+    os.environ.update(new)
     try:
         yield
     finally:
-        if not given:
-            del os.environ["OMP_NUM_THREADS"]
+        for name in new:
+            del os.environ[name]
 
 
 def end_with_parent() -> None:

@@ -4,10 +4,8 @@ from PIL import Image
 
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import CORRUPT, FORMATS, decode_image, encode_png
-from octomed_jax.images.dicom import read_dicom
 from octomed_jax.images.gray import stretch
 from octomed_jax.images.metadata import JPEG, PNG, turn_of, without_metadata
-from octomed_jax.images.volumes import read_axial_slice
 
 FILES = (*FORMATS, "TIFF", "BMP", "WEBP", "GIF")  # DICOM and NIfTI have readers of their own
 _GZIP, _NIFTI = b"\x1f\x8b", b"n+1\0"
@@ -36,9 +34,14 @@ def plain_file(data: bytes, name: str = "image") -> bytes:
     """
     if data.startswith((PNG, JPEG)):
         return _bare(data, name)
+    # The readers of these two load libraries of 30 MB, which processes that see none of such files do without.
     if data[128:132] == b"DICM":
+        from octomed_jax.images.dicom import read_dicom
+
         return encode_png(read_dicom(data, name, max_frames=1).image(0))
     if data.startswith(_GZIP) or data[344:348] == _NIFTI:
+        from octomed_jax.images.volumes import read_axial_slice
+
         values = read_axial_slice(data, name)
         try:
             return encode_png(Image.fromarray(stretch(values)))

@@ -2,6 +2,8 @@
 
 import contextlib
 import resource
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -133,6 +135,12 @@ def test_views_of_texts_are_made_once():
     texts = question_texts(["one two", "three"], [["four"], []])
     assert texts.whole is texts.whole
     assert texts.questions is texts.questions
+
+
+def test_a_process_loads_no_library_that_few_pieces_need():
+    """A process for each core holds what it has loaded: these are a third of what it takes at first."""
+    code = "import sys, octomed_jax.curation.curate; print({'pydicom', 'nibabel', 'scipy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_every_phase_shows_how_far_it_is(tmp_path, monkeypatch):

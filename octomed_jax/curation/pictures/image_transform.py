@@ -9,17 +9,20 @@ that is smaller than what its first compression has left.
 
 import dataclasses
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from octomed_jax.curation.pictures.burned_text import Box, blank_text, find_text
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.images.decode import MAX_PIXELS as MOST_DECODED
 from octomed_jax.images.decode import decode_image, encode_png
 from octomed_jax.images.files import plain_file
 from octomed_jax.images.metadata import JPEG
 from octomed_jax.images.resize import MAX_ASPECT, resize
+
+if TYPE_CHECKING:
+    from octomed_jax.curation.pictures.burned_text import Box
 
 VERSION = "1"  # part of the step's hash: other bytes come out for the same ones, or other text is found
 MAX_PIXELS = 262_144  # the paper's
@@ -39,7 +42,7 @@ class Transformed:
     """
 
     data: bytes | None
-    text: tuple[Box, ...] = ()
+    text: "tuple[Box, ...]" = ()
     resized: bool = False
 
 
@@ -72,8 +75,10 @@ def transform_image(data: bytes, max_pixels: int = MAX_PIXELS, text: str = "keep
     if text == "keep" and not large:
         return Transformed(plain)
     image = decode_image(plain, MOST_DECODED, name, keep_gray=True)
-    boxes: tuple[Box, ...] = ()
+    boxes: "tuple[Box, ...]" = ()
     if text != "keep":
+        from octomed_jax.curation.pictures.burned_text import blank_text, find_text  # loads SciPy
+
         pixels = np.asarray(image)
         boxes = tuple(find_text(pixels))
         if boxes and text == "drop":
