@@ -30,6 +30,7 @@ LAYERS = [
     ("hf",),
     ("training",),
     ("evaluation",),
+    ("lineage",),
     ("launching",),
     ("sweeps",),
     ("cli",),

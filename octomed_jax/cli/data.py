@@ -1,7 +1,9 @@
-"""``octomed data``: write questions and traces as a data set that others load."""
+"""``octomed data``: questions and traces as a data set that others load, and where they come from."""
 
 from collections.abc import Sequence
 
+from octomed_jax.cli.data_check import check
+from octomed_jax.cli.data_trace import trace
 from octomed_jax.cli.options import Parser, finish, subverb
 
 WRITE = """Writes traces or questions in the schema in which OctoMed publishes its sets, for the Hugging Face hub.
@@ -15,7 +17,12 @@ Nothing is sent anywhere. Credentialed rows are refused unless --credentialed sa
 
 def run(arguments: Sequence[str]) -> int:
     """Run a subverb of ``octomed data``."""
-    return subverb("data", {"write": write}, arguments, "Data sets for others.")
+    return subverb(
+        "data",
+        {"write": write, "trace": trace, "check": check},
+        arguments,
+        "Data sets for others, and where their rows come from.",
+    )
 
 
 def write(arguments: Sequence[str]) -> int:

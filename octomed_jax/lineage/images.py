@@ -1,0 +1,43 @@
+"""Whether the images in a table are those that their hashes name."""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def wrong_images(table: pa.Table, pool: ThreadPoolExecutor) -> Iterator[tuple[str, str]]:
+    """Yield the id of each question whose images are not those of its hashes, and what is wrong.
+
+    Args:
+        table: with ``id``, ``image`` and ``image_hash``.
+        pool: hashes them.
+    """
+    data = [
+        [image["bytes"].as_buffer() if image["bytes"].is_valid else b"" for image in row] if row.is_valid else []
+        for row in _lists(table["image"])
+    ]
+    found = iter(list(pool.map(_digest, [one for row in data for one in row])))
+    for name, row, hashes in zip(table["id"].to_pylist(), data, table["image_hash"].to_pylist(), strict=True):
+        digests = [next(found) for _ in row]
+        if len(digests) != len(hashes or ()):
+            yield name, f"has {len(digests)} images and {len(hashes or ())} hashes of images"
+        elif digests != list(hashes or ()):
+            place = next(place for place, pair in enumerate(zip(digests, hashes, strict=True)) if pair[0] != pair[1])
+            yield name, f"has an image {place} that is not the one of its image_hash"
+
+
+def _lists(column: pa.ChunkedArray) -> Iterator[pa.ListScalar]:
+    for chunk in column.chunks:
+        yield from chunk
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(data).hexdigest()  # type: ignore[arg-type]
+
+
+def count_images(table: pa.Table) -> int:
+    """Return how many images the questions of a table have."""
+    return pc.sum(pc.fill_null(pc.list_value_length(table["image_hash"]), 0)).as_py() or 0
