@@ -10,7 +10,8 @@ from etils import epath
 
 from octomed_jax import storage
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.inputs.held_out import hold_out
+from octomed_jax.inputs.held_out import held_examples
+from octomed_jax.inputs.mixture import kept_examples, read_mixture
 from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.render import read_index
 from octomed_jax.lineage.folders import Folders, Found
@@ -78,6 +79,8 @@ def _of_run(run: Found, index: ExampleIndex, record: int) -> dict[str, Any]:
     mine = index.record == record
     long = index.response[mine & (index.tokens > int(config["train"]["tokens_per_row"]))]
     told: dict[str, Any] = {"held_out": bool(np.isin(record, _held_out(config, index)))}
+    if not _kept(config, index)[mine].any():
+        told["left_out_by_mixture"] = True
     if len(long):
         told["longer_than_a_row"] = [int(one) for one in long]
     if bad := _bad(run.folder, record):
@@ -87,8 +90,12 @@ def _of_run(run: Found, index: ExampleIndex, record: int) -> dict[str, Any]:
 
 def _held_out(config: Mapping[str, Any], index: ExampleIndex) -> np.ndarray:
     """Return the records that a run holds out, by the settings in its manifest."""
-    _, held = hold_out(index, int(config.get("held_out", 0)), int(config["seed"]))
-    return held.record
+    return index.record[held_examples(index, _kept(config, index), int(config.get("held_out", 0)), int(config["seed"]))]
+
+
+def _kept(config: Mapping[str, Any], index: ExampleIndex) -> np.ndarray:
+    """Return which examples are of sources that a run's mixture does not leave out."""
+    return kept_examples(index, read_mixture(config.get("mixture", {})))
 
 
 def _bad(folder: epath.Path, record: int) -> list[dict[str, Any]]:

@@ -8,19 +8,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from octomed_jax.errors import UserError
-from octomed_jax.lineage.folders import Folders, Found, open_folders, place_of
+from octomed_jax.lineage.chain import Chain, named, start_of
+from octomed_jax.lineage.folders import Found, open_folders
 from octomed_jax.lineage.learned import learned_from
 from octomed_jax.lineage.questions import asked_by
-from octomed_jax.lineage.records import Placed, find_record, shard_of, wanted_of
-from octomed_jax.lineage.rows import Row, find_rows, parts
+from octomed_jax.lineage.records import find_record, shard_of, wanted_of
+from octomed_jax.lineage.rows import find_rows, parts
 from octomed_jax.manifests import QUESTION_STAGES
 from octomed_jax.storage import PathLike
 from octomed_jax.traces.grouped import LAKE, accepted
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.verification.check import REASONS
-
-CHAIN = ("shard", "verify", "distill", "curate", "questions")  # from the last to the first
 
 
 @dataclasses.dataclass
@@ -57,8 +55,8 @@ def trace(row: str, runs: Sequence[PathLike], shards: PathLike | None = None) ->
         StopAndLook: a file is damaged.
     """
     folders = open_folders([*runs, *([shards] if shards else [])])
-    chain = _Chain(folders, _start(folders, shards))
-    question, sample = _named(row, chain)
+    chain = Chain(folders, start_of(folders, shards))
+    question, sample = named(row, chain)
     walk = Walk(question, sample)
     _shards(walk, chain)
     _lake(walk, chain)
@@ -68,100 +66,7 @@ def trace(row: str, runs: Sequence[PathLike], shards: PathLike | None = None) ->
     return walk
 
 
-class _Chain:
-    """The folders of a walk: one of each stage, and what is known of the question in them."""
-
-    def __init__(self, folders: Folders, start: Found):
-        self.folders, self.start = folders, start
-        self.shard = start if start.stage == "shard" else None
-        self.verify = self._before(self.shard, "verify", start)
-        self.distill = self._before(self.verify, "distill", start)
-        self.asked = self._before(self.distill, "questions", start)
-        self.lake: Row | None = None
-        self.placed: Placed | None = None
-
-    def _before(self, after: Found | None, name: str, start: Found) -> Found | None:
-        stages = QUESTION_STAGES if name == "questions" else (name,)
-        if start.stage in stages:
-            return start
-        return self.folders.named(after.manifest.inputs.get(name, "")) if after else None
-
-    def find_question(self, question: str) -> bool:
-        """Say whether a question is known anywhere in the chain; its row of the lake is kept."""
-        if self.verify:
-            found = find_rows(parts(self.verify.folder / LAKE), "id", question)
-            if found:
-                self.lake = found[0]
-                return True
-        if self.shard and not self.verify and (placed := find_record(ShardReader(self.shard.folder), question)):
-            self.placed = placed
-            return True
-        return any(asked_by(self.folders, one, question) for one in self._first())
-
-    def _first(self) -> list[Found]:
-        return [self.asked] if self.asked else self.folders.of(*QUESTION_STAGES)
-
-
-def _start(folders: Folders, shards: PathLike | None) -> Found:
-    """Return the folder from which the walk begins: the last stage that is at hand."""
-    if shards:
-        for one in folders.of("shard"):
-            if place_of(one.folder) == place_of(shards):
-                return one
-        raise UserError(f"{shards} holds no shards; make them with `octomed shard`")
-    for stage in CHAIN:
-        if len(found := folders.of(stage)) > 1:
-            names = ", ".join(str(one.folder) for one in found)
-            how = "with --shards" if stage == "shard" else "alone, without the others,"
-            raise UserError(f"there are several folders of `{stage}` ({names}); name one {how}")
-        if found:
-            return found[0]
-    raise UserError("there is no folder of questions, attempts, traces or shards; give that of a run")
-
-
-def _named(row: str, chain: _Chain) -> tuple[str, int | None]:
-    """Return the question and the sample that a name means.
-
-    Raises:
-        UserError: it means none.
-    """
-    record, slash, response = row.partition("/")
-    if slash and record.isdigit() and response.isdigit():
-        return _numbered(int(record), int(response), chain)
-    if chain.find_question(row):
-        return row, None
-    question, _, sample = row.rpartition(":")
-    if question and sample.isdigit() and chain.find_question(question):
-        if chain.lake and not any(one["sample_index"] == int(sample) for one in chain.lake.fields["attempts"]):
-            samples = ", ".join(str(one["sample_index"]) for one in chain.lake.fields["attempts"]) or "none"
-            raise UserError(f"question {question} has no attempt {int(sample)}; its attempts are {samples}")
-        return question, int(sample)
-    where = ", ".join(str(one.folder) for one in chain.folders.of(*CHAIN))
-    raise UserError(
-        f"no question or row {row!r} in {where}; give QUESTION_ID, QUESTION_ID:SAMPLE, or RECORD/RESPONSE of the shards"
-    )
-
-
-def _numbered(number: int, response: int, chain: _Chain) -> tuple[str, int | None]:
-    if not chain.shard:
-        raise UserError(
-            f"{number}/{response} is a row of shards, and no folder of them is at hand; name it with --shards"
-        )
-    reader = ShardReader(chain.shard.folder)
-    if number >= len(reader):
-        raise UserError(f"{chain.shard.folder} has {len(reader)} records, no number {number} (0 is the first)")
-    record = reader[number]
-    if response >= len(record.responses):
-        raise UserError(
-            f"record {number} of {chain.shard.folder} has {len(record.responses)} responses, no number {response} "
-            "(0 is the first)"
-        )
-    chain.find_question(record.question.id)
-    chain.placed = Placed(number, record)
-    return record.question.id, record.samples[response] if record.samples else None
-
-
-def _shards(walk: Walk, chain: _Chain) -> None:
+def _shards(walk: Walk, chain: Chain) -> None:
     """Tell where the question lies in the shards, how it is rendered, and what training did with it."""
     if not (found := chain.shard):
         return
@@ -180,7 +85,7 @@ def _shards(walk: Walk, chain: _Chain) -> None:
     walk.stages.append({**found.about(), "row": told})
 
 
-def _lake(walk: Walk, chain: _Chain) -> None:
+def _lake(walk: Walk, chain: Chain) -> None:
     """Tell what was answered, what the verifier read in it, and which of it is trained on."""
     if not _at_hand(walk, chain.shard, chain.verify, "verify"):
         return
@@ -199,7 +104,7 @@ def _lake(walk: Walk, chain: _Chain) -> None:
     walk.stages.append({**chain.verify.about(), "row": told})
 
 
-def _rows(fields: Mapping[str, Any], chain: _Chain) -> list[dict[str, Any]]:
+def _rows(fields: Mapping[str, Any], chain: Chain) -> list[dict[str, Any]]:
     """Return of each attempt who made it, what was read in it, and what became of it."""
     settings = chain.shard.manifest.config.get("traces", {}) if chain.shard else None
     wanted = wanted_of(chain.shard, fields) if chain.shard and settings else None
@@ -240,7 +145,7 @@ def _became(row: Mapping[str, Any], wanted: Sequence[int], settings: Mapping[str
     return "not chosen", f"with {how} the shards have of this question the samples: {others}"
 
 
-def _attempts(walk: Walk, chain: _Chain) -> None:
+def _attempts(walk: Walk, chain: Chain) -> None:
     """Tell where the attempts themselves lie."""
     if not _at_hand(walk, chain.verify, chain.distill, "distill"):
         return
@@ -262,7 +167,7 @@ def _teachers(found: Found) -> list[dict[str, Any]]:
     return [dict(one) for one in found.manifest.extra.get("teachers", ())]
 
 
-def _questions(walk: Walk, chain: _Chain) -> None:
+def _questions(walk: Walk, chain: Chain) -> None:
     """Tell which folders of questions it went through, and which row of a source it is."""
     first = [chain.asked] if chain.asked else []
     unknown = chain.lake is None and chain.placed is None  # then any folder of questions may say why
@@ -285,7 +190,7 @@ def _at_hand(walk: Walk, after: Found | None, found: Found | None, name: str) ->
     return False
 
 
-def _answer(walk: Walk, chain: _Chain) -> str:
+def _answer(walk: Walk, chain: Chain) -> str:
     """Return in one line what became of the row."""
     name = walk.question if walk.sample is None else f"{walk.question}:{walk.sample}"
     if walk.sample is not None and walk.rows:
@@ -307,6 +212,8 @@ def _not_learned(run: Mapping[str, Any]) -> str:
     row = run["row"]
     if row.get("held_out"):
         return f"; {run['folder']} has held it out of training"
+    if row.get("left_out_by_mixture"):
+        return f"; the mixture of {run['folder']} leaves its source out"
     if "could_not_be_read" in row:
         return f"; {run['folder']} could not read it ({row['could_not_be_read'][0]['problem']})"
     if "longer_than_a_row" in row:
@@ -314,7 +221,7 @@ def _not_learned(run: Mapping[str, Any]) -> str:
     return ""
 
 
-def _why(walk: Walk, chain: _Chain) -> str:
+def _why(walk: Walk, chain: Chain) -> str:
     """Return why a question is not in the shards."""
     known = [stage["row"] for stage in walk.stages if stage["stage"] in QUESTION_STAGES and stage["row"]]
     for row in known:
