@@ -24,7 +24,7 @@ TORCH_CPU := $(or $(addprefix --find-links ,$(FIND_LINKS)),--torch-backend cpu)
 
 help:
 	@echo "make demo              the whole recipe on real medical input; report in runs/demo/report.html"
-	@echo "make corpus            the questions of all packages, over 30,000, curated in runs/corpus/curated"
+	@echo "make corpus            the questions of all packages, over 30,000, curated, answered, in shards, with their card"
 	@echo "make test              set up what the tests need and run them"
 	@echo "make test-integration  the heavier runs of real components"
 	@echo "make tpu-aot           XLA's TPU compiler, 0.7 GB: octomed plan compiles with it for TPUs that are not here"
@@ -39,6 +39,10 @@ corpus: $(VENV)/.core
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed questions build --config=configs/corpus.py
 	@cat runs/corpus/questions/card.md
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed curate --config=configs/corpus.py
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed distill --config=configs/corpus.py --questions=runs/corpus/curated
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed verify --config=configs/corpus.py
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed shard --config=configs/corpus.py
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed data card --config=configs/corpus.py
 
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
