@@ -8,8 +8,9 @@
   anything is counted. Ours: the shards and their reader. Parquet: pyarrow as it comes, row groups of 100; a row is read
   with its row group, as no less can be. WebDataset: its own writer and reader, files of a sample by their endings;
   it cannot read one here and one there, so that is done as well as a tar file allows, with a table of where its files
-  begin. Rates are records a second of the processor (one process), the median of several turns taken one after the
-  other; the files are in memory when they are read. Bytes: of the files, and of the images of the rows.
+  begin. Ours writes the checksum of each file besides. Rates are records a second of the processor (one process), the
+  median of several turns taken one after the other; the files are in memory when they are read. Bytes: of the files,
+  and of the images of the rows.
 - stage: the lake of these rows, and of as many more, made into shards by the stage itself: seconds, and the peak of
   memory of a process that does all of it.
 - index: an index of so many rows, written, and read again in a process of its own.
@@ -46,7 +47,7 @@ from octomed_jax.images.decode import encode_png
 from octomed_jax.inputs.paper_mix import paper_mix
 from octomed_jax.inputs.render import INDEX, write_index
 from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, Verdict, question_from_row, question_to_row
-from octomed_jax.storage import sha256_bytes
+from octomed_jax.storage import sha256_bytes, sha256_file
 from octomed_jax.traces.grouped import lake_row, write_lake
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.traces.stage import shard, shard_records
@@ -219,6 +220,12 @@ def formats(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             figures[name].setdefault("ours_of_this", {})[what] = {"median": statistics.median(of), "all": of}
     held = sum(len(image) for record in ShardReader(folder / "ours-0") for image in record.question.images)
     figures["ours"]["images_held_of_image_bytes"] = held / image_bytes
+    checksum: dict[str, list[float]] = {}  # which the others do not write
+    for turn in range(options.turns):
+        [path] = (folder / f"ours-{turn}").glob("octomed-train*")
+        noted(checksum, "sha256", len(rows), lambda path=path: sha256_file(path))
+    of = [write / alone for write, alone in zip(rates["ours"]["write"], checksum["sha256"], strict=True)]
+    figures["ours"]["checksum_of_write"] = statistics.median(of)
     return figures
 
 
