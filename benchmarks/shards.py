@@ -44,8 +44,8 @@ from PIL import Image
 
 from octomed_jax import manifests
 from octomed_jax.images.decode import encode_png
+from octomed_jax.inputs.index_files import COLUMNS, load_index, write_index
 from octomed_jax.inputs.paper_mix import paper_mix
-from octomed_jax.inputs.render import INDEX, write_index
 from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, Verdict, question_from_row, question_to_row
 from octomed_jax.storage import sha256_bytes, sha256_file
 from octomed_jax.traces.grouped import lake_row, write_lake
@@ -295,22 +295,20 @@ def index(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Write an index of the paper's mix, and read it in a process of its own."""
     made = paper_mix(options.examples)
     start = time.perf_counter()
-    write_index(folder / INDEX, made)
+    write_index(folder, made)
     seconds = time.perf_counter() - start
-    told = told_by(["--only=index", f"--index={folder / INDEX}", f"--examples={options.examples}"])
-    size = sum(path.stat().st_size for path in folder.rglob(f"{INDEX}*") if path.is_file())
+    told = told_by(["--only=index", f"--index={folder}", f"--examples={options.examples}"])
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {"examples": options.examples, "bytes": size, "write_seconds": seconds, **told}
 
 
-def index_alone(path: Path, examples: int) -> dict[str, Any]:
-    """Read an index, and every value of it, in this process."""
+def index_alone(folder: Path, examples: int) -> dict[str, Any]:
+    """Load an index, and read every value of it, in this process."""
     start = time.perf_counter()
-    with np.load(path, allow_pickle=False) as arrays:
-        columns = [arrays[name] for name in arrays]
-    read = [column for column in columns if column.shape == (examples,)]
-    total = sum(int(column.sum()) for column in read)
+    found = load_index(folder)
+    total = sum(int(getattr(found, name).sum()) for name in COLUMNS)
     seconds = time.perf_counter() - start
-    assert total > examples
+    assert len(found) == examples < total
     return {"load_seconds": seconds, "peak_mb": peak_mb()}
 
 

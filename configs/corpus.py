@@ -1,4 +1,4 @@
-"""The questions of all package sources at full size: what `make corpus` builds and curates.
+"""The questions of all package sources at full size: what `make corpus` builds, curates and has answered.
 
 Everything but the questions is as in ``demo.py``, so that the later stages take this config too; its student is far too
 small for this corpus, and rows of 288 tokens are too short for the longest of these questions.
@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
     config.run = "runs/corpus"
     # Its sources overlap: definitions of one stand in another, and questions of a template share runs of words.
     config.curate.steps = ("decontaminate", "deduplicate")
+    config.traces.per_question = 16  # as in the paper; the demo's teacher answers four times
     config.questions = ConfigDict(
         {
             "brain": {"plane": 2200, "side": 1000, "lobe": 1200, "test_each": 300, "side_pixels": 112},

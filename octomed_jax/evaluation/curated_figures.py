@@ -46,10 +46,12 @@ def colour(step: str) -> str:
 
 def matched_rows(matched: Table) -> list[tuple[str, int]]:
     """Return rows of (benchmark, questions taken out), the most first; one of another folder with its set's name."""
-    return [
-        (row["benchmark"] if row["set"] == OWN else f"{row['set']}: {row['benchmark']}", row["removed"])
-        for row in matched["benchmarks"]
-    ]
+    return [(matched_name(row), row["removed"]) for row in matched["benchmarks"]]
+
+
+def matched_name(row: Table) -> str:
+    """Return how a benchmark is called: of one that is not carried on, with its set's name."""
+    return row["benchmark"] if row["set"] == OWN else f"{row['set']}: {row['benchmark']}"
 
 
 def _bars(rows: Sequence[tuple[str, int]], kind: str, label: str) -> str:

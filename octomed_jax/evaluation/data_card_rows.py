@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from octomed_jax.curation.card import MEANINGS
+from octomed_jax.curation.evaluation_sets import OWN
+from octomed_jax.evaluation.curated_figures import matched_name
 from octomed_jax.evaluation.data_card_figures import QUESTION_WORDS
 from octomed_jax.evaluation.data_card_funnel import QUESTION_STEPS
 
@@ -102,14 +104,9 @@ def against_words(table: Table) -> str:
     curation = table["curation"]
     if curation["state"] != "curated" or "decontaminate" not in {step["step"] for step in curation["steps"]}:
         return ""
-    more = curation["folders"]["against"]
-    if not more:
-        return f"Compared with the {curation['held_out']:,} held-out questions that are carried on."
-    folders = "a further folder" if more == 1 else f"{more} further folders"
-    return (
-        f"Compared with the {curation['held_out']:,} held-out questions that are carried on, and with those of "
-        f"{folders}: matches with these stand below as others."
-    )
+    own = f"Compared with the {curation['held_out']:,} held-out questions that are carried on"
+    sets = [f"{name} ({row['of']:,})" for name, row in sorted(curation["matched"]["sets"].items()) if name != OWN]
+    return f"{own}, and with the evaluation sets {', '.join(sets)}." if sets else f"{own}."
 
 
 def removed_rows(table: Table) -> list[tuple[str, str, int]]:
@@ -122,13 +119,16 @@ def removed_rows(table: Table) -> list[tuple[str, str, int]]:
 
 
 def matched_rows(table: Table) -> list[tuple[str, int, int, int | None]]:
-    """Return by benchmark: questions taken out for one of its held-out ones, for how many of these, of how many."""
+    """Return by benchmark: questions taken out for one of its held-out ones, for how many of these, of how many.
+
+    Of an evaluation set that is not carried on the name comes first; how many questions its benchmarks have is unknown.
+    """
     if table["curation"]["state"] != "curated":
         return []
-    matched = table["curation"]["matched"]
-    rows = [(name, row["removed"], row["held_out"], row["of"]) for name, row in matched["benchmarks"].items()]
-    others = matched["others"]
-    return [*rows, ("others", others["removed"], others["held_out"], None)] if others["removed"] else rows
+    return [
+        (matched_name(row), row["removed"], row["held_out"], row["of"])
+        for row in table["curation"]["matched"]["benchmarks"]
+    ]
 
 
 def question_steps(table: Table) -> list[tuple[str, str]]:
