@@ -15,9 +15,8 @@ from octomed_jax.progress import console
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    return subverb(
-        "eval", {"run": run_eval, "benchmarks": list_benchmarks}, arguments, "Measure a model on held-out questions."
-    )
+    table = {"run": run_eval, "benchmarks": list_benchmarks}
+    return subverb("eval", table, arguments, "Measure a model on held-out questions.")
 
 
 def run_eval(arguments: Sequence[str]) -> int:

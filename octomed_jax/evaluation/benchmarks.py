@@ -176,7 +176,7 @@ ALL = (
     Benchmark("pubmedqa", "PubMedQA", FURTHER, _from("pubmedqa:test"), 500, note="the official test fold"),
     Benchmark(
         *("omnimedvqa", "OmniMedVQA", FURTHER, _from("omnimedvqa:open")),
-        note="of 127,995 questions of both parts those of open sets; made of sets whose train splits may be learnt from",
+        note="the open part of 127,995 questions; made of sets whose train splits may be learnt from",
     ),
     Benchmark(
         *("mimic-cxr", "MIMIC-CXR reports", FURTHER, _from("mimic-cxr:test"), 3_269, True, REPORTS, "direct"),
@@ -254,13 +254,14 @@ def categories(scores: Mapping[str, float], counts: Mapping[str, int] | None = N
             continue
         if one.name in found:
             raise UserError(
-                f"{found[one.name]!r} and {called!r} are both {one.title}, which counts once in an overall; leave one out"
+                f"{found[one.name]!r} and {called!r} are both {one.title}, which counts once in an overall; "
+                "leave one out"
             )
         found[one.name] = called
     means = {name: _mean(name, found, scores, counts) for name in (*PAPER, EVERY, WITH_IMAGES)}
     present = [name for name in PAPER if means[name]["have"]]
     wider = {EVERY: len(present) > 1, WITH_IMAGES: {IMAGES, CLASSES} <= set(present)}
-    return {name: told for name, told in means.items() if (wider[name] if name in wider else name in present)}
+    return {name: told for name, told in means.items() if wider.get(name, name in present)}
 
 
 def _mean(
