@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from octomed_jax.cli.eval_benchmarks import list_benchmarks
+from octomed_jax.cli.eval_seen import seen
 from octomed_jax.cli.options import Parser, finish, subverb
 from octomed_jax.evaluation.run import evaluate
 from octomed_jax.progress import console
@@ -15,7 +16,7 @@ from octomed_jax.progress import console
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    table = {"run": run_eval, "benchmarks": list_benchmarks}
+    table = {"run": run_eval, "benchmarks": list_benchmarks, "seen": seen}
     return subverb("eval", table, arguments, "Measure a model on held-out questions.")
 
 

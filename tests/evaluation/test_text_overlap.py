@@ -139,7 +139,7 @@ def test_tokens_of_a_folder(tmp_path):
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has no tokenizer[.]json; name the folder of a tokenizer"):
+    with pytest.raises(UserError, match=r"has no tokenizer\.json; name the folder of a tokenizer"):
         open_tokens(tmp_path)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": 1}))
     with pytest.raises(UserError, match="is no tokenizer"):
