@@ -22,7 +22,7 @@ import pyarrow as pa
 from etils import epath
 from jaxtyping import Bool, Int64
 
-from octomed_jax import manifests, storage
+from octomed_jax import manifests, progress, storage
 from octomed_jax.curation.corpus import Corpus, open_corpus
 from octomed_jax.curation.curate import TEST_FILE, TRAIN_FILE
 from octomed_jax.curation.decontaminate import SHOWN_WORDS, TEXT_COLUMNS, has_images
@@ -144,9 +144,9 @@ def open_trained(folders: Sequence[PathLike], scratch: Path, with_images: bool) 
     files: dict[str, str] = {}
     identities: dict[str, str] = {}
     for number, folder in enumerate(folders):
-        if str(folder) in identities:
-            raise UserError(f"--trained={folder} is named twice; name each folder once")
         manifest = manifests.read_manifest(folder, *TRAINED_STAGES)
+        if manifest.identity in identities.values():
+            raise UserError(f"--trained={folder} is named twice, or is a copy; name each folder once")
         identities[str(folder)] = manifest.identity
         if manifest.stage == "verify":
             paths = sorted((epath.Path(folder) / LAKE).glob("part-*.parquet"))
@@ -163,7 +163,7 @@ def open_trained(folders: Sequence[PathLike], scratch: Path, with_images: bool) 
 
 
 def _records(reader: ShardReader, with_images: bool) -> Iterator[dict[str, Any]]:
-    for record in reader:
+    for record in progress.track(reader, "reading shards", len(reader), "records"):
         row = question_to_row(record.question)
         yield {name: row[name] if with_images or name != "image" else [] for name in _COLUMNS}
 

@@ -147,7 +147,7 @@ def label_f1(pairs: Iterable[tuple[Iterable[str], Iterable[str]]]) -> dict[str, 
         }
         for name in sorted(gold_counts | given_counts)
     }
-    in_gold = [one["f1"] for one in labels.values() if one["gold"]]
+    in_gold = [2 * right_counts[name] / (count + given_counts[name]) for name, count in gold_counts.items()]
     right = right_counts.total()
     return {
         "n": n,
@@ -164,6 +164,33 @@ def label_f1(pairs: Iterable[tuple[Iterable[str], Iterable[str]]]) -> dict[str, 
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def report_scores(samples: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean ROUGE-L of reports: ``n`` samples, ``rouge_l``, and how many had no gold report.
+
+    Reports that were cut off count by what is there. Requests that failed for good count nowhere.
+    """
+    scores: list[float] = []
+    without = 0
+    for sample in samples:
+        if _failed(sample):
+            continue
+        if not _ROUGE_WORDS.search(sample["answer"].lower()):
+            without += 1
+            continue
+        scores.append(rouge_l(split_response(sample["response"]).answer, (sample["answer"],)))
+    return {"n": len(scores), "rouge_l": _ratio(sum(scores), len(scores)), "without_gold": without}
+
+
+def label_scores(samples: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``label_f1`` of multi-label samples, by what the verifier read in each; failed requests count nowhere."""
+    told = [sample for sample in samples if not _failed(sample)]
+    return label_f1((labels_of(sample["answer"]), labels_of(sample["extracted"])) for sample in told)
+
+
+def _failed(sample: Mapping[str, Any]) -> bool:
+    return bool(sample.get("error")) or sample["finish_reason"] == "error"
 
 
 def answer_text(sample: Mapping[str, Any]) -> str:
@@ -192,7 +219,7 @@ def open_and_closed(samples: Iterable[Mapping[str, Any]], tokens: Tokens = SIMPL
     closed: list[bool] = []
     scores: list[float] = []
     for sample in samples:
-        if sample.get("error") or sample["finish_reason"] == "error":
+        if _failed(sample):
             continue
         if is_closed(sample["benchmark"], sample["task"]):
             closed.append(sample["verdict"] == "correct")

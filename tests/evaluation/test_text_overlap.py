@@ -13,9 +13,11 @@ from octomed_jax.evaluation.text_overlap import (
     answer_text,
     common_length,
     label_f1,
+    label_scores,
     labels_of,
     open_and_closed,
     open_tokens,
+    report_scores,
     rouge_l,
     token_f1,
 )
@@ -179,6 +181,24 @@ def test_label_f1_by_brute_force():
 def test_labels_of_an_answer():
     assert labels_of("Edema; pleural  Effusion;;") == {"edema", "pleural effusion"}
     assert labels_of("") == frozenset()
+
+
+def test_reports_and_labels_of_samples():
+    rows = [
+        sample("mimic-cxr", "report", "police killed the gunman", "<think>no</think>police kill the gunman"),
+        sample("mimic-cxr", "report", "clear", "<think>clear", finish_reason="length"),
+        sample("mimic-cxr", "report", "", "clear"),
+        sample("mimic-cxr", "report", "clear", "", error="gone"),
+    ]
+    assert report_scores(rows) == {"n": 2, "rouge_l": pytest.approx(0.375), "without_gold": 1}
+    assert report_scores(rows[2:])["rouge_l"] is None
+    rows = [
+        sample("chexpert", "multi_label", "Edema; Effusion", "x", extracted="effusion; nodule"),
+        sample("chexpert", "multi_label", "Edema", "x", "unparsed"),
+        sample("chexpert", "multi_label", "Edema", "", finish_reason="error"),
+    ]
+    told = label_scores(rows)
+    assert (told["n"], told["micro"]["recall"], told["micro"]["precision"]) == (2, 1 / 3, 1 / 2)
 
 
 def sample(benchmark, task, answer, response, verdict="wrong", extracted="", **fields):
