@@ -7,11 +7,14 @@ import re
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
+from octomed_jax.curation.curate import curate
 from octomed_jax.curation.pictures.image_sources import SOURCES_FILE, SOURCES_SCHEMA
+from octomed_jax.curation.settings import defaults
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.seen_in_training import accuracy_by_seen, read_seen, seen_in_training
 from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_to_row
@@ -52,8 +55,9 @@ def write_folder(folder, questions, row_group=3):
     for split, file in (("train", "questions.parquet"), ("test", "heldout.parquet")):
         some = sorted((one for one in questions if one.split == split), key=lambda one: one.id)
         lake.write_rows(folder / file, map(question_to_row, some), QUESTION_SCHEMA, row_group)
+    counts = {split: sum(one.split == split for one in questions) for split in ("train", "test")}
     files = manifests.hash_files(folder)
-    manifests.write_manifest(folder, manifests.Manifest(stage="questions", config={}, files=files))
+    manifests.write_manifest(folder, manifests.Manifest("questions", {}, counts=counts, files=files))
     return folder
 
 
@@ -151,6 +155,19 @@ def test_words_and_images_of_every_kind(tmp_path):
     assert told["benchmarks"]["headqa"] == {"n": 1, "seen": 1, "words": 1, "image": 0, "words_alone": 0}
     assert (told["n"], told["seen"], told["words_alone"], told["n_trained"]) == (11, 6, 1, 5)
     assert told["trained"] == {str(trained): manifests.read_manifest(trained, "questions").identity}
+
+
+def test_nothing_is_seen_of_what_curation_has_decontaminated(tmp_path):
+    extra = [train(f"{number}", text(100 + number)) for number in range(5)]
+    whole = write_folder(tmp_path / "whole", [*LEARNT, *extra, *(one for one, *_ in MEASURED.values())])
+    config = ConfigDict({"seed": 0, "curate": defaults()})
+    config.curate.steps = ("decontaminate",)
+    config.curate.decontaminate.images = ("bytes", "pixels")
+    curate(config, [whole], tmp_path / "curated", workers=1)
+    assert looked_up(tmp_path / "a", whole, whole)[1]["seen"] == 6
+    rows, told = looked_up(tmp_path / "b", tmp_path / "curated", tmp_path / "curated")
+    assert {name for name, row in rows.items() if row["seen"]} == set()
+    assert (told["n"], told["n_trained"]) == (len(MEASURED), len(extra) + 1)  # "e" is like one with images alone
 
 
 def test_images_by_bytes_alone(tmp_path):
