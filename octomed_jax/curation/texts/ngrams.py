@@ -94,7 +94,7 @@ class NgramIndex:
         """
         found = self._runs(texts, ignored)
         known = {overlap.question for overlap in found}
-        found += [overlap for overlap in self._wholes(texts) if overlap.question not in known]
+        found += [overlap for overlap in self.shared_wholes(texts) if overlap.question not in known]
         return sorted(found, key=lambda overlap: overlap.question)
 
     def write(self, folder: Path) -> None:
@@ -157,8 +157,11 @@ class NgramIndex:
             for at in range(len(questions))
         ]
 
-    def _wholes(self, texts: QuestionTexts) -> list[Overlap]:
-        """Return one overlap for each question, the question alone before the one with options."""
+    def shared_wholes(self, texts: QuestionTexts) -> list[Overlap]:
+        """Return the questions that are an evaluation question as a whole, alone or with their options, each once.
+
+        ``evaluation`` is the first of those that are the same.
+        """
         found: dict[int, Overlap] = {}
         if not len(self.whole_keys):
             return []
