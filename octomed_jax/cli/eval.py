@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from octomed_jax.cli.eval_compare import compare
 from octomed_jax.cli.options import Parser, finish, subverb
 from octomed_jax.evaluation.run import evaluate
 from octomed_jax.progress import console
@@ -14,7 +15,7 @@ from octomed_jax.progress import console
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    return subverb("eval", {"run": run_eval}, arguments, "Measure a model on held-out questions.")
+    return subverb("eval", {"run": run_eval, "compare": compare}, arguments, "Measure models on held-out questions.")
 
 
 def run_eval(arguments: Sequence[str]) -> int:
