@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from octomed_jax.evaluation.comparison import NO_EVIDENCE
 from octomed_jax.evaluation.data_card_markdown import bullets, grid, plain
 
-HEAD = ("benchmark", "n", "A", "B", "B − A", "95 % interval", "p (Holm)", "verdict", "could have shown")
+NUMBERS = ("benchmark", "n", "A", "B", "B − A", "95 % interval", "p, Holm")
+HEAD = (*NUMBERS, "verdict", "could have shown")
 ALL = "mean of all"
 
 Comparison = Mapping[str, Any]
@@ -17,6 +19,23 @@ def rows(comparison: Comparison) -> list[list[str]]:
     if len(body) > 1:
         body.append(_row(ALL, "", comparison["overall"], comparison["overall"]["p"]))
     return body
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Return the verdict of each benchmark, and of their mean, in words."""
+    found = {**comparison["benchmarks"], ALL: comparison["overall"]}
+    if len(found) == 2:
+        found.pop(ALL)
+    return [f"{name}: {one['verdict']}{_could(one)}" for name, one in found.items()]
+
+
+def _could(one: Comparison) -> str:
+    if one["verdict"] != NO_EVIDENCE:
+        return ""
+    least = one["smallest_difference"]
+    if least is None:
+        return "; so few questions could not have shown any"
+    return f"; these questions could have shown one of {100 * least:.1f} points"
 
 
 def conclusion(comparison: Comparison) -> str:
@@ -52,7 +71,7 @@ def _row(name: str, n: str, one: Comparison, p: float) -> list[str]:
     a, b = one["accuracy"]
     low, high = one["interval"]
     least = one["smallest_difference"]
-    shown = "nothing: too few" if least is None else f"{100 * least:.1f}"
+    shown = "nothing" if least is None else f"{100 * least:.1f}"
     return [
         name,
         n,

@@ -165,8 +165,9 @@ def smallest_difference(sums: np.ndarray, questions: int, level: float, power: f
     """Return the smallest true difference that a test of these questions would have found, or None.
 
     It is what a two-sided test at ``level`` rejects with probability ``power`` when the clusters differ as much as they
-    did here: (z + z') sqrt(sum of squares) / n. It is never below what the exact test needs: enough clusters that
-    differ, all one way, to reach ``level`` at all. None: not even A always wrong and B always right would do.
+    did here: ((z + z') sqrt(sum of squares) + step) / n; an exact test is careful by the step, the finest sum. It is
+    never below what that test needs: enough clusters that differ, all one way, to reach ``level`` at all. None:
+    not even A always wrong and B always right would do.
 
     Args:
         sums: [C] cluster sums of the differences.
@@ -182,7 +183,8 @@ def smallest_difference(sums: np.ndarray, questions: int, level: float, power: f
     differ = int((np.abs(sums) > 1e-12).sum())
     one = math.sqrt(squares / differ) if differ else 1.0
     least = float(betaincinv(needed, clusters - needed + 1, power)) * clusters * one / questions
-    usual = float(ndtri(1 - level / 2) + ndtri(power)) * math.sqrt(squares) / questions
+    step = float(np.abs(sums[np.abs(sums) > 1e-12]).min()) if differ else 0.0
+    usual = (float(ndtri(1 - level / 2) + ndtri(power)) * math.sqrt(squares) + step) / questions
     found = max(least, usual)
     return found if found <= 1 else None
 
