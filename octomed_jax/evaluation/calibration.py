@@ -18,6 +18,7 @@ from octomed_jax.evaluation.rank_correlation import (
     correlation,
     fisher_interval,
     pooled,
+    resampled,
 )
 
 Sample = Mapping[str, Any]
@@ -96,19 +97,16 @@ def calibrate(samples: Iterable[Sample], resamples: int = RESAMPLES) -> SelfCali
     for sample in samples:
         if not (sample.get("error") or sample.get("finish_reason") == "error"):
             by_benchmark.setdefault(sample["benchmark"], []).append(sample)
-    found, strata = {}, []
+    found, strata, drawn = {}, list[Sequence[Stratum]](), list[Sequence[np.ndarray]]()
     for name in sorted(by_benchmark):
         table = _table(name, by_benchmark[name])
-        own = _strata(table)
-        strata.append(own)
-        found[name] = _figures(name, table, own, resamples)
-    lengths, accuracies = [], []
-    for one in found.values():
-        if one.mean_length is not None:
-            lengths.append(one.mean_length)
-            accuracies.append(one.accuracy)
-    views = [pooled([own[view] for own in strata], _random("", view), resamples) for view in range(3)]
-    return SelfCalibration(found, across(lengths, accuracies), Views(*views))
+        strata.append(_strata(table))
+        drawn.append([resampled(one, _random(name, view), resamples) for view, one in enumerate(strata[-1])])
+        found[name] = _figures(table, strata[-1], drawn[-1])
+    timed = [one for one in found.values() if one.mean_length is not None]
+    views = [pooled([own[view] for own in strata], [own[view] for own in drawn]) for view in range(3)]
+    lengths = [one.mean_length for one in timed if one.mean_length is not None]
+    return SelfCalibration(found, across(lengths, [one.accuracy for one in timed]), Views(*views))
 
 
 def across(lengths: Sequence[float], accuracies: Sequence[float]) -> Correlation:
@@ -124,7 +122,7 @@ def across(lengths: Sequence[float], accuracies: Sequence[float]) -> Correlation
         raise ValueError(f"{len(lengths)} lengths and {len(accuracies)} accuracies are not of the same benchmarks")
     n = len(lengths)
     stratum = Stratum(np.asarray(lengths, dtype=float), -np.asarray(accuracies, dtype=float), np.arange(n))
-    rho = correlation(stratum, _random("", 3), resamples=1).rho
+    rho = correlation(stratum).rho
     return Correlation(rho, n, n, None, None if rho is None else fisher_interval(rho, n))
 
 
@@ -213,7 +211,7 @@ def _mean_of(table: _Table, values: np.ndarray, taken: np.ndarray) -> np.ndarray
     return np.where(counts > 0, np.round(totals / np.maximum(counts, 1), 9), np.nan)
 
 
-def _figures(name: str, table: _Table, strata: Sequence[Stratum], resamples: int) -> BenchmarkCalibration:
+def _figures(table: _Table, strata: Sequence[Stratum], drawn: Sequence[np.ndarray]) -> BenchmarkCalibration:
     lengths = strata[0].x
     everything = np.ones(len(table.question), dtype=bool)
     return BenchmarkCalibration(
@@ -223,7 +221,7 @@ def _figures(name: str, table: _Table, strata: Sequence[Stratum], resamples: int
         mean_length=float(lengths.mean()) if len(lengths) else None,
         cut_off=table.cut_off,
         without_thought=table.without_thought,
-        within=Views(*(correlation(one, _random(name, view), resamples) for view, one in enumerate(strata))),
+        within=Views(*map(correlation, strata, drawn)),
     )
 
 

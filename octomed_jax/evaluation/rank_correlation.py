@@ -14,7 +14,7 @@ from octomed_jax.evaluation.paired import LEVEL, interval_of_mean
 
 RESAMPLES = 2_000
 FEWEST_CLUSTERS = 10  # below it a bootstrap is no guide
-_CELLS = 4_000_000  # of a block of replicates
+_CELLS = 500_000  # of a block of replicates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Stratum:
     cluster: np.ndarray
 
 
-def correlation(stratum: Stratum, rng: np.random.Generator, resamples: int = RESAMPLES) -> Correlation:
-    """Return the rank correlation of one stratum."""
-    return pooled([stratum], rng, resamples)
+def correlation(stratum: Stratum, drawn: np.ndarray | None = None) -> Correlation:
+    """Return the rank correlation of one stratum; with what `resampled` drew of it, also its bootstrap interval."""
+    return pooled([stratum], None if drawn is None else [drawn])
 
 
-def pooled(strata: Sequence[Stratum], rng: np.random.Generator, resamples: int = RESAMPLES) -> Correlation:
+def pooled(strata: Sequence[Stratum], drawn: Sequence[np.ndarray] | None = None) -> Correlation:
     """Return the rank correlation within strata, over all of them: what is left when the stratum is held fixed.
 
     Values are ranked within their stratum, on 0 to 1, and their products and squares are added up over the strata, so
@@ -64,36 +64,44 @@ def pooled(strata: Sequence[Stratum], rng: np.random.Generator, resamples: int =
 
     Args:
         strata: the pairs of each.
-        rng: what draws.
-        resamples: how many bootstrap samples.
+        drawn: of each, what `resampled` drew; without it there is no bootstrap interval.
     """
-    telling = [one for one in strata if len(one.x) > 2 and np.ptp(one.x) > 0 and np.ptp(one.y) > 0]
-    n = sum(len(one.x) for one in telling)
-    clusters = sum(int(one.cluster.max()) + 1 for one in telling)
+    telling = [place for place, one in enumerate(strata) if _tells(one)]
+    n = sum(len(strata[place].x) for place in telling)
+    clusters = sum(_clusters(strata[place]) for place in telling)
     if not telling:
         return Correlation(None, sum(len(one.x) for one in strata), 0, None, None)
-    rho = float(_rho(np.sum([_moments(one, np.ones((1, len(one.x)))) for one in telling], axis=0))[0])
-    fisher = fisher_interval(rho, n) if len(strata) == 1 and clusters == n else None
-    return Correlation(rho, n, clusters, _bootstrap(telling, clusters, rng, resamples), fisher)
+    ones = [_moments(strata[place], np.ones((1, len(strata[place].x)))) for place in telling]
+    rho = float(_rho(np.sum(ones, axis=0))[0])
+    bootstrap = None
+    if drawn is not None and clusters >= FEWEST_CLUSTERS:
+        bootstrap = _interval(_rho(np.sum([drawn[place] for place in telling], axis=0)), clusters)
+    return Correlation(
+        rho, n, clusters, bootstrap, fisher_interval(rho, n) if len(strata) == 1 and clusters == n else None
+    )
 
 
-def _bootstrap(
-    strata: Sequence[Stratum], clusters: int, rng: np.random.Generator, resamples: int
-) -> tuple[float, float] | None:
-    if clusters < FEWEST_CLUSTERS:
-        return None
-    replicates = _rho(np.sum([_resampled(one, rng, resamples) for one in strata], axis=0))
+def _tells(stratum: Stratum) -> bool:
+    return len(stratum.x) > 2 and np.ptp(stratum.x) > 0 and np.ptp(stratum.y) > 0
+
+
+def _clusters(stratum: Stratum) -> int:
+    return int(stratum.cluster.max()) + 1
+
+
+def _interval(replicates: np.ndarray, clusters: int) -> tuple[float, float] | None:
     defined = replicates[np.isfinite(replicates)]
     # A sample of one value only has no correlation; where that is common, neither has the interval a meaning.
-    if len(defined) < 0.95 * resamples:
+    if len(defined) < 0.95 * len(replicates):
         return None
     return interval_of_mean([defined], [clusters])
 
 
-def _resampled(stratum: Stratum, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Return [3, resamples] moments of bootstrap samples of the clusters."""
-    clusters = int(stratum.cluster.max()) + 1
-    parts = []
+def resampled(stratum: Stratum, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
+    """Return [3, resamples] sums of products and squares of bootstrap samples of the clusters, each ranked again."""
+    if not _tells(stratum):
+        return np.zeros((3, resamples))
+    clusters, parts = _clusters(stratum), []
     block = max(1, _CELLS // len(stratum.x))
     for begin in range(0, resamples, block):
         drawn = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=min(block, resamples - begin))
@@ -109,19 +117,22 @@ def _rho(moments: np.ndarray) -> np.ndarray:
 
 def _moments(stratum: Stratum, weights_RN: np.ndarray) -> np.ndarray:
     """Return [3, R] sums of products and squares of the centred mid-ranks, where a pair counts as its weight says."""
-    x, y = (_mid_ranks(values, weights_RN) - 0.5 for values in (stratum.x, stratum.y))
-    return np.stack([(weights_RN * one * two).sum(axis=1) for one, two in ((x, y), (x, x), (y, y))])
+    (x_RN, square_x), (y_RN, square_y) = (_mid_ranks(values, weights_RN) for values in (stratum.x, stratum.y))
+    return np.stack([np.einsum("rn,rn,rn->r", weights_RN, x_RN, y_RN), square_x, square_y])
 
 
-def _mid_ranks(values: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
-    """Return [R, N] mid-ranks on 0 to 1 (their weighted mean is 1/2): the weight below, and half of the equals'."""
+def _mid_ranks(values: np.ndarray, weights_RN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return [R, N] mid-ranks between -1/2 and 1/2, and [R] the sum of their squares.
+
+    A mid-rank is the weight below and half of the equals', as a share of all: its weighted mean is 1/2, taken off here.
+    """
     _, group = np.unique(values, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     equal_RG = np.add.reduceat(weights_RN[:, order], starts, axis=1)
     through_RG = np.cumsum(equal_RG, axis=1)
-    ranks_RG = (through_RG - equal_RG / 2) / through_RG[:, -1:]
-    return ranks_RG[:, group]
+    ranks_RG = (through_RG - equal_RG / 2) / through_RG[:, -1:] - 0.5
+    return ranks_RG[:, group], np.einsum("rg,rg,rg->r", equal_RG, ranks_RG, ranks_RG)
 
 
 def fisher_interval(rho: float, n: int, level: float = LEVEL) -> tuple[float, float] | None:

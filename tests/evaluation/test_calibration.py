@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from octomed_jax.evaluation.calibration import across, calibrate
-from octomed_jax.evaluation.rank_correlation import Stratum, _moments, _rho, correlation, fisher_interval, pooled
+from octomed_jax.evaluation.rank_correlation import (
+    Stratum,
+    _moments,
+    _rho,
+    correlation,
+    fisher_interval,
+    pooled,
+    resampled,
+)
 
 # Figure 8 of the paper: mean tokens and accuracy of OctoMed-7B on its 14 benchmarks.
 LENGTHS = [1506, 944, 320, 1855, 1453, 1298, 528, 3700, 1725, 297, 308, 357, 348, 317]
@@ -28,11 +36,15 @@ def stratum(x, y, cluster=None) -> Stratum:
     return Stratum(x, y, np.arange(len(x)) if cluster is None else np.asarray(cluster))
 
 
+def with_interval(one: Stratum, rng: "np.random.Generator | None" = None, resamples: int = 2000):
+    return correlation(one, resampled(one, rng or random(), resamples))
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=3, max_size=40))
 def test_rho_agrees_with_scipy_however_many_ties(pairs):
     x, y = zip(*pairs, strict=True)
-    found = correlation(stratum(x, y), random(), resamples=20)
+    found = with_interval(stratum(x, y), resamples=20)
     if len(set(x)) == 1 or len(set(y)) == 1:
         assert found.rho is None
         assert (found.bootstrap, found.fisher) == (None, None)
@@ -57,7 +69,7 @@ def test_pooled_is_the_correlation_with_the_benchmark_held_fixed():
         np.concatenate([(rankdata(values) - (len(values) + 1) / 2) / len(values) for values in side])
         for side in ([one.x for one in strata], [one.y for one in strata])
     ]
-    found = pooled(strata, rng)
+    found = pooled(strata)
     assert found.rho == pytest.approx(np.corrcoef(*ranks)[0, 1])
     assert (found.n, found.fisher) == (97, None)
 
@@ -66,16 +78,16 @@ def test_pooled_is_blind_to_differences_between_benchmarks():
     """Simpson: within both benchmarks longer is easier, across them longer is harder."""
     one = stratum([1, 2, 3, 4], [0.4, 0.3, 0.2, 0.1])
     other = stratum([11, 12, 13, 14], [0.9, 0.8, 0.7, 0.6])
-    assert pooled([one, other], random()).rho == pytest.approx(-1.0)
+    assert pooled([one, other]).rho == pytest.approx(-1.0)
     assert spearmanr([*one.x, *other.x], [*one.y, *other.y]).statistic > 0
 
 
 def test_a_benchmark_that_is_always_solved_says_nothing():
     one, solved = stratum(range(20), random(1).random(20)), stratum(range(50), np.zeros(50))
-    with_it, alone = pooled([one, solved], random()), pooled([one], random())
+    with_it, alone = pooled([one, solved]), pooled([one])
     assert (with_it.rho, with_it.n) == (pytest.approx(alone.rho), 20)
-    assert pooled([solved], random()).rho is None
-    assert pooled([], random()).rho is None
+    assert pooled([solved]).rho is None
+    assert pooled([]).rho is None
 
 
 def test_fishers_interval_by_hand():
@@ -96,7 +108,7 @@ def test_both_intervals_cover_the_truth(rho, n):
     for _ in range(times):
         x = rng.normal(size=n)
         y = rho * x + math.sqrt(1 - rho * rho) * rng.normal(size=n)
-        found = correlation(stratum(x, y), rng, resamples=400)
+        found = with_interval(stratum(x, y), rng, 400)
         for kind in covered:
             low, high = getattr(found, kind)
             covered[kind] += low <= truth <= high
@@ -107,12 +119,12 @@ def test_both_intervals_cover_the_truth(rho, n):
 def test_questions_of_one_patient_are_no_independent_evidence():
     """Each of 30 patients is there ten times: the interval is that of 30, and Fisher's has no say."""
     x, y = random(5).normal(size=30), random(6).normal(size=30)
-    alone = correlation(stratum(x, y), random())
-    tenfold = correlation(stratum(np.repeat(x, 10), np.repeat(y, 10), np.repeat(np.arange(30), 10)), random())
+    alone = with_interval(stratum(x, y))
+    tenfold = with_interval(stratum(np.repeat(x, 10), np.repeat(y, 10), np.repeat(np.arange(30), 10)))
     assert tenfold.rho == pytest.approx(alone.rho)
     assert (tenfold.n, tenfold.clusters, tenfold.fisher) == (300, 30, None)
     assert tenfold.bootstrap == pytest.approx(alone.bootstrap, abs=0.03)
-    few = correlation(stratum(np.repeat(x[:9], 10), np.repeat(y[:9], 10), np.repeat(np.arange(9), 10)), random())
+    few = with_interval(stratum(np.repeat(x[:9], 10), np.repeat(y[:9], 10), np.repeat(np.arange(9), 10)))
     assert few.bootstrap is None
 
 
