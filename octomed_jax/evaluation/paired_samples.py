@@ -11,13 +11,14 @@ from etils import epath
 
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.paired_settings import Settings
-from octomed_jax.schema import VERDICTS, Question
+from octomed_jax.schema import VERDICTS
 from octomed_jax.storage import PathLike, read_json
 from octomed_jax.verification.check import VERIFIER_VERSION, check_response
+from octomed_jax.verification.rows import question_of
 
 # What makes a question the same question. The prompt is made of these and of settings.
 CONTENT = ("task", "question", "options", "answer", "aliases", "lower_limit", "upper_limit", "cluster")
-NEEDED = ("benchmark", "id", "task", "question", "options", "answer", "seed")
+NEEDED = ("benchmark", "id", "question", "answer")
 FAILED = "failed"
 Key = tuple[str, str]  # benchmark, id
 
@@ -122,7 +123,9 @@ def read_side(path: PathLike) -> Side:
     if not questions:
         raise UserError(f"{path} holds no samples")
     if len(judged) > 1:
-        raise UserError(f"{path} has rows with a verdict and rows without; judge all of them with `octomed eval score`")
+        raise UserError(
+            f"{path} has rows with a verdict and rows without; take the verdicts out, and all are judged here"
+        )
     verdicts = f"by verifier {VERIFIER_VERSION}" if judged == {True} else "as written"
     return Side(str(path), questions, settings, origin, verdicts)
 
@@ -165,11 +168,12 @@ def _add(row: dict[str, Any], where: str, questions: dict[Key, Asked]) -> bool:
     for name in NEEDED:
         if name not in row:
             raise UserError(f"{where} has no {name!r}")
-    for name in ("benchmark", "id", "task", "question", "answer"):
-        if not isinstance(row[name], str) or (name in ("benchmark", "id") and not row[name]):
+    for name in ("benchmark", "id"):
+        if not isinstance(row[name], str) or not row[name]:
             raise UserError(f"{where}: {name}={row[name]!r} is not a text")
-    if type(row["seed"]) is not int:
-        raise UserError(f"{where}: seed={row['seed']!r} is not a whole number")
+    seed = row.get("seed") or 0
+    if type(seed) is not int:
+        raise UserError(f"{where}: seed={seed!r} is not a whole number")
     key = (row["benchmark"], row["id"])
     content = {name: _even(row.get(name)) for name in CONTENT}
     asked = questions.setdefault(key, Asked(content, {}))
@@ -177,10 +181,10 @@ def _add(row: dict[str, Any], where: str, questions: dict[Key, Asked]) -> bool:
         raise UserError(
             f"{where}: {field} of question {row['id']!r} ({row['benchmark']}) is not that of its other rows"
         )
-    if row["seed"] in asked.outcomes:
-        raise UserError(f"{where}: question {row['id']!r} ({row['benchmark']}) is there twice with seed {row['seed']}")
-    judge = "verdict" not in row
-    asked.outcomes[row["seed"]] = _judged(row, where) if judge else _outcome(row, where)
+    if seed in asked.outcomes:
+        raise UserError(f"{where}: question {row['id']!r} ({row['benchmark']}) is there twice with seed {seed}")
+    judge = row.get("verdict") is None
+    asked.outcomes[seed] = _judged(row, where) if judge else _outcome(row, where)
     return judge
 
 
@@ -195,28 +199,15 @@ def _outcome(row: Mapping[str, Any], where: str) -> str:
 def _judged(row: Mapping[str, Any], where: str) -> str:
     if row.get("error") or row.get("finish_reason") == "error":
         return FAILED
-    for name in ("response", "finish_reason"):
-        if not isinstance(row.get(name), str):
-            raise UserError(f"{where} has neither a verdict nor a text {name!r} to judge")
-    if not row["answer"]:
-        raise UserError(f"{where}: question {row['id']!r} ({row['benchmark']}) has no gold answer to judge by")
-    try:
-        question = Question(
-            id=row["id"],
-            source="samples",
-            benchmark=row["benchmark"],
-            split="test",
-            task=row["task"],
-            question=row["question"],
-            answer=row["answer"],
-            options=tuple(row["options"] or ()),
-            aliases=tuple(row.get("aliases") or ()),
-            lower_limit=row.get("lower_limit"),
-            upper_limit=row.get("upper_limit"),
-        )
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: {error}") from error
-    return check_response(question, row["response"], row["finish_reason"]).verdict
+    if not isinstance(row.get("response"), str):
+        raise UserError(f"{where} has neither a verdict nor a response to judge")
+    which = f"{where}: question {row['id']!r} ({row['benchmark']})"
+    if row["answer"] in (None, ""):
+        raise UserError(f"{which} has no gold answer to judge by")
+    verdict = check_response(question_of(row, where), row["response"], str(row.get("finish_reason") or ""))
+    if verdict.reason == "broken_gold":
+        raise UserError(f"{which} has the answer {row['answer']!r}, which is none of its options or cannot be read")
+    return verdict.verdict
 
 
 def _even(value: Any) -> Any:

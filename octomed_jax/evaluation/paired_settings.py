@@ -10,19 +10,24 @@ from octomed_jax.manifests import flatten
 # What may differ where the user says so, and the last part of the names of its settings: then not two models are
 # compared but two models with their settings, which the result says.
 ALLOWABLE = {
-    "sampling": {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "greedy"},
-    "budget": {"max_new_tokens", "max_tokens", "max_thinking_tokens", "answer_tokens", "force_end", "forced_end"},
+    "sampling": {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty"},
+    "budget": {"max_new_tokens", "max_tokens", "force_end_of_thinking", "forced_answer_tokens", "closing"},
     "seeds": {"seed", "seeds"},
-    "prompt": {"answer_format", "suffix", "suffixes", "prompt", "prompts", "prompt_hash", "system", "system_prompt"},
-    "images": {"max_pixels", "min_pixels", "max_images"},
+    "prompt": {"answer_format", "prompt", "system_prompt"},
+    "images": {"max_pixels", "max_images"},
 }
 # Not about settings: each side may hold benchmarks that the other lacks.
 ALLOWED_NAMES = (*ALLOWABLE, "benchmarks")
-# The rules that tell right from wrong: with two of them a difference says nothing of the models.
-NEVER = {"verifier", "verify", "judge", "rules"}
-# How the answers were fetched, or what is compared. One that differs is named in the result and does not hinder.
-NOTED = {"backend", "batch", "model", "weights", "random_weights", "endpoint", "endpoints", "url", "base_url", "vllm"}
-NOTED |= {"concurrency", "timeout", "retries", "cache", "server", "port", "served_model", "revision", "jax", "dtype"}
+# What is never allowed, and the cure: with two rules of right and wrong a difference says nothing of the models.
+NEVER = {
+    "verifier": "judge both again with one verifier (`octomed eval score`)",
+    "judge": "judge both again with one judge",
+    "protocol": "evaluate both with one version of this program",
+}
+# How the answers were fetched, what is compared, and what has a check of its own. One that differs is named in the
+# result and does not hinder.
+NOTED = {"backend", "batch", "model", "random_weights", "endpoint", "tokenizer", "api_key_env", "approved_access"}
+NOTED |= {"in_flight", "most_failed", "patience_seconds", "vllm", "benchmarks", "samples", "level", "bootstrap"}
 # Without a results.json they are not known.
 Settings = Mapping[str, Any] | None
 
@@ -77,15 +82,17 @@ def check_settings(a: Settings, b: Settings, allow: Sequence[str]) -> Difference
 def _kind(name: str) -> str:
     """Return ``never``, ``noted``, a name in ALLOWABLE, or an empty string for a setting that is not known here."""
     parts = name.split(".")
-    if NEVER & set(parts):
+    if name in NEVER:
         return "never"
+    if name == "eval.answer_format":  # where it is empty the student's counts; `answer_format` is the one that was used
+        return "noted"
     for kind, names in ALLOWABLE.items():
-        if parts[-1] in names or any(part in names for part in parts[:-1]):
+        if parts[-1] in names:
             return kind
     return "noted" if NOTED & set(parts) else ""
 
 
 def _cure(name: str, kind: str) -> str:
     if kind == "never":
-        return "judge both again with one verifier (`octomed eval score`)"
+        return NEVER[name]
     return f"evaluate both alike, or compare each with its own by --allow={kind or name}"

@@ -238,6 +238,7 @@ def test_other_seeds_are_refused_unless_allowed(tmp_path):
         ("eval.temperature", 0.0, "sampling"),
         ("eval.top_p", 1.0, "sampling"),
         ("eval.max_new_tokens", 8192, "budget"),
+        ("eval.force_end_of_thinking", True, "budget"),
         ("eval.seeds", 5, "seeds"),
         ("seed", 7, "seeds"),
         ("answer_format", "tag", "prompt"),
@@ -257,7 +258,12 @@ def test_other_settings_are_refused_unless_allowed(tmp_path, name, value, allow)
     assert allowed[name][1] == value
 
 
-def test_another_verifier_is_never_allowed(tmp_path):
+def test_another_verifier_or_protocol_is_never_allowed(tmp_path):
+    newer = folder(tmp_path / "newer", answers("1"), {**SETTINGS, "protocol": 2})
+    with pytest.raises(UserError, match="--allow=protocol is unknown"):
+        compare(newer, folder(tmp_path / "older", answers("1"), {**SETTINGS, "protocol": 1}), ["protocol"])
+    with pytest.raises(UserError, match=r"^protocol is 2 in A and 1 in B; evaluate both with one version"):
+        compare(newer, tmp_path / "older")
     a, b = folder(tmp_path / "a", answers("1")), folder(tmp_path / "b", answers("1"), {**SETTINGS, "verifier": "2"})
     for allow in ([], ["verifier.x"], ["prompt", "seeds", "sampling", "budget", "images", "benchmarks"]):
         with pytest.raises(UserError, match=r"^verifier is '3' in A and '2' in B; judge both again with one verifier"):
@@ -265,10 +271,14 @@ def test_another_verifier_is_never_allowed(tmp_path):
 
 
 def test_what_does_not_hinder_is_said(tmp_path):
-    other = {**SETTINGS, "eval": {**SETTINGS["eval"], "backend": "vllm", "batch": 100}}
+    other = {**SETTINGS, "eval": {**SETTINGS["eval"], "backend": "vllm", "batch": 100, "answer_format": "boxed"}}
     a, b = folder(tmp_path / "a", answers("1100")), folder(tmp_path / "b", answers("1100"), other)
     found = compare(a, b)
-    assert found["noted"] == {"eval.backend": ["jax", "vllm"], "eval.batch": [8, 100]}
+    assert found["noted"] == {
+        "eval.answer_format": [None, "boxed"],
+        "eval.backend": ["jax", "vllm"],
+        "eval.batch": [8, 100],
+    }
     assert "Also differs" in write_markdown(found)
     alone = compare(a, file(tmp_path / "c.jsonl", answers("1100")))
     assert "the settings of B are not known, so they are not compared" in alone["notes"]
