@@ -226,4 +226,4 @@ def _figures(table: _Table, strata: Sequence[Stratum], drawn: Sequence[np.ndarra
 
 
 def _random(name: str, use: int) -> np.random.Generator:
-    return np.random.default_rng([use, zlib.crc32(name.encode())])
+    return np.random.default_rng([use, zlib.crc32(name.encode("utf-8", "surrogatepass"))])

@@ -62,7 +62,7 @@ def _named(side: Side) -> dict[str, Any]:
 
 def _random(name: str, use: int) -> np.random.Generator:
     """Return draws that depend on the benchmark and their use alone, not on what else is compared."""
-    return np.random.default_rng([use, zlib.crc32(name.encode())])
+    return np.random.default_rng([use, zlib.crc32(name.encode("utf-8", "surrogatepass"))])
 
 
 def _compare_one(name: str, one: Pairs, family: int) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _compare_one(name: str, one: Pairs, family: int) -> dict[str, Any]:
         "mcnemar": {"only_a": only_a, "only_b": only_b, "p": paired.mcnemar(only_a, only_b)},
         "p": p,
         "p_exact": exact,
-        "smallest_difference": paired.smallest_difference(sums, n, (1 - paired.LEVEL) / family),
+        "smallest_difference": paired.smallest_difference(sums, one.sizes, (1 - paired.LEVEL) / family),
     }
 
 
@@ -111,6 +111,7 @@ def _overall(pairs: Mapping[str, Pairs], found: Mapping[str, Mapping[str, Any]])
     p = paired.sign_flip_of_means(parts, _random("", 2))
     difference = float(sum(part.sum() for part in parts))
     clusters = np.concatenate(parts)
+    weights = np.concatenate([one.sizes / (len(one.ids) * len(pairs)) for one in pairs.values()])
     interval = paired.interval_of_mean(drawn, [len(part) for part in parts])
     if interval is None:
         interval = paired.interval_of_equals(difference, len(clusters))
@@ -120,14 +121,9 @@ def _overall(pairs: Mapping[str, Pairs], found: Mapping[str, Mapping[str, Any]])
         "difference": difference,
         "interval": list(interval),
         "p": p,
-        "smallest_difference": _smallest_overall(clusters),
+        "smallest_difference": paired.smallest_difference(clusters, weights, 1 - paired.LEVEL),
         "verdict": _verdict(difference, p),
     }
-
-
-def _smallest_overall(clusters: np.ndarray) -> float | None:
-    """Return the smallest difference of the means that would have been found; None where nothing differed at all."""
-    return paired.smallest_difference(clusters, 1, 1 - paired.LEVEL) if np.abs(clusters).max() > 0 else None
 
 
 def _notes(a: Side, b: Side, pairs: Mapping[str, Pairs]) -> list[str]:
@@ -138,7 +134,8 @@ def _notes(a: Side, b: Side, pairs: Mapping[str, Pairs]) -> list[str]:
         failed = sum(one.failed["AB".index(letter)] for one in pairs.values())
         if failed:
             notes.append(f"{failed} requests of {letter} failed for good; they count neither as right nor as wrong")
-    if len(pairs) > 1 and (alike := [name for name, one in pairs.items() if np.ptp(one.sums / one.sizes) < 1e-12]):
+    alike = [name for name, one in pairs.items() if np.ptp(one.sums / one.sizes) < 1e-12]
+    if 0 < len(alike) < len(pairs):
         notes.append(f"{', '.join(alike)}: all differences alike; the interval of the mean takes these as exact")
     if left_out := sum(one.left_out for one in pairs.values()):
         notes.append(f"{left_out} questions are left out: all requests of a side failed")

@@ -161,7 +161,7 @@ def interval_of_equals(difference: float, clusters: int, level: float = LEVEL) -
     return difference - others * (difference + 1), difference + others * (1 - difference)
 
 
-def smallest_difference(sums: np.ndarray, questions: int, level: float, power: float = POWER) -> float | None:
+def smallest_difference(sums: np.ndarray, sizes: np.ndarray, level: float, power: float = POWER) -> float | None:
     """Return the smallest true difference that a test of these questions would have found, or None.
 
     It is what a two-sided test at ``level`` rejects with probability ``power`` when the clusters differ as much as they
@@ -171,17 +171,17 @@ def smallest_difference(sums: np.ndarray, questions: int, level: float, power: f
 
     Args:
         sums: [C] cluster sums of the differences.
-        questions: their number.
+        sizes: [C] numbers of questions (or what each cluster weighs in a mean of benchmarks).
         level: at which the test rejects, such as 0.05 over the number of tests.
         power: with which it should.
     """
-    clusters = len(sums)
+    clusters, questions = len(sums), float(sizes.sum())
     needed = math.ceil(1 - math.log2(level) - 1e-12)  # 2 (1/2)^needed <= level
     if clusters < needed:
         return None
     squares = float((sums**2).sum())
     differ = int((np.abs(sums) > 1e-12).sum())
-    one = math.sqrt(squares / differ) if differ else 1.0
+    one = math.sqrt(squares / differ) if differ else math.sqrt(float((sizes**2).mean()))
     least = float(betaincinv(needed, clusters - needed + 1, power)) * clusters * one / questions
     step = float(np.abs(sums[np.abs(sums) > 1e-12]).min()) if differ else 0.0
     usual = (float(ndtri(1 - level / 2) + ndtri(power)) * math.sqrt(squares) + step) / questions

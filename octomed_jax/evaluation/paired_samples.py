@@ -169,7 +169,7 @@ def _add(row: dict[str, Any], where: str, questions: dict[Key, Asked]) -> bool:
         if name not in row:
             raise UserError(f"{where} has no {name!r}")
     for name in ("benchmark", "id"):
-        if not isinstance(row[name], str) or not row[name]:
+        if not isinstance(row[name], str) or not row[name] or not _writable(row[name]):
             raise UserError(f"{where}: {name}={row[name]!r} is not a text")
     seed = row.get("seed") or 0
     if type(seed) is not int:
@@ -208,6 +208,11 @@ def _judged(row: Mapping[str, Any], where: str) -> str:
     if verdict.reason == "broken_gold":
         raise UserError(f"{which} has the answer {row['answer']!r}, which is none of its options or cannot be read")
     return verdict.verdict
+
+
+def _writable(text: str) -> bool:
+    """Say whether a text is no half of a character, which no file could hold."""
+    return text.encode("utf-8", "replace") == text.encode("utf-8", "surrogatepass")
 
 
 def _even(value: Any) -> Any:

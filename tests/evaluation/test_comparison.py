@@ -118,6 +118,13 @@ def test_a_side_with_itself(tmp_path):
     found = compare(a, a)["benchmarks"]["medqa"]
     assert (found["difference"], found["p"], found["verdict"]) == (0.0, 1.0, NO_EVIDENCE)
     assert found["interval"] == pytest.approx([-0.0295, 0.0295], abs=1e-3)
+    two = file(tmp_path / "two.jsonl", answers("1100" * 25) + answers("10" * 50, benchmark="apt"))
+    both = compare(two, two)
+    assert both["overall"]["verdict"] == NO_EVIDENCE
+    # 200 questions, of which the same number must differ at least as of those of one benchmark of 200.
+    alone = compare(*[file(tmp_path / "alone.jsonl", answers("10" * 100))] * 2)
+    assert both["overall"]["smallest_difference"] == pytest.approx(alone["overall"]["smallest_difference"])
+    assert both["overall"]["interval"] == pytest.approx(alone["overall"]["interval"])
 
 
 def test_several_seeds_are_one_question(tmp_path):
@@ -304,6 +311,7 @@ LINE = json.dumps(row(0, "correct"))
         (json.dumps(row(0, "correct", seed=True)), "seed=True is not a whole number"),
         (json.dumps(row(0, "maybe")), "verdict='maybe' is none of correct, wrong"),
         (json.dumps({**row(0, "correct"), "id": 7}), "id=7 is not a text"),
+        (json.dumps({**row(0, "correct"), "benchmark": "\ud800"}), "is not a text"),
         (json.dumps({**row(0, "correct"), "benchmark": ""}), "benchmark='' is not a text"),
         (json.dumps({k: v for k, v in row(0, "correct").items() if k != "answer"}), "line 1 has no 'answer'"),
         (LINE + "\n" + json.dumps(row(0, "wrong", seed=1, question="?")), "line 2: question of question 'medqa:0000'"),

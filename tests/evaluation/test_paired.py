@@ -146,7 +146,7 @@ def test_the_smallest_difference_is_found_with_the_power_it_says():
     """Simulated on 300 questions, a quarter of which differ: the test rejects in about 80 of 100 cases."""
     n, differ, rng = 300, 0.25, random(4)
     nothing = np.array([1.0, -1.0] * 37 + [0.0] * (n - 74))
-    least = paired.smallest_difference(nothing, n, 0.05)
+    least = paired.smallest_difference(nothing, np.ones(n), 0.05)
     assert least == pytest.approx(((1.96 + 0.8416) * math.sqrt(74) + 1) / n, rel=1e-3)
     found = 0
     for _ in range(1500):
@@ -156,12 +156,12 @@ def test_the_smallest_difference_is_found_with_the_power_it_says():
 
 
 def test_few_questions_can_show_little():
-    assert paired.smallest_difference(np.zeros(5), 5, 0.05) is None  # 2 / 2^5 > 0.05
-    least = paired.smallest_difference(np.zeros(50), 50, 0.05)
+    assert paired.smallest_difference(np.zeros(5), np.ones(5), 0.05) is None  # 2 / 2^5 > 0.05
+    least = paired.smallest_difference(np.zeros(50), np.ones(50), 0.05)
     # With so many that differ, six or more do in 80 of 100 cases: exactly what the test needs.
     power = sum(math.comb(50, k) * least**k * (1 - least) ** (50 - k) for k in range(6, 51))
     assert power == pytest.approx(0.8)
-    assert paired.smallest_difference(np.zeros(6), 6, 0.05 / 14) is None
+    assert paired.smallest_difference(np.zeros(6), np.ones(6), 0.05 / 14) is None
 
 
 @pytest.mark.parametrize(("seeds", "size"), [(1, 1), (5, 1), (5, 3)])
