@@ -11,6 +11,7 @@ from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation.comparison import A_BETTER, B_BETTER, NO_EVIDENCE, compare
 from octomed_jax.evaluation.comparison_text import conclusion, rows, sentences, write_markdown
+from octomed_jax.evaluation.paired_settings import ALLOWED_NAMES
 
 SETTINGS = {
     "eval": {"backend": "jax", "temperature": 0.6, "top_p": 0.95, "seeds": 1, "max_new_tokens": 96, "batch": 8},
@@ -369,6 +370,15 @@ def test_the_command_line(tmp_path, capsys):
     first = (out / "compare.json").read_bytes()
     assert main(["eval", "compare", a, b, f"--output={out}"]) == 0
     assert (out / "compare.json").read_bytes() == first
+
+
+def test_help_has_an_example_and_names_what_may_be_allowed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["eval", "compare", "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "example:\n  octomed eval compare" in text
+    assert all(name in text for name in ALLOWED_NAMES)
 
 
 @pytest.mark.parametrize(
