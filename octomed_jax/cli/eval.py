@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from octomed_jax.cli.eval_benchmarks import list_benchmarks
+from octomed_jax.cli.eval_compare import compare
 from octomed_jax.cli.eval_seen import seen
 from octomed_jax.cli.options import Parser, finish, subverb
 from octomed_jax.evaluation.run import evaluate
@@ -16,8 +17,8 @@ from octomed_jax.progress import console
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    table = {"run": run_eval, "benchmarks": list_benchmarks, "seen": seen}
-    return subverb("eval", table, arguments, "Measure a model on held-out questions.")
+    table = {"run": run_eval, "compare": compare, "benchmarks": list_benchmarks, "seen": seen}
+    return subverb("eval", table, arguments, "Measure models on held-out questions.")
 
 
 def run_eval(arguments: Sequence[str]) -> int:
