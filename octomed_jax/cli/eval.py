@@ -7,14 +7,14 @@ from typing import Any
 
 from rich.table import Table
 
+from octomed_jax.cli.eval_score import score
 from octomed_jax.cli.options import Parser, finish, subverb
-from octomed_jax.evaluation.run import evaluate
 from octomed_jax.progress import console
 
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    return subverb("eval", {"run": run_eval}, arguments, "Measure a model on held-out questions.")
+    return subverb("eval", {"run": run_eval, "score": score}, arguments, "Measure a model on held-out questions.")
 
 
 def run_eval(arguments: Sequence[str]) -> int:
@@ -33,6 +33,8 @@ def run_eval(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", metavar="DIR", help="the new folder (default RUN/eval/after)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options, config = parser.read_config(arguments)
+    from octomed_jax.evaluation.run import evaluate  # brings JAX, which scoring does without
+
     output = Path(options.output or f"{config.run}/eval/after")
     evaluate(
         config,

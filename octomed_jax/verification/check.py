@@ -104,6 +104,11 @@ class Checker:
             named = zip(self.reader.options, self.reader.plain, strict=True)
             self._right = {option for option, name in named if name in golds}
 
+    @property
+    def has_broken_gold(self) -> bool:
+        """Whether the gold is none of the options, so that no response can be right."""
+        return isinstance(self.reader, Options) and self._broken
+
     def check(self, response: str, finish_reason: str) -> Verdict:
         """Judge one response. Never raises, whatever the response.
 
