@@ -34,17 +34,15 @@ from octomed_jax.verification.check import VERIFIER_VERSION
 
 SEEDS = 5
 SENTENCES = 400
-WORDS = (
-    "the patient presents with fever cough and dyspnea of three days which suggests an infection rather than heart "
-    "failure however the image shows opacity in right lower lobe so pneumonia remains likely while effusion is less "
-    "probable given sharp costophrenic angles let me consider each option again before deciding on what would be best "
-    "next step in management of this condition because renal function was reduced and potassium level elevated"
-).split()
+WORDS = """the patient presents with fever cough and dyspnea of three days which suggests an infection rather than heart
+    failure however the image shows opacity in right lower lobe so pneumonia remains likely while effusion is less
+    probable given sharp costophrenic angles let me consider each option again before deciding on what would be best
+    next step in management of this condition because renal function was reduced and potassium level elevated"""
 CLOSINGS = (
     "\n\n\\boxed{{{answer}}}",
     "\n\nThe findings fit this best, and the other choices do not explain them.\n\n\\boxed{{{answer}}}",
     "\n\n**Final Answer:** \\boxed{{{answer}}}",
-    "\n\nThe history, the course and the image point the same way. The answer is:\n\n\\[\\boxed{{\\text{{{answer}}}}}\\]",
+    "\n\nThe history, the course and the image agree. The answer is:\n\n\\[\\boxed{{\\text{{{answer}}}}}\\]",
     "\n\nThe correct answer is **{answer}**.\n\n\\boxed{{{answer}}}",
 )
 OPTIONS = (
@@ -55,7 +53,7 @@ OPTIONS = (
 
 def question_of(task: str, number: int, draw: random.Random) -> tuple[dict[str, Any], Callable[[bool], str]]:
     """Return the columns of a question, and what answers it rightly or wrongly."""
-    question = " ".join(draw.choices(WORDS, k=90)) + f" (case {number})?"
+    question = " ".join(draw.choices(WORDS.split(), k=90)) + f" (case {number})?"
     row: dict[str, Any] = {"task": task, "question": question, "options": []}
     if task in ("mcq", "classification"):
         options = draw.sample(OPTIONS, 4 + number % 7 if task == "mcq" else 4)
@@ -85,7 +83,7 @@ TASKS = ("mcq", "classification", "yes_no", "numeric", "multi_label", "short_ans
 def write_samples(folder: Path, responses: int) -> dict[str, Any]:
     """Write the samples of six benchmarks; return what they hold."""
     draw = random.Random(0)
-    bank = [" ".join(draw.choices(WORDS, k=draw.randrange(8, 22))).capitalize() + "." for _ in range(SENTENCES)]
+    bank = [" ".join(draw.choices(WORDS.split(), k=draw.randrange(8, 22))).capitalize() + "." for _ in range(SENTENCES)]
     characters = written = 0
     for place, task in enumerate(TASKS):
         questions = [question_of(task, number, draw) for number in range(responses // len(TASKS) // SEEDS)]
@@ -98,7 +96,11 @@ def write_samples(folder: Path, responses: int) -> dict[str, Any]:
                 written += 1
                 file.write(orjson.dumps(row) + b"\n")
     size = sum(path.stat().st_size for path in folder.iterdir())
-    return {"responses": written, "characters_a_response": round(characters / written), "gigabytes": round(size / 1e9, 2)}
+    return {
+        "responses": written,
+        "characters_a_response": round(characters / written),
+        "gigabytes": round(size / 1e9, 2),
+    }
 
 
 def _rows(
@@ -123,10 +125,20 @@ def _rows(
 def score(folder: Path) -> dict[str, Any]:
     """Score the samples in a process that may use one core; return its seconds, its memory and what it found."""
     core = {min(os.sched_getaffinity(0))}
-    command = [sys.executable, "-m", "octomed_jax.cli.main", "eval", "score", str(folder), "--output=" + str(folder / "results.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "octomed_jax.cli.main",
+        "eval",
+        "score",
+        str(folder),
+        "--output=" + str(folder / "results.json"),
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, core))
+    subprocess.run(
+        command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, core)
+    )
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     results = json.loads((folder / "results.json").read_text())["benchmarks"]

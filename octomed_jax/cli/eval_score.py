@@ -55,24 +55,22 @@ def _last_line(benchmarks: Mapping[str, Any], output: Path) -> str:
 
 def print_scores(benchmarks: Mapping[str, Any]) -> None:
     """Print one line a benchmark."""
-    names = ("n", "samples", "accuracy", "Wilson 95 %", "bootstrap 95 %", "maj@k", "unparsed", "truncated", "failed")
-    table = Table("benchmark")
-    for name in names:
-        table.add_column(name, justify="right")
+    table = Table()
+    table.add_column("benchmark", min_width=12, overflow="fold")
+    for title in ("n", "accuracy", "Wilson", "bootstrap", "majority", "unparsed /cut /failed"):
+        table.add_column(title, justify="right", min_width=len(title.split()[0]))
     for name, figures in benchmarks.items():
-        votes = figures["maj_at"]
+        votes, accuracy = figures["maj_at"], figures["accuracy"]
         k = max(votes, key=int, default="")
-        accuracy = figures["accuracy"]
-        cells = (
+        table.add_row(
+            name,
             str(figures["n"]),
-            str(figures["samples"]),
             "-" if accuracy is None else f"{accuracy:.1%}",
             _interval(figures["wilson"]),
             _interval(figures["bootstrap"]),
-            f"{votes[k]:.1%} ({k})" if k else "-",
-            *(str(figures[count]) for count in ("unparsed", "truncated", "failed")),
+            f"{votes[k]:.1%}@{k}" if k else "-",
+            "/".join(str(figures[count]) for count in ("unparsed", "truncated", "failed")),
         )
-        table.add_row(name, *cells)
     console.print(table)
     for name, figures in benchmarks.items():
         if lost := figures["only_failed"]:
@@ -83,4 +81,5 @@ def print_scores(benchmarks: Mapping[str, Any]) -> None:
 
 
 def _interval(ends: Sequence[float] | None) -> str:
-    return "-" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}"
+    """Return a 95 % interval in per cent."""
+    return "-" if ends is None else f"{100 * ends[0]:.1f}-{100 * ends[1]:.1f}"

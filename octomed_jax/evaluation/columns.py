@@ -116,7 +116,7 @@ class Columns:
             **self._intervals(right[there], asked[there], np.array(self._clusters)[there], ruled),
             "baseline": baseline,
             "baseline_answer": answer,
-            **self._subsets(asked, right, ruled),
+            **self._subsets(asked, ruled),
             "unparsed": int((verdict == CODES["unparsed"]).sum()),
             "truncated": int((verdict == CODES["truncated"]).sum()),
             "failed": int(failed.sum()),
@@ -140,11 +140,11 @@ class Columns:
             "clusters": table,
         }
 
-    def _subsets(self, asked: np.ndarray, right: np.ndarray, ruled: bool) -> dict[str, Any]:
-        passed, voted = at_each(self._tally(asked, right)) if ruled else ({}, {})
+    def _subsets(self, asked: np.ndarray, ruled: bool) -> dict[str, Any]:
+        passed, voted = at_each(self._tally(asked)) if ruled else ({}, {})
         return {"pass_at": passed, "maj_at": voted}
 
-    def _tally(self, asked: np.ndarray, right: np.ndarray) -> "Counter[Votes]":
+    def _tally(self, asked: np.ndarray) -> "Counter[Votes]":
         """Count the questions by how their samples agree."""
         question, verdict, votes = np.array(self._question), np.array(self._verdict), np.array(self._votes)
         wrong = verdict == WRONG
@@ -167,7 +167,11 @@ class Columns:
         thinking = np.array(self._thinking)
         if len(self.units) > 1:  # words and tokens do not add up
             thinking = np.full_like(thinking, NO_LENGTH)
-        kinds = {"all": verdict != FAILED, "right": verdict == CORRECT, "wrong": (verdict != CORRECT) & (verdict != FAILED)}
+        kinds = {
+            "all": verdict != FAILED,
+            "right": verdict == CORRECT,
+            "wrong": (verdict != CORRECT) & (verdict != FAILED),
+        }
         lengths = {kind: _length(thinking[chosen & (thinking != NO_LENGTH)]) for kind, chosen in kinds.items()}
         means = {"mean" if kind == "all" else kind: found and found["mean"] for kind, found in lengths.items()}
         return {

@@ -27,7 +27,9 @@ def best_constant(samples: Iterable[Sample]) -> tuple[str, float]:
     for row in questions.values():
         constant.add(row)
     if len(constant.tasks) > 1:
-        raise ValueError(f"samples of several tasks ({', '.join(constant.tasks)}) have no best constant answer together")
+        raise ValueError(
+            f"samples of several tasks ({', '.join(constant.tasks)}) have no best constant answer together"
+        )
     return constant.best()
 
 

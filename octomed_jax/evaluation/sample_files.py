@@ -5,8 +5,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import orjson
 
 from octomed_jax import progress
@@ -22,6 +23,7 @@ from octomed_jax.verification.rows import question_of
 ENDINGS = (".jsonl", ".ndjson")
 LEVEL = 0.95
 _SHOWN_EVERY = 1000  # rows
+_BLANK = 32  # the code of a space; line breaks and tabs have lower ones
 _CHECKERS = 4096  # that are held at once
 _QUESTION = ("task", "question", "answer", "options", "aliases", "lower_limit", "upper_limit", "cluster")
 
@@ -169,9 +171,7 @@ class Scorer:
         Raises:
             UserError: it cannot be scored.
         """
-        name, benchmark = row.get("id"), row.get("benchmark")
-        if type(name) is not str or type(benchmark) is not str or not name or not benchmark:
-            self._refuse(file, line, f"has no {'id' if type(name) is not str or not name else 'benchmark'}; a sample needs it, as text")
+        name, benchmark = self._text(row, "id", file, line), self._text(row, "benchmark", file, line)
         key = _key_of(row)
         opened = self._open.get((benchmark, name))
         if opened is None or opened.key != key:
@@ -210,7 +210,9 @@ class Scorer:
         if length is None:
             return NO_LENGTH
         if type(length) is not int or length < 0:
-            self._refuse(file, line, f"has thinking_tokens {length!r}; it is a count, or null for a thought that was cut")
+            self._refuse(
+                file, line, f"has thinking_tokens {length!r}; it is a count, or null for a thought that was cut"
+            )
         return length
 
     def _opened(self, row: Row, key: int, file: int, line: int) -> _Open:
@@ -224,8 +226,8 @@ class Scorer:
             first_file, first_line = divmod(columns.first_row(number), 2**40)
             self._refuse(
                 file, line,
-                f"asks question {name!r} of {benchmark} with another text, options, answer, task, limits or cluster than "
-                f"{self._files[first_file]} line {first_line}; one id is one question",
+                f"asks question {name!r} of {benchmark} with another text, options, answer, task, limits or cluster "
+                f"than {self._files[first_file]} line {first_line}; one id is one question",
             )  # fmt: skip
         question = self._question_of(row, file, line)
         checker = Checker(question, self.rules)
@@ -234,7 +236,7 @@ class Scorer:
                 self._refuse(file, line, f"has the answer {question.answer!r}, which is none of its options")
             number = columns.open(name, str(row.get("cluster") or ""), key, file * 2**40 + line)
             try:
-                columns.constant.add(dataclasses.asdict(question))
+                columns.constant.add(vars(question))
             except ValueError as error:
                 self._refuse(file, line, f"cannot be scored: {error}")
         if len(self._open) >= _CHECKERS:
@@ -249,7 +251,13 @@ class Scorer:
             raise UserError(f"{where} has no gold; a sample needs its question's answer")
         return question_of(row, where)
 
-    def _refuse(self, file: int, line: int, problem: str) -> None:
+    def _text(self, row: Row, column: str, file: int, line: int) -> str:
+        value = row.get(column)
+        if type(value) is not str or not value:
+            self._refuse(file, line, f"has no {column}; a sample needs it, as text")
+        return value
+
+    def _refuse(self, file: int, line: int, problem: str) -> NoReturn:
         raise UserError(f"{self._files[file]} line {line} {problem}")
 
 
@@ -274,8 +282,10 @@ def _key_of(row: Row) -> int:
 
 
 def count_words(response: str) -> int:
-    """Return the number of words of a response's thought; NO_LENGTH where it was cut off or there is none."""
+    """Return how many words, parted by ASCII blanks, a response's thought has; NO_LENGTH where it has no end."""
     end = response.find(THINK_END)
     if end < 0:
         return NO_LENGTH
-    return len(response[:end].removeprefix(THINK_START).split())
+    thought = response[:end].lstrip().removeprefix(THINK_START).encode("utf-8", "replace")
+    blank = np.frombuffer(b" " + thought, np.uint8) <= _BLANK
+    return int(np.count_nonzero(blank[:-1] > blank[1:]))

@@ -26,7 +26,8 @@ def pass_at(n: int, right: int, k: int) -> float:
     """
     if not (0 <= right <= n and 1 <= k <= n):
         raise ValueError(f"k={k} of n={n} samples with right={right} of them is no choice")
-    return 1 - comb(n - right, k) / comb(n, k)
+    subsets = comb(n, k)
+    return (subsets - comb(n - right, k)) / subsets
 
 
 @functools.lru_cache(maxsize=65536)  # a run has many questions and few ways in which their samples agree
@@ -73,7 +74,9 @@ def _subsets(others: Sequence[int], silent: int, size: int, most: int) -> list[i
                     for taken in range(min(count, most, size - used) + 1):
                         longer[used + taken][tied + (taken == most)] += number * comb(count, taken)
         ways = longer
-    return [sum(ways[used][tied] * comb(silent, size - used) for used in range(size + 1)) for tied in range(len(ways[0]))]
+    return [
+        sum(ways[used][tied] * comb(silent, size - used) for used in range(size + 1)) for tied in range(len(ways[0]))
+    ]
 
 
 def at_each(questions: "Counter[Votes]") -> tuple[dict[str, float], dict[str, float]]:
