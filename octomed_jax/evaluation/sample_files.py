@@ -24,7 +24,7 @@ ENDINGS = (".jsonl", ".ndjson")
 LEVEL = 0.95
 _SHOWN_EVERY = 1000  # rows
 _BLANK = 32  # the code of a space; line breaks and tabs have lower ones
-_CHECKERS = 4096  # that are held at once
+_CHECKERS = 16384  # that are held at once
 _QUESTION = ("task", "question", "answer", "options", "aliases", "lower_limit", "upper_limit", "cluster")
 
 Row = Mapping[str, Any]

@@ -55,6 +55,7 @@ REASONS = {
 }
 
 TRUNCATED_FINISHES = ("length", "max_tokens")
+_SEEN, _SEEN_CHARACTERS = 16, 300  # short answers to a question whose verdicts are kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Checker:
     def __init__(self, question: Question, rules: Rules = Rules()):
         self.question, self.rules = question, rules
         self.reader = None if question.task in OPEN_TASKS else reader_of(question)
+        self._seen: dict[str, Verdict] = {}  # samples of one question often end alike
         if isinstance(self.reader, Options):
             golds = {american(plain_name(gold)) for gold in (question.answer, *question.aliases)}
             self._broken = american(plain_name(question.answer)) not in self.reader.plain
@@ -130,10 +132,16 @@ class Checker:
             return self._check_without_gold(parts.answer)
         if self.reader is None:
             return self._check_open(parts.answer)
+        if (known := self._seen.get(parts.answer)) is not None:
+            return known
         reading = read_answer(parts.answer, self.reader).reading
         if reading.value is None:
-            return Verdict("unparsed", "", reading.reason or "no_answer")
-        return self._compare(reading.value)
+            verdict = Verdict("unparsed", "", reading.reason or "no_answer")
+        else:
+            verdict = self._compare(reading.value)
+        if len(parts.answer) <= _SEEN_CHARACTERS and len(self._seen) < _SEEN:
+            self._seen[parts.answer] = verdict
+        return verdict
 
     def _check_without_gold(self, answer: str) -> Verdict:
         """Take a whole answer as it was published where the recipe says so; nobody knows whether it is right."""
