@@ -37,7 +37,7 @@ def score(arguments: Sequence[str]) -> int:
         parser.error(f"there is no config here, so nothing for --config.{overrides[0]} to override")
     output = Path(options.output)
     files = find_files(options.samples)
-    if output.suffix != ".json":
+    if output.suffix != ".json" or output.is_dir():
         raise UserError(f"--output={output} is no .json file; results are JSON")
     results = score_files(files)
     storage.write_json(output, results)

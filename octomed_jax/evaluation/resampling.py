@@ -86,7 +86,7 @@ def interval(means: np.ndarray, tables: Sequence[Table], level: float = 0.95) ->
     ends = []
     for share in ((1 - level) / 2, (1 + level) / 2):
         z = bias + _NORMAL.inv_cdf(share)
-        ends.append(_NORMAL.cdf(bias + z / (1 - bend * z)))
+        ends.append(_NORMAL.cdf(bias + z / max(1 - bend * z, _SAME)))  # below that, the quantile is the last one
     low, high = np.quantile(means, ends)
     return float(low), float(high)
 

@@ -233,7 +233,7 @@ class Scorer:
         checker = Checker(question, self.rules)
         if number is None:
             if checker.has_broken_gold:
-                self._refuse(file, line, f"has the answer {question.answer!r}, which is none of its options")
+                self._refuse(file, line, f"has the answer {question.answer!r}, which is {_unfit(question)}")
             number = columns.open(name, str(row.get("cluster") or ""), key, file * 2**40 + line)
             try:
                 columns.constant.add(vars(question))
@@ -259,6 +259,10 @@ class Scorer:
 
     def _refuse(self, file: int, line: int, problem: str) -> NoReturn:
         raise UserError(f"{self._files[file]} line {line} {problem}")
+
+
+def _unfit(question: Question) -> str:
+    return "no text to compare with" if question.task == "short_answer" else "none of its options"
 
 
 def _key_of(row: Row) -> int:

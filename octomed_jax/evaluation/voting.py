@@ -63,7 +63,9 @@ def _subsets(others: Sequence[int], silent: int, size: int, most: int) -> list[i
     Returns:
         the number of subsets by how many of the answers are given exactly ``most`` times.
     """
-    # ways[used][tied], with one answer after the other taken into account
+    # Answers that cannot come so often are as good as silent. ways[used][tied]: one of the rest after the other.
+    silent += sum(count for count in others if count < most)
+    others = [count for count in others if count >= most]
     ways = [[0] * (len(others) + 1) for _ in range(size + 1)]
     ways[0][0] = 1
     for count in others:
@@ -71,7 +73,7 @@ def _subsets(others: Sequence[int], silent: int, size: int, most: int) -> list[i
         for used, row in enumerate(ways):
             for tied, number in enumerate(row):
                 if number:
-                    for taken in range(min(count, most, size - used) + 1):
+                    for taken in range(min(most, size - used) + 1):
                         longer[used + taken][tied + (taken == most)] += number * comb(count, taken)
         ways = longer
     return [

@@ -108,7 +108,9 @@ class Checker:
 
     @property
     def has_broken_gold(self) -> bool:
-        """Whether the gold is none of the options, so that no response can be right."""
+        """Whether no response can be compared with the gold: it is none of the options, or a text without a word."""
+        if isinstance(self.reader, ShortAnswers):
+            return self.reader.unsure == "broken_gold"
         return isinstance(self.reader, Options) and self._broken
 
     def check(self, response: str, finish_reason: str) -> Verdict:

@@ -155,3 +155,12 @@ def test_overall_of_one_benchmark_is_its_own():
 def test_where_nothing_can_be_resampled():
     assert interval(draw_means([[3.0, 4, 1]], "x"), [[[3.0, 4, 1]]]) == (0, 1)
     assert interval(draw_means([[2.0, 2, 9]], "x"), [[[2.0, 2, 9]]]) == (1, 1)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), min_size=2, max_size=4))
+def test_ends_are_in_order_with_very_few_and_very_unequal_clusters(clusters):
+    rates = np.concatenate([np.full(size, right / 3) for size, right in clusters])
+    table = cluster_table(rates, np.repeat(np.arange(len(clusters)), [size for size, _ in clusters]))
+    low, high = interval(draw_means(table, "x", draws=200), [table])
+    assert 0 <= low <= high <= 1

@@ -158,6 +158,10 @@ def test_half_an_emoji_and_empty_lines_are_read(tmp_path):
         ([row(answer=None)], "line 1 (question 'q0') has no gold"),
         ([row(), row("q1", answer=" ")], "line 2 (question 'q1') has no gold"),
         ([row(answer="Gout")], "line 1 has the answer 'Gout', which is none of its options"),
+        (
+            [row(task="short_answer", options=[], answer="...")],
+            "has the answer '...', which is no text to compare with",
+        ),
         ([row(), row("q1"), row()], "line 3 is a second sample of question 'q0' with seed 0; give each one once"),
         ([row(seed=10**9), row(seed=10**9)], "line 2 is a second sample of question 'q0' with seed 1000000000"),
         ([row(task="mqc")], "unknown task 'mqc' (did you mean 'mcq'?)"),
