@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from octomed_jax.evaluation.statistics import wilson
+
 DRAWS = 10_000
 SEED = 0
 METHOD = "BCa by cluster"
@@ -71,24 +73,32 @@ def interval(means: np.ndarray, tables: Sequence[Table], level: float = 0.95) ->
         level: coverage.
 
     Returns:
-        Low and high. Of a benchmark with a single cluster nothing can be resampled: 0 to 1. Where all clusters are
-        alike (all right), both ends are the accuracy; Wilson's interval says more there.
+        Low and high. Where resampling changes nothing (a single cluster, or all of them alike: all right), these are
+        the ends of Wilson's interval with the number of clusters as n, which is right for clusters that are all or
+        nothing, and wide for others; of several benchmarks, their means. Among others that vary, a benchmark with a
+        single cluster tells nothing of itself: 0 to 1.
     """
+    if np.ptp(means) < _SAME:
+        ends = [_wilson_of(table, level) for table in tables]
+        return sum(low for low, _ in ends) / len(ends), sum(high for _, high in ends) / len(ends)
     if any(sum(count for *_, count in table) < 2 for table in tables):
         return 0.0, 1.0
     point = sum(map(mean_of, tables)) / len(tables)
-    if np.ptp(means) < _SAME:
-        return point, point
     same = np.abs(means - point) < _SAME
     below = float(np.mean((means < point) & ~same) + np.mean(same) / 2)
     edge = 0.5 / len(means)
     bias, bend = _NORMAL.inv_cdf(min(max(below, edge), 1 - edge)), _acceleration(tables)
-    ends = []
+    shares = []
     for share in ((1 - level) / 2, (1 + level) / 2):
         z = bias + _NORMAL.inv_cdf(share)
-        ends.append(_NORMAL.cdf(bias + z / max(1 - bend * z, _SAME)))  # below that, the quantile is the last one
-    low, high = np.quantile(means, ends)
+        shares.append(_NORMAL.cdf(bias + z / max(1 - bend * z, _SAME)))  # below that, the quantile is the last one
+    low, high = np.quantile(means, shares)
     return float(low), float(high)
+
+
+def _wilson_of(table: Table, level: float) -> tuple[float, float]:
+    clusters = int(sum(count for *_, count in table))
+    return wilson(min(mean_of(table) * clusters, clusters), clusters, level)
 
 
 def _acceleration(tables: Sequence[Table]) -> float:

@@ -153,8 +153,14 @@ def test_overall_of_one_benchmark_is_its_own():
 
 
 def test_where_nothing_can_be_resampled():
-    assert interval(draw_means([[3.0, 4, 1]], "x"), [[[3.0, 4, 1]]]) == (0, 1)
-    assert interval(draw_means([[2.0, 2, 9]], "x"), [[[2.0, 2, 9]]]) == (1, 1)
+    """Wilson's interval takes its place, with as many trials as there are clusters."""
+    one, alike = [[3.0, 4, 1]], [[2.0, 2, 9]]
+    assert interval(draw_means(one, "x"), [one]) == wilson(0.75, 1)
+    assert interval(draw_means(alike, "x"), [alike]) == wilson(9, 9)
+    assert interval(draw_means(alike, "x"), [alike, alike]) == pytest.approx(wilson(9, 9))
+    varied = [[0.0, 1, 10], [1.0, 1, 10]]
+    means = (draw_means(varied, "x") + draw_means(one, "y")) / 2
+    assert interval(means, [varied, one]) == (0, 1)
 
 
 @settings(max_examples=60)
