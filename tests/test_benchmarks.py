@@ -167,3 +167,20 @@ def test_shards_are_measured(tmp_path):
     assert [one["shards"] for one in figures["stage"].values()] == [1, 1]
     assert figures["index"]["examples"] == 20000
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+@pytest.mark.integration
+def test_scoring_is_measured(tmp_path):
+    command = [sys.executable, "benchmarks/evaluate.py", "--responses=3000", f"--folder={tmp_path}"]
+    ran = subprocess.run(
+        [*command, f"--output={tmp_path / 'out.json'}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert (figures["samples"]["responses"], len(figures["found"])) == (3000, 6)
+    assert figures["samples"]["characters_a_response"] > 3000
+    for found in figures["found"].values():
+        assert (found["n"], found["samples"]) == (100, 500)
+        assert 0.5 < found["accuracy"] < 0.8
+    assert min(figures["seconds"], figures["peak_mb"]) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

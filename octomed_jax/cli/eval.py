@@ -9,15 +9,15 @@ from rich.table import Table
 
 from octomed_jax.cli.eval_benchmarks import list_benchmarks
 from octomed_jax.cli.eval_compare import compare
+from octomed_jax.cli.eval_score import score
 from octomed_jax.cli.eval_seen import seen
 from octomed_jax.cli.options import Parser, finish, subverb
-from octomed_jax.evaluation.run import evaluate
 from octomed_jax.progress import console
 
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    table = {"run": run_eval, "compare": compare, "benchmarks": list_benchmarks, "seen": seen}
+    table = {"run": run_eval, "score": score, "compare": compare, "benchmarks": list_benchmarks, "seen": seen}
     return subverb("eval", table, arguments, "Measure models on held-out questions.")
 
 
@@ -37,6 +37,8 @@ def run_eval(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", metavar="DIR", help="the new folder (default RUN/eval/after)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options, config = parser.read_config(arguments)
+    from octomed_jax.evaluation.run import evaluate  # brings JAX, which scoring does without
+
     output = Path(options.output or f"{config.run}/eval/after")
     evaluate(
         config,

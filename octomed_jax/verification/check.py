@@ -55,6 +55,7 @@ REASONS = {
 }
 
 TRUNCATED_FINISHES = ("length", "max_tokens")
+_SEEN, _SEEN_CHARACTERS = 16, 300  # short answers to a question whose verdicts are kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +99,19 @@ class Checker:
     def __init__(self, question: Question, rules: Rules = Rules()):
         self.question, self.rules = question, rules
         self.reader = None if question.task in OPEN_TASKS else reader_of(question)
+        self._seen: dict[str, Verdict] = {}  # samples of one question often end alike
         if isinstance(self.reader, Options):
             golds = {american(plain_name(gold)) for gold in (question.answer, *question.aliases)}
             self._broken = american(plain_name(question.answer)) not in self.reader.plain
             named = zip(self.reader.options, self.reader.plain, strict=True)
             self._right = {option for option, name in named if name in golds}
+
+    @property
+    def has_broken_gold(self) -> bool:
+        """Whether no response can be compared with the gold: it is none of the options, or a text without a word."""
+        if isinstance(self.reader, ShortAnswers):
+            return self.reader.unsure == "broken_gold"
+        return isinstance(self.reader, Options) and self._broken
 
     def check(self, response: str, finish_reason: str) -> Verdict:
         """Judge one response. Never raises, whatever the response.
@@ -125,10 +134,16 @@ class Checker:
             return self._check_without_gold(parts.answer)
         if self.reader is None:
             return self._check_open(parts.answer)
+        if (known := self._seen.get(parts.answer)) is not None:
+            return known
         reading = read_answer(parts.answer, self.reader).reading
         if reading.value is None:
-            return Verdict("unparsed", "", reading.reason or "no_answer")
-        return self._compare(reading.value)
+            verdict = Verdict("unparsed", "", reading.reason or "no_answer")
+        else:
+            verdict = self._compare(reading.value)
+        if len(parts.answer) <= _SEEN_CHARACTERS and len(self._seen) < _SEEN:
+            self._seen[parts.answer] = verdict
+        return verdict
 
     def _check_without_gold(self, answer: str) -> Verdict:
         """Take a whole answer as it was published where the recipe says so; nobody knows whether it is right."""
