@@ -125,6 +125,8 @@ def evaluate(
                 for file, digest in manifests.hash_files(folder).items()
                 if file != journals.NAME and not file.startswith(".")
             },
+            licences=given.licences,
+            access=given.access,
         )
         manifests.write_manifest(folder, manifest)
     # Not before: a run that is killed until here is finished from the journal.

@@ -85,6 +85,8 @@ class EndpointBackend:
             async with self._pool.completing(messages, self._sampling(0, 1)) as completion:
                 _check_name(completion, client.model, client.url)
         except RequestFailed as failure:
+            if failure.transient:
+                raise client.explain(failure) from None
             raise UserError(
                 f"{client.url} refuses the longest prompt, that of question {longest.id} ({failure}); "
                 "serve it with a longer context or more images, or leave that benchmark out"
@@ -199,7 +201,7 @@ def _check_name(completion: Completion, model: str, url: str) -> None:
 
 def _as_written(completion: Completion) -> str:
     """Return a thought that was cut as the model wrote it, also where the server put it into a field of its own."""
-    if completion.contents[0].lstrip().startswith(THINK_START):
+    if completion.contents[0].strip():
         return completion.contents[0]
     return f"{THINK_START}\n{completion.choices[0].reasoning}"
 
