@@ -1,7 +1,7 @@
 """The answers of an evaluation that is not finished, so that a killed one is gone on with.
 
 A line for what came back together: where a kill cuts it, all of it is asked again. It lies in the folder that is being
-made, or for a bucket in the local cache. Requests that failed are not in it.
+made. Requests that failed are not in it.
 """
 
 import json
@@ -28,13 +28,6 @@ def key_of(identity: str, question: Question, protocol: Protocol, draw: int) -> 
     images = list(question.image_hashes) if known else [sha256_bytes(data) for data in question.images]
     prompt = sha256_bytes(user_text(question, protocol.answer_format).encode())
     return fingerprint([PROTOCOL_VERSION, identity, prompt, images, protocol.sampling, draw])
-
-
-def place_of(output: storage.PathLike, staged: storage.PathLike, request: str) -> Path:
-    """Return where the journal of a run lies."""
-    if not storage.in_bucket(output):
-        return Path(staged) / NAME
-    return storage.cache_folder() / "journals" / fingerprint([str(output), request]) / NAME
 
 
 class Journal:

@@ -54,6 +54,8 @@ def evaluate(
         TryAgain: an endpoint does not answer, or too many requests failed.
     """
     protocol = read_protocol(config)
+    if storage.in_bucket(output):
+        raise UserError(f"{output} lies in a bucket; an evaluation is written to a disk: give a folder, and copy it")
     model, questions = Path(model), Path(questions)
     weights = Path(weights or model)
     _check_weights(config.eval.backend, model, weights, random_weights)
@@ -73,7 +75,7 @@ def evaluate(
     name = manifests.request_of(STAGE, request, inputs)
     done = manifests.finished(output, STAGE, request, inputs)
     if done:
-        journals.place_of(output, output, name).unlink(missing_ok=True)
+        (Path(output) / journals.NAME).unlink(missing_ok=True)
         if not done.counts.get("failed"):
             return done
     asked_for = chosen_questions(
@@ -99,8 +101,7 @@ def evaluate(
         ) as backend,
     ):
         asked = _asked(asked_for, protocol, backend.identity, config.seed)
-        place = journals.place_of(output, folder, name)
-        with Journal(place) as journal:
+        with Journal(Path(folder) / journals.NAME) as journal:
             if done:
                 journal.add(_held_before(asked, Path(output)))
             failures = _answer_all(backend, asked, journal, config.eval.most_failed)
@@ -130,7 +131,7 @@ def evaluate(
         )
         manifests.write_manifest(folder, manifest)
     # Not before: a run that is killed until here is finished from the journal.
-    journals.place_of(output, output, name).unlink(missing_ok=True)
+    (Path(output) / journals.NAME).unlink(missing_ok=True)
     if failures:
         progress.say(f"{len(failures)} requests failed for good; the same command asks for these again")
     return manifest

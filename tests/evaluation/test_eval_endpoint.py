@@ -178,6 +178,7 @@ def test_with_images_a_completion_does_not_do(tmp_path, tokenizer):
     [
         ({"models": ("made/modal",)}, {}, "does not serve 'made/model' .did you mean 'made/modal'.. but made/modal"),
         ({"models": None, "name": "other"}, {}, "asked for 'made/model' and answers as 'other'"),
+        ({"name": "made/model-large"}, {}, "asked for 'made/model' and answers as 'made/model-large'"),
         ({"length": 100}, {"max_new_tokens": 90}, r"tokens and its answer may have 90, together more than the 100"),
         ({"length": 20}, {"max_new_tokens": 5}, "refuses the longest prompt, that of question made:"),
         ({}, {"benchmarks": ("leters",)}, "no benchmark 'leters' .*did you mean 'letters'"),
@@ -210,11 +211,23 @@ def test_questions_that_would_spoil_it_reach_no_endpoint(tmp_path, made, why):
     assert not server.asked
 
 
+@pytest.mark.parametrize("name", ["made/model-2026-01-31", "model", ""])
+def test_a_gateway_may_spell_the_name_its_way(questions, tmp_path, name):
+    with eval_server(name=name) as server:
+        assert run(server, questions, tmp_path / "a", benchmarks=("signs",)).counts["questions"] == 6
+
+
 def test_credentialed_questions_go_where_that_is_approved(tmp_path):
     questions = write_heldout(tmp_path / "questions", [make_question(1, access="credentialed")])
     with eval_server() as server:
         manifest = run(server, questions, tmp_path / "a", approved_access=("open", "credentialed"))
     assert manifest.counts["samples"] == 1
+
+
+def test_a_bucket_is_no_place_for_it(questions):
+    with eval_server() as server, pytest.raises(UserError, match="gs://b/eval lies in a bucket; an evaluation is"):
+        run(server, questions, "gs://b/eval")
+    assert not server.asked
 
 
 def test_nobody_there_is_a_matter_of_time(questions, tmp_path):

@@ -4,7 +4,7 @@ import itertools
 import json
 
 import pytest
-from eval_helpers import make_config, make_question, write_heldout
+from eval_helpers import make_config, make_question, png, write_heldout
 
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.run import evaluate
@@ -32,7 +32,7 @@ def questions(tmp_path):
 
 
 def served_by(fake, **fields):
-    config = make_config(backend="vllm", max_new_tokens=50, **fields)
+    config = make_config(backend="vllm", max_new_tokens=1500, **fields)
     config.eval.vllm.command = fake.path
     return config
 
@@ -43,7 +43,8 @@ def test_it_is_started_with_what_is_needed_and_ended(fake, model, questions, tmp
     options = dict(itertools.pairwise(note["arguments"]))
     builder = example_builder(model, "boxed")
     longest = builder.measure(make_question(2, question="Which one of all these is number 2?"), None).tokens
-    assert int(options["--max-model-len"]) == longest + 50
+    assert int(options["--max-model-len"]) == longest + 1500
+    assert "--mm-processor-kwargs" not in options
     assert json.loads(options["--override-generation-config"])["repetition_penalty"] == 1.0
     assert not fake.running()
     results = json.loads((tmp_path / "a" / "results.json").read_text())
@@ -53,6 +54,15 @@ def test_it_is_started_with_what_is_needed_and_ended(fake, model, questions, tmp
     row = json.loads((tmp_path / "a" / "samples" / "letters.jsonl").read_text())
     assert (row["response"], row["error"]) == ("2", "")
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["manifest.json", "results.json", "samples"]
+
+
+def test_it_limits_images_as_the_folder_and_the_protocol_do(fake, model, tmp_path):
+    questions = write_heldout(tmp_path / "pictures", [make_question(1, [png(40), png(50)])])
+    evaluate(served_by(fake, max_pixels=6000), model, questions, tmp_path / "a")
+    (note,) = fake.notes()
+    options = dict(itertools.pairwise(note["arguments"]))
+    assert json.loads(options["--limit-mm-per-prompt"]) == {"image": 2, "video": 0}
+    assert json.loads(options["--mm-processor-kwargs"]) == {"max_pixels": 6000}
 
 
 def test_a_context_that_is_too_short_starts_nothing(fake, model, questions, tmp_path):

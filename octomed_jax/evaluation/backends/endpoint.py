@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from octomed_jax.teacher.requests import Sampling
 from octomed_jax.verification.candidates import THINK_START
 
 SETTINGS = "config.eval"
+_DATE = re.compile(r"([-@:][\d-]+)?")
 AHEAD = 2  # times as many samples are begun as may be in flight: their images are ready when a place is
 
 
@@ -194,8 +196,9 @@ def endpoint_backend(
 
 
 def _check_name(completion: Completion, model: str, url: str) -> None:
-    """Check the name under which a model answered; a gateway may add a date to it."""
-    if completion.model and not completion.model.startswith(model):
+    """Check the name under which a model answered; a gateway may add a date to it, or leave out the owner."""
+    asked, answers = (name.rpartition("/")[2].lower() for name in (model, completion.model))
+    if completion.model and not (answers.startswith(asked) and _DATE.fullmatch(answers[len(asked) :])):
         raise UserError(f"{url} was asked for {model!r} and answers as {completion.model!r}; set config.eval.model")
 
 

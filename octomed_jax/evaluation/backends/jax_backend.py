@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from octomed_jax.errors import UserError
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation.backends.base import (
     Answer,
     Answers,
@@ -113,7 +113,7 @@ class JaxBackend:
             wanted = [one for one in asked if one.seed == seed]
             shown = [self._shown(one.question) for one in wanted]
             for bucket, chosen in self._batches([self._measure(question, None) for question in shown]):
-                examples = [self._builder.build(shown[number], None) for number in chosen]
+                examples = [self._built(shown[number]) for number in chosen]
                 these = [wanted[number] for number in chosen]
                 yield self._with_forced(
                     these, [shown[number] for number in chosen], self._first(these, examples, bucket)
@@ -123,6 +123,13 @@ class JaxBackend:
         """Return a question with its images as they would be sent to an endpoint."""
         images = tuple(prepare_image(data, self._protocol.max_pixels, question.id) for data in question.images)
         return dataclasses.replace(question, images=images)
+
+    def _built(self, question: Question) -> Example:
+        try:
+            return self._builder.build(question, None)
+        except StopAndLook as error:
+            error.keeps_work = True  # the answers to the other questions are right all the same
+            raise
 
     def _measure(self, question: Question, begun: str | None) -> ExampleSize:
         return self._builder.measure(question, begun)

@@ -16,6 +16,7 @@ from octomed_jax.teacher.server.vllm import VllmSettings, vllm_version
 from octomed_jax.teacher.server.vllm_process import serve
 
 NAME = "evaluated"  # under which the folder is served
+LEAST_LENGTH = 1024  # tokens of its context: a server of ours is tried with an image of its own
 # A folder's generation config may name a penalty or a top-k; the protocol knows none, and our own generation neither.
 _NEUTRAL = {"repetition_penalty": 1.0, "top_k": 0, "min_p": 0.0}
 
@@ -42,19 +43,23 @@ def vllm_backend(
     sizes = [(builder.measure(question, None).tokens, question.id) for question in questions]
     longest, name = max(sizes)
     budget = protocol.budget(len(builder.tokenizer.encode(CLOSING)))
-    check_context(longest, budget, context_of(folder), name, str(folder))
+    context = context_of(folder)
+    check_context(longest, budget, context, name, str(folder))
+    length = max(longest + budget, min(LEAST_LENGTH, context or LEAST_LENGTH))
+    images = max(len(question.images) for question in questions)
     version = vllm_version(config.vllm.command)
     settings = VllmSettings(
         model=str(folder),
         name=NAME,
         cpu="cpu" in version,
         dtype=config.vllm.dtype,
-        max_model_len=longest + budget,
+        max_model_len=length,
         tensor_parallel_size=config.vllm.tensor_parallel_size,
         data_parallel_size=config.vllm.data_parallel_size,
         max_num_seqs=config.vllm.max_num_seqs,
         gpu_memory_utilization=config.vllm.gpu_memory_utilization,
-        images=max(len(question.images) for question in questions),
+        images=images,
+        max_pixels=min(protocol.max_pixels, builder.spec.max_pixels) if images else 0,
         extra=("--override-generation-config", json.dumps(_NEUTRAL), *config.vllm.extra),
     )
     with (
