@@ -230,6 +230,23 @@ def test_a_bucket_is_no_place_for_it(questions):
     assert not server.asked
 
 
+def test_a_key_that_is_refused_on_the_way_ends_it_and_keeps_what_came(questions, tmp_path):
+    answered = []
+
+    def fault(body):
+        if body["max_tokens"] > 1:
+            answered.append(body)
+        return 401 if len(answered) > 5 else 0
+
+    with eval_server(fault=fault) as server:
+        with pytest.raises(UserError, match="refuses the key"):
+            run(server, questions, tmp_path / "a", in_flight=1)
+        assert not (tmp_path / "a").exists()
+        server.how.fault, before = None, len(server.asked)
+        run(server, questions, tmp_path / "a", in_flight=1)
+    assert [body["max_tokens"] for body in server.asked[before:]].count(12) == 11 - 5
+
+
 def test_nobody_there_is_a_matter_of_time(questions, tmp_path):
     with eval_server() as server:
         gone = at(server)

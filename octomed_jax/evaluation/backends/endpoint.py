@@ -112,8 +112,9 @@ class EndpointBackend:
             if not running:
                 return []
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            running.difference_update(done)
-            return [task.result() for task in done]
+            good = {task for task in done if not task.exception()}
+            running.difference_update(good or done)  # what came with an error is handed over before that is raised
+            return [task.result() for task in good or done]
 
         async def end() -> None:
             for task in running:
