@@ -89,5 +89,6 @@ def get_config() -> ConfigDict:
     )
     config.checkpoint.every = 500
     config.eval.update({"temperature": 0.6, "top_p": 0.95, "seeds": 5, "max_new_tokens": 8192})
+    config.eval.force_end_of_thinking = True
     config.export.update({"dtype": "bfloat16", "verify": ("structure", "roundtrip")})
     return config

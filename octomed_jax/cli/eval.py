@@ -25,11 +25,15 @@ def run_eval(arguments: Sequence[str]) -> int:
     """Answer the held-out questions and judge the answers."""
     parser = Parser(
         "eval run",
-        "Answer the held-out questions with a model folder and judge the answers.",
-        "octomed eval run --config=configs/demo.py --model=runs/demo/export --output=runs/demo/eval/again",
+        "Answer the held-out questions with a model and judge the answers. A killed run is gone on with.",
+        "octomed eval run --config=configs/demo.py --model=runs/demo/export --output=runs/demo/eval/again\n"
+        "  octomed eval run --config=configs/octomed_7b.py --endpoint=http://gpu-1:8000 --model=NAME --output=eval",
     )
     parser.add_config()
     parser.add_argument("--model", metavar="DIR", help="Hugging Face folder (default RUN/export)")
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="of a server that is there already; --model is the name that it knows"
+    )
     parser.add_argument("--random-weights", action="store_true", help="the folder has none: start as training starts")
     parser.add_argument(
         "--questions", metavar="DIR", help="what `octomed questions build` wrote (default RUN/questions)"
@@ -39,6 +43,8 @@ def run_eval(arguments: Sequence[str]) -> int:
     options, config = parser.read_config(arguments)
     from octomed_jax.evaluation.run import evaluate  # brings JAX, which scoring does without
 
+    if options.endpoint:
+        config.eval.update({"backend": "endpoint", "endpoint": options.endpoint, "model": options.model or ""})
     output = Path(options.output or f"{config.run}/eval/after")
     evaluate(
         config,

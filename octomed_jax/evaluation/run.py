@@ -1,22 +1,34 @@
-"""Measure a model on held-out questions: samples and their verdicts, then the figures of each benchmark."""
+"""Measure a model on held-out questions: samples and their verdicts, then the figures of each benchmark.
 
+A run that was killed is gone on with by the same command: what came back is in a journal. A request that failed is
+asked again, also where the run was finished with it.
+"""
+
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
-from octomed_jax.configuration import answer_format_of, plain
-from octomed_jax.errors import UserError
-from octomed_jax.evaluation.jax_backend import Answer, JaxBackend
+from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.evaluation import journal as journals
+from octomed_jax.evaluation.backends.base import Answer, Asked, Backend
+from octomed_jax.evaluation.backends.choose import open_backend
+from octomed_jax.evaluation.checks import check_access, check_images, chosen_questions
+from octomed_jax.evaluation.journal import Journal, key_of
+from octomed_jax.evaluation.protocol import CLOSING, PROTOCOL_VERSION, Protocol, read_protocol, result_settings
 from octomed_jax.evaluation.scoring import score_samples
-from octomed_jax.models.qwen2_5_vl.sampling import Sampling
 from octomed_jax.schema import Question
+from octomed_jax.teacher.requests import request_seed
 from octomed_jax.traces.lake import iterate_questions, iterate_rows
+from octomed_jax.verification.candidates import THINK_END, THINK_START
 from octomed_jax.verification.check import VERIFIER_VERSION, check_response
+
+STAGE = "eval"
 
 
 def evaluate(
@@ -31,51 +43,110 @@ def evaluate(
 
     Args:
         config: uses ``eval``, ``seed`` and the student's answer format.
-        model: a Hugging Face folder.
+        model: a Hugging Face folder; without meaning where ``eval.backend`` is an endpoint.
         questions: what ``octomed questions build`` wrote.
         output: the new folder with samples and results.
         random_weights: the folder holds no weights; start as training starts.
         weights: the folder of the weights, where it is not ``model``.
 
     Raises:
-        UserError: a folder is missing, or the back end is unknown.
+        UserError: a folder is missing, or something would spoil the evaluation.
+        TryAgain: an endpoint does not answer, or too many requests failed.
     """
+    protocol = read_protocol(config)
+    if storage.in_bucket(output):
+        raise UserError(f"{output} lies in a bucket; an evaluation is written to a disk: give a folder, and copy it")
     model, questions = Path(model), Path(questions)
     weights = Path(weights or model)
-    if config.eval.backend != "jax":
-        raise UserError(f"eval.backend={config.eval.backend!r} is unknown; one of: jax")
+    _check_weights(config.eval.backend, model, weights, random_weights)
     given = manifests.read_manifest(questions, *manifests.QUESTION_STAGES)
     request = {
-        "eval": plain(config.eval),
+        "eval": result_settings(config),
         "seed": config.seed,
-        "answer_format": answer_format_of(config),
+        "answer_format": protocol.answer_format,
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
+        "protocol": PROTOCOL_VERSION,
+        **({"closing": CLOSING} if protocol.force_end_of_thinking else {}),
     }
-    inputs = {"questions": given.identity, "model": _identity(model) + ("" if weights == model else _identity(weights))}
-    if done := manifests.finished(output, "eval", request, inputs):
-        return done
-    asked = list(iterate_questions(questions / "heldout.parquet"))
+    identity = _model_identity(config, model, weights)
+    inputs = {"questions": given.identity, "model": identity}
+    storage.put_back(output)
+    name = manifests.request_of(STAGE, request, inputs)
+    done = manifests.finished(output, STAGE, request, inputs)
+    if done:
+        (Path(output) / journals.NAME).unlink(missing_ok=True)
+        if not done.counts.get("failed"):
+            return done
+    asked_for = chosen_questions(
+        iterate_questions(questions / "heldout.parquet"), config.eval.benchmarks, str(questions)
+    )
+    check_images(asked_for, protocol)
+    if config.eval.backend == "endpoint":
+        check_access(asked_for, config.eval.approved_access, config.eval.endpoint)
     train_counts = Counter(
         row["benchmark"] for row in iterate_rows(questions / "questions.parquet", columns=["benchmark"])
     )
-    backend = JaxBackend(model, answer_format_of(config), weights, config.seed if random_weights else None)
-    with storage.staged_folder(output) as folder:
-        samples = _samples(config, backend, asked)
+    with (
+        storage.staged_folder(output, request=name, replaces=bool(done)) as folder,
+        open_backend(
+            config,
+            protocol,
+            asked_for,
+            model=model,
+            weights=weights,
+            identity=identity,
+            random_weights=random_weights,
+            log=Path(f"{output}.vllm.log"),
+        ) as backend,
+    ):
+        asked = _asked(asked_for, protocol, backend.identity, config.seed)
+        with Journal(Path(folder) / journals.NAME) as journal:
+            if done:
+                journal.add(_held_before(asked, Path(output)))
+            failures = _answer_all(backend, asked, journal, config.eval.most_failed)
+            samples = _samples(backend, asked, {**journal.held, **failures})
         for benchmark in sorted({sample["benchmark"] for sample in samples}):
             lines = [json.dumps(sample, ensure_ascii=False) for sample in samples if sample["benchmark"] == benchmark]
             storage.write_text(folder / "samples" / f"{benchmark}.jsonl", "\n".join(lines) + "\n")
-        results = {"benchmarks": score_samples(samples, train_counts), "settings": request}
+        results = {
+            "benchmarks": score_samples(samples, train_counts),
+            "settings": request,
+            "backend": {"identity": backend.identity, **backend.told},
+        }
         storage.write_json(folder / "results.json", results)
         manifest = manifests.Manifest(
-            stage="eval",
+            stage=STAGE,
             config=request,
             inputs=inputs,
-            counts={"questions": len(asked), "samples": len(samples)},
-            files=manifests.hash_files(folder),
+            counts={"questions": len(asked_for), "samples": len(samples)}
+            | ({"failed": len(failures)} if failures else {}),
+            files={
+                file: digest
+                for file, digest in manifests.hash_files(folder).items()
+                if file != journals.NAME and not file.startswith(".")
+            },
+            licences=given.licences,
+            access=given.access,
         )
         manifests.write_manifest(folder, manifest)
+    # Not before: a run that is killed until here is finished from the journal.
+    (Path(output) / journals.NAME).unlink(missing_ok=True)
+    if failures:
+        progress.say(f"{len(failures)} requests failed for good; the same command asks for these again")
     return manifest
+
+
+def _check_weights(backend: str, model: Path, weights: Path, random_weights: bool) -> None:
+    if backend != "jax" and (random_weights or weights != model):
+        raise UserError(f"eval.backend={backend!r} takes no --random-weights and no weights apart; use jax, or export")
+
+
+def _model_identity(config: ConfigDict, model: Path, weights: Path) -> str:
+    """Return the name of what is measured: a hash of the folder, or what the endpoint calls the model."""
+    if config.eval.backend == "endpoint":
+        return f"endpoint:{config.eval.model}"
+    return _identity(model) + ("" if weights == model else _identity(weights))
 
 
 def _identity(model: Path) -> str:
@@ -93,26 +164,69 @@ def _identity(model: Path) -> str:
     )
 
 
-def _samples(config: ConfigDict, backend: JaxBackend, questions: Sequence[Question]) -> list[dict[str, Any]]:
-    sampling = Sampling(config.eval.temperature, config.eval.top_p)
-    samples = []
-    with progress.bar("eval: answering", len(questions) * config.eval.seeds, "questions") as line:
-        for seed in range(config.eval.seeds):
-            answers = backend.answer(
-                questions,
-                sampling=sampling,
-                seed=config.seed + seed,
-                max_new_tokens=config.eval.max_new_tokens,
-                batch=config.eval.batch,
-                advance=line.advance,
-            )
-            samples += [_sample(backend, *pair, seed) for pair in zip(questions, answers, strict=True)]
+def _asked(questions: Sequence[Question], protocol: Protocol, identity: str, seed: int) -> list[Asked]:
+    """Return all samples, in the order in which they are asked for: one of each question, then the next."""
+    asked = []
+    for number in range(protocol.seeds):
+        for question in questions:
+            draw = request_seed(seed, question.id, number)
+            asked.append(Asked(question, number, draw, key_of(identity, question, protocol, draw)))
+    return asked
+
+
+def _held_before(asked: Sequence[Asked], folder: Path) -> list[tuple[Asked, Answer]]:
+    """Return the answers of a finished folder, those of failed requests left out."""
+    by_name = {(one.question.id, one.seed): one for one in asked}
+    held = []
+    for path in sorted((folder / "samples").glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            if not row["error"]:
+                fields = row["response"], row["finish_reason"], row["completion_tokens"], row["forced"]
+                held.append((by_name[row["id"], row["seed"]], Answer(*fields)))
+    return held
+
+
+def _answer_all(backend: Backend, asked: Sequence[Asked], journal: Journal, most_failed: float) -> dict[str, Answer]:
+    """Ask for what is not held; return the requests that failed for good.
+
+    Raises:
+        TryAgain: they are too many.
+    """
+    missing = [one for one in asked if one.key not in journal.held]
+    failures: dict[str, Answer] = {}
+    if not missing:
+        return failures
+    with (
+        progress.bar("eval: answering", len(asked), "samples", len(asked) - len(missing)) as line,
+        contextlib.closing(backend.answer(missing)) as stream,
+    ):
+        for answers in stream:
+            journal.add(answers)
+            failures |= {one.key: answer for one, answer in answers if answer.error}
+            if len(failures) > most_failed * len(asked):
+                reason, count = Counter(answer.error for answer in failures.values()).most_common(1)[0]
+                raise TryAgain(
+                    f"{len(failures)} of {len(asked)} requests failed for good, {count} of them with: {reason}; mend "
+                    "that and run the same command again (what came back is kept)"
+                )
+            line.advance(len(answers))
+    return failures
+
+
+def _samples(backend: Backend, asked: Sequence[Asked], answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    samples = [_sample(backend, one, answers[one.key]) for one in asked]
     return sorted(samples, key=lambda sample: (sample["benchmark"], sample["id"], sample["seed"]))
 
 
-def _sample(backend: JaxBackend, question: Question, answer: Answer, seed: int) -> dict[str, Any]:
-    verdict = check_response(question, answer.text, answer.finish_reason)
-    thought, closed, _ = answer.text.partition("</think>")
+def _sample(backend: Backend, asked: Asked, answer: Answer) -> dict[str, Any]:
+    question = asked.question
+    thought, closed, _ = answer.text.partition(THINK_END)
+    if answer.error:  # no answer at all: neither right nor wrong
+        judged = {"verdict": "unparsed", "extracted": "", "reason": "request_failed"}
+    else:
+        verdict = check_response(question, answer.text, answer.finish_reason)
+        judged = {"verdict": verdict.verdict, "extracted": verdict.extracted, "reason": verdict.reason}
     return {
         "benchmark": question.benchmark,
         "id": question.id,
@@ -124,12 +238,12 @@ def _sample(backend: JaxBackend, question: Question, answer: Answer, seed: int) 
         "lower_limit": question.lower_limit,
         "upper_limit": question.upper_limit,
         "cluster": question.cluster,
-        "seed": seed,
+        "seed": asked.seed,
         "response": answer.text,
         "finish_reason": answer.finish_reason,
-        "verdict": verdict.verdict,
-        "extracted": verdict.extracted,
-        "reason": verdict.reason,
-        "thinking_tokens": backend.count_tokens(thought.replace("<think>", "")) if closed else None,
+        **judged,
+        "thinking_tokens": backend.count_tokens(thought.replace(THINK_START, ""), answer) if closed else None,
         "completion_tokens": answer.completion_tokens,
+        "forced": answer.forced,
+        "error": answer.error,
     }

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,17 @@ MAX_BODY = 64 * 2**20  # bytes of one reply
 RETRY_STATUS = (408, 409, 425, 429)  # and every 5xx
 ONE = Sampling(n=1, seed=0, temperature=0.0, top_p=1.0, max_tokens=1)
 
+CHAT, COMPLETIONS = "/chat/completions", "/completions"
+
 Messages = list[dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """A request as it is sent, and the page below the endpoint to which it goes."""
+
+    data: bytes
+    page: str = CHAT
 
 
 def chat_url(endpoint: str) -> str:
@@ -40,8 +51,8 @@ def chat_url(endpoint: str) -> str:
         what = "a password" if parts.username or parts.password else "a query"
         raise UserError(f"the endpoint at {parts.hostname} holds {what}; name the key's variable in api_key_env")
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-    base = base.removesuffix("/chat/completions")
-    return f"{base if base.endswith('/v1') else base + '/v1'}/chat/completions"
+    base = base.removesuffix(CHAT)
+    return f"{base if base.endswith('/v1') else base + '/v1'}{CHAT}"
 
 
 def api_key(name: str, settings: str = "config.distill") -> str:
@@ -93,11 +104,18 @@ class ChatClient:
         assert self._session
         await self._session.close()
 
-    def body(self, messages: Messages, sampling: Sampling) -> bytes:
-        """Return a request as it is sent; the same for all endpoints of a model."""
-        return json.dumps({"model": self.model, "messages": messages, **vars(sampling)}).encode()
+    def body(self, messages: Messages, sampling: Sampling, more: Mapping[str, Any] | None = None) -> Body:
+        """Return a request as it is sent; the same for all endpoints of a model.
 
-    async def send(self, body: bytes, n: int) -> Completion:
+        ``more`` are further fields of it. With a ``prompt`` among them, a text or ids that are rendered already, it is
+        a plain completion of that, and ``messages`` are left out.
+        """
+        fields = {"model": self.model, **vars(sampling), **(more or {})}
+        if "prompt" in fields:
+            return Body(json.dumps(fields).encode(), COMPLETIONS)
+        return Body(json.dumps({"messages": messages, **fields}).encode())
+
+    async def send(self, body: Body, n: int) -> Completion:
         """Send a request and read ``n`` responses.
 
         Raises:
@@ -138,12 +156,12 @@ class ChatClient:
         option = f"--{name.removesuffix('s').replace('_', '-')} or " if ".teachers." in self._settings else ""
         return f"{option}{self._settings}.{name}"
 
-    async def _post(self, body: bytes) -> Any:
+    async def _post(self, body: Body) -> Any:
         """Send one request and return the parsed reply."""
         assert self._session
-        headers = {"Content-Type": "application/json"}
+        headers, url = {"Content-Type": "application/json"}, self.url.removesuffix(CHAT) + body.page
         try:
-            async with self._session.post(self.url, data=body, headers=headers, allow_redirects=False) as response:
+            async with self._session.post(url, data=body.data, headers=headers, allow_redirects=False) as response:
                 data = await _read_limited(response)
                 status, wait = response.status, response.headers.get("Retry-After", "")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:

@@ -9,12 +9,12 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from octomed_jax.progress import say
-from octomed_jax.teacher.client import ChatClient, Messages
+from octomed_jax.teacher.client import Body, ChatClient, Messages
 from octomed_jax.teacher.endpoint import Endpoint
 from octomed_jax.teacher.reply import Completion, RequestFailed, WrongChoices
 from octomed_jax.teacher.requests import LIVENESS, Sampling, messages_with
@@ -112,8 +112,10 @@ class Pool:
         return min(reversed(failures), key=lambda failure: isinstance(failure, WrongChoices))
 
     @contextlib.asynccontextmanager
-    async def completing(self, messages: Messages, sampling: Sampling) -> AsyncIterator[Completion]:
-        """Ask for ``sampling.n`` responses; yield them.
+    async def completing(
+        self, messages: Messages, sampling: Sampling, more: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Completion]:
+        """Ask for ``sampling.n`` responses; yield them. ``more`` are further fields of the request.
 
         The request counts as in flight until the block ends: what is kept within it is lost in no kill beyond those.
 
@@ -122,7 +124,7 @@ class Pool:
             TryAgain: no endpoint has answered for as long as patience lasts.
             UserError: an endpoint has come to refuse such requests.
         """
-        body = self.endpoints[0].client.body(messages, sampling)
+        body = self.endpoints[0].client.body(messages, sampling, more)
         avoid: Endpoint | None = None
         own_fault = 0
         for attempt in range(MOST_TRIES):
@@ -182,7 +184,7 @@ class Pool:
         endpoint.in_flight -= 1
         self._wake()
 
-    async def _hedged(self, endpoint: Endpoint, body: bytes, n: int, stuck_after: float) -> tuple[Endpoint, Completion]:
+    async def _hedged(self, endpoint: Endpoint, body: Body, n: int, stuck_after: float) -> tuple[Endpoint, Completion]:
         """Send a request by a slot that is held; a second time, elsewhere if it can be, where it seems stuck.
 
         Returns:
@@ -224,10 +226,10 @@ class Pool:
                 if not task.cancelled() and not task.exception():
                     self._release(task.result()[0])  # it replied too, at the same moment
 
-    async def _send_elsewhere(self, avoid: Endpoint, body: bytes, n: int) -> tuple[Endpoint, Completion]:
+    async def _send_elsewhere(self, avoid: Endpoint, body: Body, n: int) -> tuple[Endpoint, Completion]:
         return await self._send(await self._slot(avoid), body, n)
 
-    async def _send(self, endpoint: Endpoint, body: bytes, n: int) -> tuple[Endpoint, Completion]:
+    async def _send(self, endpoint: Endpoint, body: Body, n: int) -> tuple[Endpoint, Completion]:
         """Send a request by a slot that is held; with a reply it stays held."""
         started = time.monotonic()
         try:

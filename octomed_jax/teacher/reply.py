@@ -21,10 +21,19 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """The answer to one request: its choices in order, and the tokens of the prompt."""
+    """The answer to one request.
+
+    Attributes:
+        choices: in order.
+        prompt_tokens: as the endpoint counts them; 0 where it does not.
+        contents: of each choice the text as it came, without what the server took out of it as the thought.
+        model: as the endpoint names it; empty where it does not.
+    """
 
     choices: tuple[Choice, ...]
     prompt_tokens: int
+    contents: tuple[str, ...] = ()
+    model: str = ""
 
 
 MOST_TOKENS = 2**31 - 1
@@ -88,7 +97,7 @@ def message_of(data: bytes) -> str:
 
 
 def read_completion(reply: Any, n: int) -> Completion:
-    """Read a chat completion.
+    """Read a chat completion, or a plain one, whose choices hold ``text`` in the place of a message.
 
     ``usage`` counts all choices together; each choice is given its share by length, so that the sum is kept.
 
@@ -99,10 +108,11 @@ def read_completion(reply: Any, n: int) -> Completion:
     try:
         raw = sorted(reply["choices"], key=lambda choice: choice.get("index") or 0)
         places = [choice["index"] for choice in raw if isinstance(choice.get("index"), int)]
-        texts = [
-            (*read_message(choice["message"], finish := _clean(str(choice.get("finish_reason") or ""))), finish)
-            for choice in raw
-        ]
+        messages = [{"content": choice["text"]} if "text" in choice else choice["message"] for choice in raw]
+        ends = [_clean(str(choice.get("finish_reason") or "")) for choice in raw]
+        texts = [(*read_message(message, end), end) for message, end in zip(messages, ends, strict=True)]
+        contents = tuple(_clean(_content(message)) for message in messages)
+        model = _clean(str(reply.get("model") or ""))
         usage = reply.get("usage")
         usage = usage if isinstance(usage, Mapping) else {}
         prompt, total = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
@@ -114,7 +124,7 @@ def read_completion(reply: Any, n: int) -> Completion:
         raise WrongChoices("a choice came back twice")
     shares = _shares(total, [len(response) for response, _, _ in texts])
     choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
-    return Completion(choices, prompt)
+    return Completion(choices, prompt, contents, model)
 
 
 def _clean(text: str) -> str:

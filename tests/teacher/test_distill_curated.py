@@ -14,7 +14,8 @@ from octomed_jax.cli.main import main
 from octomed_jax.curation.curate import curate
 from octomed_jax.curation.settings import defaults
 from octomed_jax.evaluation import run
-from octomed_jax.evaluation.jax_backend import Answer
+from octomed_jax.evaluation.backends import jax_backend
+from octomed_jax.evaluation.backends.base import Answer
 from octomed_jax.teacher.distill import distill
 from octomed_jax.teacher.script import Rates
 from octomed_jax.traces import grouped, lake
@@ -90,18 +91,23 @@ def test_it_is_shown(curated, tmp_path, capsys):
 class Backend:
     """Says the gold answer of what it is asked; its model has no weights."""
 
-    def __init__(self, *_):
+    identity, told = "made", {}
+
+    def __init__(self, *_, **__):
         pass
 
-    def answer(self, questions, **_):
-        return [Answer(f"<think>so</think>\n\n\\boxed{{{one.answer}}}", "stop", 9) for one in questions]
+    def check(self, questions):
+        assert questions
 
-    def count_tokens(self, text):
+    def answer(self, asked):
+        yield [(one, Answer(f"<think>so</think>\n\n\\boxed{{{one.question.answer}}}", "stop", 9)) for one in asked]
+
+    def count_tokens(self, text, _whole):
         return len(text.split())
 
 
 def test_it_is_evaluated(curated, tmp_path, monkeypatch, root):
-    monkeypatch.setattr(run, "JaxBackend", Backend)
+    monkeypatch.setattr(jax_backend, "JaxBackend", Backend)
     (tmp_path / "model").mkdir()
     config = configuration.load(str(Path(root) / "configs" / "demo.py"))
     manifest = run.evaluate(config, tmp_path / "model", curated, tmp_path / "eval")

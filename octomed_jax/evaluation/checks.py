@@ -1,0 +1,104 @@
+"""Which questions are asked, and what would spoil an evaluation: found before hours are spent."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.evaluation.protocol import Protocol
+from octomed_jax.schema import Question
+from octomed_jax.storage import read_json
+from octomed_jax.teacher.requests import is_too_large
+
+
+def chosen_questions(questions: Iterable[Question], benchmarks: Sequence[str], where: str) -> list[Question]:
+    """Return the questions of some benchmarks, or of all where none is named, in order.
+
+    Args:
+        questions: held-out ones.
+        benchmarks: names.
+        where: the folder that a message names.
+
+    Raises:
+        UserError: a benchmark is unknown, an id is there twice, a question has no gold answer, or there is none.
+    """
+    found = list(questions)
+    known = sorted({question.benchmark for question in found})
+    for name in benchmarks:
+        if name not in known:
+            raise UserError(
+                f"no benchmark {name!r} among the held-out questions of {where}{did_you_mean(name, known)}; "
+                f"there are: {', '.join(known)}"
+            )
+    if benchmarks:
+        found = [question for question in found if question.benchmark in benchmarks]
+    if not found:
+        raise UserError(f"{where} holds no held-out question; build it with some, or name another folder")
+    ids = Counter(question.id for question in found)
+    twice = [name for name, count in ids.items() if count > 1]
+    if twice:
+        raise UserError(f"question {twice[0]} is there {ids[twice[0]]} times in {where}; build the questions again")
+    missing = [question for question in found if not question.answer.strip()]
+    if missing:
+        raise UserError(
+            f"question {missing[0].id} of {missing[0].benchmark} has no gold answer ({len(missing)} such); "
+            "name the benchmarks that have one in config.eval.benchmarks"
+        )
+    return found
+
+
+def check_images(questions: Iterable[Question], protocol: Protocol) -> None:
+    """Check the images of all questions by their number and headers.
+
+    Raises:
+        UserError: a question has more than the protocol allows, or an image that is none.
+    """
+    for question in questions:
+        if len(question.images) > protocol.max_images:
+            raise UserError(
+                f"question {question.id} has {len(question.images)} images, more than "
+                f"config.eval.max_images={protocol.max_images}; raise that, or leave its benchmark out"
+            )
+        for data in question.images:
+            is_too_large(data, protocol.max_pixels, question.id)
+
+
+def check_access(questions: Iterable[Question], approved: Sequence[str], endpoint: str) -> None:
+    """Check that all questions may be sent to an endpoint.
+
+    Raises:
+        UserError: one may not.
+    """
+    for question in questions:
+        if question.access not in approved:
+            raise UserError(
+                f"question {question.id} is {question.access} and may not be sent to {endpoint}; only if its terms "
+                f"allow that name {question.access} in config.eval.approved_access"
+            )
+
+
+def check_context(longest: int, budget: int, limit: int | None, name: str, where: str) -> None:
+    """Check that the longest prompt and its answer fit into a model's context; nothing where that is not known.
+
+    Args:
+        longest: tokens of the longest prompt.
+        budget: tokens that may follow it.
+        limit: of both together; None: unknown.
+        name: of the question.
+        where: the model.
+
+    Raises:
+        UserError: they do not.
+    """
+    if limit is not None and longest + budget > limit:
+        raise UserError(
+            f"the prompt of question {name} has {longest} tokens and its answer may have {budget}, together more than "
+            f"the {limit} of {where}; lower config.eval.max_new_tokens, or serve it with a longer context"
+        )
+
+
+def context_of(folder: Path) -> int | None:
+    """Return for how many tokens a model was made, by its config.json; None where that does not say it."""
+    fields = read_json(folder / "config.json")
+    length = fields.get("max_position_embeddings") or (fields.get("text_config") or {}).get("max_position_embeddings")
+    return int(length) if length else None
