@@ -70,8 +70,14 @@ def _in_processes(work: Callable[[T], R], pieces: Sequence[T], workers: int) -> 
             wait(futures)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent)
+def _pool(workers: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (prepare,))
+
+
+def _begin(prepare: Callable[[], None] | None) -> None:
+    end_with_parent()
+    if prepare:
+        prepare()
 
 
 @contextlib.contextmanager
@@ -104,7 +110,7 @@ def end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def engine_started(engine: str, workers: int = 0) -> Iterator[None]:
+def engine_started(engine: str, workers: int = 0, prepare: Callable[[], None] | None = None) -> Iterator[None]:
     """Keep what an engine needs while the block runs, for all calls of ``run_pieces`` in it.
 
     A cluster of this machine takes ten seconds to start, and a process one or two of its core's. Processes are started
@@ -112,12 +118,13 @@ def engine_started(engine: str, workers: int = 0) -> Iterator[None]:
 
     Args:
         engine, workers: as in ``run_pieces``.
+        prepare: what each process here does first; a cluster's are not ours alone.
 
     Raises:
         UserError: the engine is not installed.
     """
     if engine == "local":
-        with _pool(workers or os.cpu_count() or 1) as pool:
+        with _pool(workers or os.cpu_count() or 1, prepare) as pool:
             _kept_pools.append(pool)
             try:
                 yield

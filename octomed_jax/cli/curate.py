@@ -13,6 +13,7 @@ from octomed_jax.curation.card import MEANINGS, UNJUDGED
 from octomed_jax.curation.curate import curate
 from octomed_jax.curation.removed import MOST_LEFT_OUT
 from octomed_jax.curation.settings import defaults
+from octomed_jax.curation.without_pandas import without_pandas
 from octomed_jax.executor import ENGINES
 from octomed_jax.manifests import Manifest
 
@@ -73,6 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     if not 0 <= options.most_left_out <= 1:
         parser.error(f"--most-left-out={options.most_left_out:g} is no share; give a number from 0 to 1")
     config = _config(options.config, overrides)
+    without_pandas()
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 40 MB of what is freed, or more
     questions = options.questions or [f"{config.run}/questions"]
     output = options.output or f"{config.run}/curated"

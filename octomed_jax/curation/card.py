@@ -11,6 +11,7 @@ MEANINGS = {
     "words_with_options": "shares a run of words, with the options, with a held-out question",
     "text": "is as a whole, before the options, a short held-out question",
     "text_with_options": "is as a whole, with its options, a short held-out question",
+    "same_question": "is a held-out question with the same options in any order, and the same images or none",
     "image_bytes": "has an image, byte for byte, of a held-out question, or had it before it was changed",
     "image_pixels": "has an image, pixel for pixel, of a held-out question",
     "image_near": "has an image that looks like one of a held-out question",

@@ -36,6 +36,7 @@ from octomed_jax.curation.record import EXAMPLES_FILE, REMOVED_FILE, write_examp
 from octomed_jax.curation.removed import MOST_LEFT_OUT
 from octomed_jax.curation.settings import asks_judge, check_settings, check_sources, result_settings
 from octomed_jax.curation.steps import STEPS, Work, do_step
+from octomed_jax.curation.without_pandas import without_pandas
 from octomed_jax.errors import UserError
 from octomed_jax.executor import engine_started
 from octomed_jax.manifests import QUESTION_STAGES, Manifest
@@ -125,7 +126,7 @@ def curate(
     # What was worked out is kept by the settings that it depends on (steps.py), so that it serves other ones too.
     splits = {"against": asked_for.get("against", {})}
     request = manifests.request_of(STAGE, splits, {name: one for name, one in inputs.items() if name != "attempts"})
-    with _own_place(output, request, engine) as (folder, scratch), engine_started(engine, workers):
+    with _own_place(output, request, engine) as (folder, scratch), engine_started(engine, workers, without_pandas):
         _remove_begun(folder)
         kept = np.ones(len(corpus), dtype=bool)
         given = epath.Path(attempts) if attempts is not None else None

@@ -3,6 +3,8 @@
 Words are compared as in the paper, in runs of 16 by default, of the question alone and with its options, on both sides
 (ngrams.py). By default with the held-out questions that have no images: those with images of a kind are often asked
 in the same words, and it is by the image that they differ. A short question counts as a whole where neither has images.
+Whatever is found so or not, a question that is a held-out one, its options in any order, with the same images or none,
+goes too (same_question.py).
 """
 
 import dataclasses
@@ -14,12 +16,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, UInt64
 
 from octomed_jax import storage
 from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.pictures.images_of import Images
 from octomed_jax.curation.removed import SCHEMA, Removed, removed_table
+from octomed_jax.curation.same_question import (
+    REASON,
+    QuestionKeys,
+    joined_keys,
+    question_keys,
+    read_held_out,
+    write_held_out,
+)
 from octomed_jax.curation.scratch import do_pieces, load_array, save_array, whole_folder
 from octomed_jax.curation.texts.exact import place_among
 from octomed_jax.curation.texts.ngrams import KINDS, Overlap, build_index, read_index
@@ -41,11 +51,13 @@ class OverlapPiece:
     """A piece of the corpus that is compared with an index; the overlaps go to ``target``.
 
     Attributes:
+        guards: file of a number of each question's images.
         ignored: file that says of each run of the index whether it does not count; empty: all count.
     """
 
     piece: Piece
     index: str
+    guards: str
     ignored: str
     target: str
 
@@ -77,6 +89,7 @@ def decontaminate_words(
     corpus: Corpus,
     held_out: Corpus,
     kept: Bool[np.ndarray, " N"],
+    image_guards: tuple[UInt64[np.ndarray, " N"], UInt64[np.ndarray, " H"]],
     settings: Mapping[str, Any],
     folder: Path,
     engine: str,
@@ -87,13 +100,16 @@ def decontaminate_words(
     Args:
         corpus, held_out: the questions.
         kept: which of the corpus are still there: a run that more of them have than ``ignore_common`` does not count.
+        image_guards: a number of the images of each question, and of each held-out one, equal for the same ones.
         settings: ``ngram``, ``held_out`` and ``ignore_common``.
         folder: for what is worked out; what lies there is used again.
         engine, workers: as in ``run_pieces``.
     """
     index = folder / "index"
     if not index.exists():
-        _write_index(held_out, settings, index)
+        _write_index(held_out, image_guards[1], settings, index)
+    guards = folder / "guards.npy"
+    save_array(guards, image_guards[0])
     pieces = corpus.pieces()
     overlaps, ignored = folder / "overlaps", ""
     hit = np.zeros(0, dtype=np.int64)
@@ -105,7 +121,8 @@ def decontaminate_words(
         overlaps, ignored = counted / f"overlaps {most}", str(counted / f"{COMMON} {most}.npy")
     targets = [overlaps / f"{number:05d}.parquet" for number in range(len(pieces))]
     work = [
-        OverlapPiece(piece, str(index), ignored, str(target)) for piece, target in zip(pieces, targets, strict=True)
+        OverlapPiece(piece, str(index), str(guards), ignored, str(target))
+        for piece, target in zip(pieces, targets, strict=True)
     ]
     do_pieces("comparing words with held-out questions", find_overlaps, work, targets, engine, workers)
     found = removed_table(pa.concat_tables([SCHEMA.empty_table(), *map(pq.read_table, targets)]))
@@ -157,25 +174,30 @@ def count_runs(one: CountPiece) -> None:
         np.savez(file, keys=keys, counts=counts, places=np.concatenate(places))
 
 
-def _write_index(held_out: Corpus, settings: Mapping[str, Any], path: Path) -> None:
-    """Write the index of the held-out questions, with the place of each and whether it has images."""
+def _write_index(held_out: Corpus, guard: UInt64[np.ndarray, " H"], settings: Mapping[str, Any], path: Path) -> None:
+    """Write the index of the held-out questions, with place and images of each, and the keys of all."""
     places: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
     pictured: list[np.ndarray] = [np.zeros(0, dtype=bool)]
+    keys: list[QuestionKeys] = []
 
     def batches() -> Iterator[QuestionTexts]:
         # Those with images last: of equal short texts the first is found, and it counts only without images.
-        for last in (False, True) if settings["held_out"] == "all" else (False,):
+        for last in (False, True):
             for first, table in held_out.tables(TEXT_COLUMNS, "reading held-out questions"):
                 images = has_images(table)
                 wanted = np.flatnonzero(images == last)
-                places.append(wanted + first)
-                pictured.append(images[wanted])
                 some = table.take(pa.array(wanted))
-                yield question_texts(some["question"], some["options"])
+                texts = question_texts(some["question"], some["options"])
+                keys.append(question_keys(texts, guard[wanted + first], wanted + first))
+                if not last or settings["held_out"] == "all":
+                    places.append(wanted + first)
+                    pictured.append(images[wanted])
+                    yield texts
 
     index = build_index(batches(), settings["ngram"])
     with whole_folder(path) as partial:
         index.write(partial)
+        write_held_out(joined_keys(keys), partial)
         save_array(partial / "held_out_places.npy", np.concatenate(places))
         save_array(partial / "held_out_pictured.npy", np.concatenate(pictured))
 
@@ -186,14 +208,21 @@ def find_overlaps(one: OverlapPiece) -> None:
     index = read_index(folder)
     ignored = load_array(Path(one.ignored)) if one.ignored else None
     places, pictured = (load_array(folder / f"held_out_{name}.npy") for name in ("places", "pictured"))
+    guards, keys = load_array(Path(one.guards)), []
     first, rows = one.piece.first, []
     for table in one.piece.tables(TEXT_COLUMNS):
         images = has_images(table)
-        for overlap in index.find(question_texts(table["question"], table["options"]), ignored):
+        texts = question_texts(table["question"], table["options"])
+        here = np.arange(first, first + table.num_rows)
+        keys.append(question_keys(texts, guards[here], here))
+        for overlap in index.find(texts, ignored):
             whole = overlap.kind in KINDS[2:]
             if not (whole and (images[overlap.question] or pictured[overlap.evaluation])):
                 rows.append(_row(overlap, first, places))
         first += table.num_rows
+    # After the others: of a question that both find, the first row tells.
+    same = np.stack(joined_keys(keys).among(read_held_out(folder)), axis=1).tolist()
+    rows += [{"place": at, "reason": REASON, "match": other, "held_out": True, "detail": ""} for at, other in same]
     lake.write_rows(one.target, rows, SCHEMA)
 
 

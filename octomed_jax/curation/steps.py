@@ -20,7 +20,7 @@ from octomed_jax.curation.difficulty import difficulty
 from octomed_jax.curation.evaluation_sets import SetPlaces
 from octomed_jax.curation.judge import name_metadata, rate
 from octomed_jax.curation.metadata import Filled, fill
-from octomed_jax.curation.pictures.image_kinds import image_guard, shared_images
+from octomed_jax.curation.pictures.image_kinds import bytes_guard, image_guard, shared_images
 from octomed_jax.curation.pictures.image_sources import ImageSources
 from octomed_jax.curation.removed import SCHEMA, UNREADABLE, Removed, joined
 from octomed_jax.curation.settings import PICTURES_VERSIONS, WORDS_VERSIONS
@@ -124,7 +124,10 @@ def check_readable(found: Removed, count: int, most: float, what: str) -> None:
 
 def _decontaminate(work: Work, settings: Mapping[str, Any], folder: Path) -> Removed:
     folder.mkdir(parents=True, exist_ok=True)
-    said = decontaminate_words(work.corpus, work.held_out, work.kept, settings, folder, work.engine, work.workers)
+    guards = bytes_guard(work.corpus, work.sources), bytes_guard(work.held_out, work.sources)
+    said = decontaminate_words(
+        work.corpus, work.held_out, work.kept, guards, settings, folder, work.engine, work.workers
+    )
     work.told |= said.told
     keeping = settings["keep_shared_images"]
     where = _images(work)

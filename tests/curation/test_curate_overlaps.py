@@ -2,7 +2,10 @@
 
 import pytest
 from curation_helpers import curated, folder_bytes, held, make, make_config, reasons, text, words, write_folder
+from curation_images import patient, png
+from curation_images import shown as show_image
 
+from octomed_jax.evaluation.curated_report import write_curated_report
 from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.traces import lake
 
@@ -106,6 +109,72 @@ def test_of_two_equal_held_out_texts_the_one_without_images_counts(tmp_path):
     config = make_config(["decontaminate"], decontaminate={"held_out": "all"})
     _, gone, _ = curated(tmp_path / "out", write_folder(tmp_path / "questions", questions), config)
     assert gone["made:short"]["match"] == "made:2"
+
+
+LONG = ("slow release morphine sulphate", "transdermal fentanyl patch", "oral oxycodone solution", "none")
+# name: question, options, images, the reason for which it goes or None; held out are "Best drug?" and "And this one?".
+SHORT_STEMS = {
+    "as it is": ("Best drug?", LONG, (), "text_with_options"),
+    "options in another order": ("Best drug?", LONG[::-1], (), "same_question"),
+    "spelt otherwise": ("BEST drug", tuple(f"({one.upper()})" for one in LONG[::-1]), (), "same_question"),
+    "an option other": ("Best drug?", (*LONG[:0:-1], "codeine"), (), None),
+    "an option less": ("Best drug?", LONG[:0:-1], (), None),
+    "a number": ("Best drug?", (*LONG[:0:-1], "2 " + LONG[0]), (), None),
+    "an image more": ("Best drug?", LONG[::-1], (1,), None),
+    "the image": ("And this one?", LONG[::-1], (7,), "same_question"),
+    "without the image": ("And this one?", LONG[::-1], (), None),
+    "another image": ("And this one?", LONG[::-1], (8,), None),
+    "too short": ("Which?", ("left", "right", "both"), (), None),
+}
+
+
+@pytest.mark.parametrize("which", ["text", "all"])
+def test_a_question_is_the_same_with_its_options_in_any_order_and_the_same_images(tmp_path, which):
+    questions = [
+        make(name, question, options=options, images=images, answer=options[0], source="vqa-rad")
+        for name, (question, options, images, _) in SHORT_STEMS.items()
+    ]
+    theirs = [
+        held("0", text(0)),
+        held("1", "Best drug?", options=LONG),
+        held("2", "Best drug?", options=LONG),
+        held("3", "And this one?", options=LONG, images=[7], source="vqa-rad"),
+        held("4", "Which?", options=("both", "right", "left")),
+    ]
+    folder = write_folder(tmp_path / "questions", [*questions, *theirs], row_group=2)
+    config = make_config(["decontaminate"], decontaminate={"held_out": which, "keep_shared_images": ("vqa-rad",)})
+    _, gone, manifest = curated(tmp_path / "out", folder, config)
+    assert reasons(gone) == {name: reason for name, (*_, reason) in SHORT_STEMS.items() if reason}
+    matches = {name.removeprefix("made:"): row["match"] for name, row in gone.items()}
+    assert matches.pop("the image") == "made:3"
+    assert set(matches.values()) == {"made:1"}
+    assert {row["match_set"] for row in gone.values()} == {"held out"}
+    assert manifest.counts["steps"][0]["matched"]["held out"] == {"removed": 4, "held_out": 2, "of": 5}
+    assert "a held-out question with the same options in any order" in (tmp_path / "out" / "card.md").read_text()
+    assert "same question" in write_curated_report(tmp_path / "out").read_text()
+
+
+def test_a_whole_question_goes_though_its_runs_are_too_common_to_count(tmp_path):
+    template, options = text("template", 20), ("one of two", "two of two")
+    some = [make(f"{number}", f"{template} {text(number, 3)}") for number in range(5)]
+    folder = write_folder(
+        tmp_path / "questions",
+        [*some, make("whole", template, options=options), held("1", template, options=options[::-1])],
+    )
+    config = make_config(["decontaminate"], decontaminate={"ignore_common": 5})
+    assert reasons(curated(tmp_path / "out", folder, config)[1]) == {"whole": "same_question"}
+
+
+def test_an_image_that_was_changed_before_is_the_same_image(tmp_path):
+    image = png(patient(1, side=96))
+    ours = show_image(make("short", "Best drug?", options=LONG[::-1], source="vqa-rad"), image)
+    theirs = held("1", "Best drug?", options=LONG, source="vqa-rad")
+    folder = write_folder(tmp_path / "questions", [ours, make("other", text(1)), show_image(theirs, image)])
+    before = make_config(["transform"], transform={"max_pixels": 56 * 56})
+    left, _, _ = curated(tmp_path / "smaller", folder, before)
+    assert left["made:short"].images[0] != image
+    config = make_config(["decontaminate"], decontaminate={"keep_shared_images": ("vqa-rad",)})
+    assert reasons(curated(tmp_path / "out", tmp_path / "smaller", config)[1]) == {"short": "same_question"}
 
 
 def test_images_are_the_same_by_their_bytes(tmp_path):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from adapter_helpers import build, picture, write_lines, write_parquet
 
-from octomed_jax.images import files as image_files_module
+from octomed_jax.images import volumes
 from octomed_jax.questions import registry
 from octomed_jax.questions.adapter import Adapter, Split
 from octomed_jax.questions.reading import zips
@@ -231,8 +231,8 @@ def test_an_image_that_is_too_large_or_broken(tmp_path, ended, name, data, words
 
 
 def test_a_gzip_bomb_as_a_volume(tmp_path, ended, monkeypatch):
-    limited = functools.partial(image_files_module.read_axial_slice, max_bytes=10**6)
-    monkeypatch.setattr(image_files_module, "read_axial_slice", limited)
+    limited = functools.partial(volumes.read_axial_slice, max_bytes=10**6)
+    monkeypatch.setattr(volumes, "read_axial_slice", limited)
     (tmp_path / "in" / "a.nii.gz").write_bytes(gzip.compress(bytes(20 * 10**6)))
     write_lines(tmp_path / "in" / "own.jsonl", [ROW | {"image": "a.nii.gz"}])
     assert "line 1: image unpacks to over 1000000 bytes" in ended(2)

@@ -127,6 +127,11 @@ def image_guard(
     return guard_of(images, len(corpus)), lost
 
 
+def bytes_guard(corpus: Corpus, sources: ImageSources) -> UInt64[np.ndarray, " N"]:
+    """Return the guard of the images' bytes, which is equal also where those of two corpora are the same."""
+    return guard_of(_before(images_by_bytes(corpus), sources), len(corpus))
+
+
 def _images(
     corpus: Corpus, kind: str, sources: ImageSources, folder: Path, engine: str, workers: int
 ) -> tuple[Images, Removed]:

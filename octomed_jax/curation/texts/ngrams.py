@@ -4,7 +4,7 @@ The index holds the hash of every run of n words of the evaluation questions wit
 place where it first comes, and a filter of bits in front of it, so that few of the runs that are looked up are searched
 for. It takes 14 to 16 bytes for each run (8 hash, 4 place, 2 to 4 filter), and the evaluation texts, some 15 bytes a
 word: by them every hit is checked word for word, so that no question is ever removed because two hashes are equal.
-While it is built it takes some 50 bytes a run, with the texts.
+While it is built it takes some 70 bytes a run, with the texts.
 
 A run in a question without its options is one in the question with its options too, so both are found at once, and of
 each hit it is said where it lies. A text of fewer than n words has no run; it is compared as a whole, the question
@@ -24,7 +24,7 @@ from octomed_jax.curation.texts.hashing import MASKS, eight_bytes, range_hashes,
 from octomed_jax.curation.texts.normal_text import NormalTexts
 from octomed_jax.curation.texts.question_texts import QuestionTexts, concatenate_questions
 
-VERSION = "1"  # of what runs are compared, and which texts as a whole; it is part of the result
+VERSION = "2"  # of what runs are compared, and which texts as a whole; it is part of the result
 NGRAM_WORDS = (8, 13, 16)  # what is offered: the last is the paper's
 # The smallest n that is offered: fewer words are stock phrases ("Which of the following is true?", "What is shown?"),
 # which say nothing without an image or options, and no one takes a run of so few for an overlap.
