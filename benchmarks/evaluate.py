@@ -8,7 +8,8 @@ benchmarks of as many tasks, five seeds a question, clusters of one to four ques
 that answers one seed after the other (what was opened for a question is then gone when it comes again) in half of the
 benchmarks, and sorted by question in the others. They hold no count of tokens: words of thoughts are counted.
 
-The command runs alone in a process of its own, held to one core. Seconds are of the wall; the peak is of its memory.
+The command runs alone in a process of its own, held to one core. Seconds are of the wall, and the processor's beside
+them: where others use the machine too, only these tell anything. The peak is of its memory.
 """
 
 import argparse
@@ -161,6 +162,8 @@ def main() -> None:
         made = write_samples(Path(folder), arguments.responses)
         figures = {"samples": made, **score(Path(folder))}
     figures["responses_a_second"] = round(made["responses"] / figures["seconds"])
+    figures["responses_a_processor_second"] = round(made["responses"] / figures["processor_seconds"])
+    figures["load_of_the_machine"] = round(os.getloadavg()[0], 1)  # others' work too: then its seconds say little
     print(json.dumps(figures, indent=1))
     if arguments.output:
         commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
