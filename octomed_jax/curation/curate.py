@@ -22,7 +22,7 @@ from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
 from octomed_jax.curation.difficulty import check_model
-from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, evaluation_sets
+from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, check_folders, evaluation_sets
 from octomed_jax.curation.judge_checks import check_judge, check_key
 from octomed_jax.curation.metadata import RULES_VERSION, with_metadata
 from octomed_jax.curation.metadata_marks import METADATA_FILE, has_marks, write_metadata
@@ -95,6 +95,7 @@ def curate(
     if attempts and asks_judge(settings, "difficulty"):
         raise UserError("--attempts is not read: config.curate.difficulty.by=judge; leave it out, or name another")
     sets = evaluation_sets(settings.get("against", {}), against) if "decontaminate" in settings.steps else ()
+    check_folders([*questions, *(one.folder for one in sets)])
     before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
     others = [manifests.read_manifest(one.folder, *QUESTION_STAGES) for one in sets]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
