@@ -13,6 +13,7 @@ from octomed_jax.curation.card import MEANINGS, UNJUDGED, filled_by
 from octomed_jax.curation.curate import curate
 from octomed_jax.curation.removed import MOST_LEFT_OUT
 from octomed_jax.curation.settings import defaults
+from octomed_jax.errors import UserError
 from octomed_jax.executor import ENGINES
 from octomed_jax.manifests import Manifest
 
@@ -83,10 +84,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def _config(path: str | None, overrides: Sequence[str]) -> ConfigDict:
     """Return the config: of the file, or what it is without one."""
-    if path:
-        return configuration.load(path, overrides)
-    config = ConfigDict({"seed": 0, "curate": defaults()})
+    config = configuration.load(path) if path else ConfigDict({"seed": 0, "curate": defaults()})
     for override in overrides:
+        name = override.partition("=")[0]
+        if f"{name}.".startswith("curate.against.") and not config.get("curate", {}).get("against"):
+            raise UserError(
+                f"--config.{name}: config.curate.against names no set yet; name sets in the config file, or "
+                "--against=NAME=DIR"
+            )
         configuration.apply_override(config, override)
     return config
 
