@@ -20,7 +20,7 @@ from octomed_jax.licences import COLUMNS, check_release
 from octomed_jax.schema import Record
 from octomed_jax.storage import PathLike, read_json
 from octomed_jax.traces.choose import settings_of, tell_left_out
-from octomed_jax.traces.grouped import LAKE, trained_on
+from octomed_jax.traces.grouped import parts_of, trained_on
 from octomed_jax.traces.record import RECORD_VERSION
 from octomed_jax.traces.shard_pieces import ShardPiece, is_written, merge_count, write_piece, write_records
 from octomed_jax.traces.shard_plan import PartPiece, ShardRows, measure_part, plan_shards
@@ -47,23 +47,24 @@ def shard(
     Raises:
         UserError: the traces are not there, there is not one, or ``output`` holds other work.
         TryAgain: the disk is full, a process was lost, or another one is at work there.
-        StopAndLook: the lake is damaged.
+        StopAndLook: the lake is damaged, or a part of it is gone.
     """
     settings = settings_of(config)
     if config.shard.bytes < 1:
         raise UserError(f"shard.bytes={config.shard.bytes}: a shard has some bytes, such as {256 * 2**20} (256 MiB)")
     given = manifests.read_manifest(traces, "verify")
-    if settings["release"]:
-        check_release(trained_on(traces, COLUMNS), str(traces))
     request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
         return done
+    manifests.check_files(traces, given.files)
+    parts = parts_of(_absolute(traces), given.files)
+    if settings["release"]:
+        check_release(trained_on(traces, COLUMNS), str(traces))
     with _begun(output, manifests.request_of(STAGE, request, inputs)) as folder:
         if manifests.is_finished(folder):  # killed just before it took its place
             return manifests.read_manifest(folder, STAGE)
         run = _Run(folder, settings, engine, workers)
-        parts = sorted(epath.Path(_absolute(traces) / LAKE).glob("part-*.parquet"))
         plan, left_out = run.plan([str(path) for path in parts], config.shard.bytes)
         tell_left_out(left_out)
         if not plan:

@@ -72,7 +72,12 @@ def write_traces(folder: Path, count: int = 24) -> Path:
 
 def write_records(folder: Path, records: Iterable[Record]) -> Path:
     """Write what ``octomed verify`` writes, of records sorted by id."""
-    write_lake(folder, map(row_of, records))
+    return write_rows(folder, map(row_of, records))
+
+
+def write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write what ``octomed verify`` writes, of rows of the lake sorted by id."""
+    write_lake(folder, rows)
     manifest = manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(folder), licences=("CC0-1.0",))
     manifests.write_manifest(folder, manifest)
     return folder

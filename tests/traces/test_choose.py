@@ -16,10 +16,10 @@ from octomed_jax.configuration import answer_format_of
 from octomed_jax.errors import UserError
 from octomed_jax.schema import Attempt, Question, Verdict, question_to_row
 from octomed_jax.traces.choose import CHOICES, TRACES, settings_of, training_record
-from octomed_jax.traces.grouped import iterate_lake, lake_row, write_lake
+from octomed_jax.traces.grouped import iterate_lake, lake_row
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.verification.check import check_response
-from tests.traces.corpus import write_traces
+from tests.traces.corpus import write_rows, write_traces
 
 ASKED = Question("q:1", "made", "b", "train", "mcq", "Which?", "B-option", ("A-option", "B-option", "C-option"))
 
@@ -240,8 +240,7 @@ def test_the_command_writes_what_is_asked_for_and_names_a_slip(tmp_path, root, c
 def test_what_is_left_out_is_said_and_stands_in_the_manifest(tmp_path, root, capsys):
     asked = [dataclasses.replace(ASKED, id=f"made:{n}") for n in range(3)]
     texts = ["\\boxed{B}", "\\boxed{A}", "\\boxed{C}"]  # the last two were judged by another verifier
-    write_lake(tmp_path / "traces", [row_of([(text, "correct")], one) for one, text in zip(asked, texts, strict=True)])
-    manifests.write_manifest(tmp_path / "traces", manifests.Manifest(stage="verify", config={}))
+    write_rows(tmp_path / "traces", [row_of([(text, "correct")], one) for one, text in zip(asked, texts, strict=True)])
     words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
     assert main([*words, "--config.traces.answer_format=tag"]) == 0
     assert "2 accepted responses left out (changed): the verifier of today does not accept" in capsys.readouterr().err
