@@ -17,7 +17,7 @@ from octomed_jax import manifests, progress, storage
 from octomed_jax.errors import UserError
 from octomed_jax.executor import run_pieces
 from octomed_jax.licences import COLUMNS, check_release
-from octomed_jax.schema import Record
+from octomed_jax.schema import ACCESS_CLASSES, Record
 from octomed_jax.storage import PathLike, read_json
 from octomed_jax.traces.choose import settings_of, tell_left_out
 from octomed_jax.traces.grouped import parts_of, trained_on
@@ -56,6 +56,7 @@ def shard(
     request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
+        _clear(epath.Path(output))
         return done
     manifests.check_files(traces, given.files)
     parts = parts_of(_absolute(traces), given.files)
@@ -63,6 +64,7 @@ def shard(
         check_release(trained_on(traces, COLUMNS), str(traces))
     with _begun(output, manifests.request_of(STAGE, request, inputs)) as folder:
         if manifests.is_finished(folder):  # killed just before it took its place
+            _clear(folder)
             return manifests.read_manifest(folder, STAGE)
         run = _Run(folder, settings, engine, workers)
         plan, left_out = run.plan([str(path) for path in parts], config.shard.bytes)
@@ -70,7 +72,7 @@ def shard(
         if not plan:
             raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
         manifest = _finish(folder, run.write(plan), request, inputs, left_out, given)
-        run.clear()
+        _clear(folder)
     return manifest
 
 
@@ -94,7 +96,8 @@ def _finish(
 ) -> manifests.Manifest:
     """Describe a folder of shards, for tensorflow-datasets and in the manifest; ``shards``: what is told of each."""
     told = list(shards.values())
-    licences = given.licences if given else ()
+    sources = _sources([one["sources"] for one in told])
+    licences = tuple(sorted({licence for source in sources.values() for licence in source["licences"]}))
     counts = [one["records"] for one in told]
     write_description(folder, counts, sum(one["record_bytes"] for one in told), licences)
     files = {name: one["sha256"] for name, one in shards.items()}
@@ -109,9 +112,9 @@ def _finish(
         },
         files=dict(sorted(files.items())),
         licences=licences,
-        access=given.access if given else "open",
+        access=max((source["access"] for source in sources.values()), key=ACCESS_CLASSES.index),
         extra={
-            "sources": _sources([one["sources"] for one in told]),
+            "sources": sources,
             "teachers": given.extra.get("teachers", []) if given else [],
             "shards": {name: {"records": one["records"], "bytes": one["bytes"]} for name, one in shards.items()},
         },
@@ -188,11 +191,14 @@ class _Run:
             for piece, _ in run_pieces(work, left, self._engine, self._workers):
                 line.advance(units(piece))
 
-    def clear(self) -> None:
-        """Remove what only a run that goes on needs, and files that a killed process had begun."""
-        self._work.rmtree()
-        for path in [path for path in self._folder.iterdir() if path.name.endswith(".partial")]:
-            path.unlink()
+
+def _clear(folder: epath.Path) -> None:
+    """Remove from finished shards what only a run that goes on needs, and files that a killed process had begun."""
+    if not (folder / WORK).exists():
+        return
+    for path in [path for path in folder.iterdir() if path.name.endswith(".partial")]:
+        path.unlink()
+    (folder / WORK).rmtree()  # last, for a run that is killed here
 
 
 def _absolute(folder: PathLike) -> epath.Path:

@@ -136,22 +136,50 @@ def test_a_killed_run_goes_on_with_the_rest(traces, whole, tmp_path, monkeypatch
     assert folder_bytes(tmp_path / "out") == folder_bytes(whole)
 
 
-def test_a_run_killed_before_its_folder_took_its_place_is_done(traces, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_run_killed_before_its_folder_took_its_place_is_done(traces, whole, tmp_path, monkeypatch, cleared):
     class Killed(BaseException):
         pass
 
-    def kill(run):
-        clear(run)
+    def kill(folder):
+        if cleared:
+            clear(folder)
         raise Killed
 
-    clear = stage._Run.clear
-    monkeypatch.setattr(stage._Run, "clear", kill)
+    clear = stage._clear
+    monkeypatch.setattr(stage, "_clear", kill)
     with pytest.raises(Killed):
         shard(settings(100_000), traces, tmp_path / "out", workers=1)
-    monkeypatch.setattr(stage._Run, "clear", clear)
+    monkeypatch.setattr(stage, "_clear", clear)
     monkeypatch.setattr(stage._Run, "write", None)  # nothing is
     shard(settings(100_000), traces, tmp_path / "out", workers=1)
     assert folder_bytes(tmp_path / "out") == folder_bytes(whole)
+
+
+def test_finished_shards_in_whose_place_the_work_was_left_are_cleared(traces, whole, tmp_path):
+    """As in a bucket, where they are written in their place and a run may be killed behind the manifest."""
+    left = shutil.copytree(whole, tmp_path / "out")
+    (left / stage.WORK).mkdir()
+    (left / stage.WORK / "measured-00000.npz").write_bytes(b"x")
+    shard(settings(100_000), traces, left, workers=1)
+    assert folder_bytes(left) == folder_bytes(whole)
+
+
+def test_licences_and_access_are_those_of_what_is_in_the_shards(tmp_path):
+    one, two, three = questions(3)
+    closed = dataclasses.replace(three, source="wards", licence="signed only", access="credentialed")
+    rows = [row_of(Record(item, ("\\boxed{1}",), (), (0,))) for item in (one, two, closed)]
+    shard(settings(10**6), write_rows(tmp_path / "all", rows), tmp_path / "with", workers=1)
+    rows[2]["verdicts"][0]["verdict"] = "wrong"
+    shard(settings(10**6), write_rows(tmp_path / "some", rows), tmp_path / "without", workers=1)
+    for name, licences, access in (
+        ("with", ("CC0-1.0", "signed only"), "credentialed"),
+        ("without", ("CC0-1.0",), "open"),
+    ):
+        manifest = manifests.read_manifest(tmp_path / name, "shard")
+        assert (manifest.licences, manifest.access) == (licences, access)
+        info = storage.read_json(tmp_path / name / "dataset_info.json")
+        assert info["redistributionInfo"]["license"] == "; ".join(licences)
 
 
 def test_other_settings_are_refused_and_the_same_are_done(traces, whole):
