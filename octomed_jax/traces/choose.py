@@ -11,10 +11,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from octomed_jax import manifests
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.progress import say
 from octomed_jax.schema import Record
+from octomed_jax.storage import PathLike
 from octomed_jax.traces.answer_form import LEFT_OUT, Marker, direct_answer
 from octomed_jax.traces.grouped import accepted, record_of
 
@@ -61,6 +63,26 @@ def settings_of(config: ConfigDict) -> dict[str, Any]:
             "format='direct' has none; leave answer_format at as_written"
         )
     return settings | ({"seed": config.seed} if settings["choose"] == "random" else {})
+
+
+def check_written(config: ConfigDict, shards: PathLike) -> None:
+    """Refuse finished shards whose records were chosen otherwise than ``config.traces`` asks for.
+
+    The seed is not looked at: a run may have another one than the shards.
+
+    Raises:
+        UserError: they were, or there are no finished shards.
+    """
+    written = manifests.read_manifest(shards, "shard").config.get("traces")
+    if written is None:  # records that were in no lake: nothing was chosen
+        return
+    settings = settings_of(config)
+    for name in TRACES:
+        if settings[name] != (there := written.get(name, TRACES[name])):
+            raise UserError(
+                f"config.traces.{name}={settings[name]!r}, but {shards} was written with {there!r}; give the config "
+                "that it was made with, or write shards of this one into another folder with `octomed shard`"
+            )
 
 
 def training_record(

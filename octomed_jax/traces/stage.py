@@ -40,7 +40,7 @@ def shard(
 
     Args:
         config: uses ``traces`` and ``shard.bytes``.
-        traces: what ``octomed verify`` wrote.
+        traces: what ``octomed verify`` wrote. Finished shards that lie where it does not exist are as they are.
         output: folder for the shards. In a bucket each is sent when it is whole.
         engine, workers: as in ``run_pieces``.
 
@@ -52,12 +52,12 @@ def shard(
     settings = settings_of(config)
     if config.shard.bytes < 1:
         raise UserError(f"shard.bytes={config.shard.bytes}: a shard has some bytes, such as {256 * 2**20} (256 MiB)")
-    given = manifests.read_manifest(traces, "verify")
     request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
-    inputs = {"verify": given.identity}
+    inputs = _inputs(traces, output)
     if done := manifests.finished(output, STAGE, request, inputs):
         _clear(epath.Path(output))
         return done
+    given = manifests.read_manifest(traces, "verify")
     manifests.check_files(traces, given.files)
     parts = parts_of(_absolute(traces), given.files)
     if settings["release"]:
@@ -84,6 +84,18 @@ def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Mani
         with storage.whole_path(folder / name) as path:
             told = write_records(path, records, has_images)
         return _finish(folder, {name: told}, {"record": RECORD_VERSION}, {}, {})
+
+
+def _inputs(traces: PathLike, output: PathLike) -> Mapping[str, str]:
+    """Return of which traces shards are to be; those of finished ones where no traces are at hand, as on a mount.
+
+    Raises:
+        UserError: there are no traces, nor finished shards.
+    """
+    if manifests.is_finished(output) and not epath.Path(traces).exists():
+        progress.say(f"shard: {traces} is not here; the finished shards in {output} are taken as they are")
+        return manifests.read_manifest(output, STAGE).inputs
+    return {"verify": manifests.read_manifest(traces, "verify").identity}
 
 
 def _finish(

@@ -222,6 +222,39 @@ def test_bases_with_one_tokenizer_share_a_rendering(shards, config, tmp_path, mo
     assert not is_rendered(config, shards)
 
 
+@pytest.mark.parametrize(
+    ("words", "rendered"),
+    [
+        (["train", "--workdir={0}/run"], True),
+        (["train", "--workdir={0}/run"], False),
+        (["train", "--workdir={0}/run", "--config.held_out.every=2", "--config.held_out.records=2"], False),
+        (["train", "--workdir={0}/run", "--dry-run"], True),
+        (["data", "card", "--output={0}/card"], True),
+        (["data", "card", "--output={0}/card"], False),
+    ],
+)
+def test_other_traces_than_the_shards_hold_are_refused(shards, root, tmp_path, capsys, words, rendered):
+    """Before it is looked at how they were rendered, which another number of traces would not have changed."""
+    if not rendered:
+        shutil.rmtree(shards / "rendered")
+    given = [f"--config={root}/configs/demo.py:tiny", "--config.student.vocab_size=300", f"--shards={shards}"]
+    words = [word.format(tmp_path) for word in words]
+    assert main([*words, *given, "--config.traces.per_question=1"]) == 2
+    told = f"config.traces.per_question=1, but {shards} was written with 2; give the config that it was made with"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_shards_without_their_traces_are_measured_for_another_student(shards, root, tmp_path, capsys):
+    """Copied, or mounted on another machine."""
+    words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--output={shards}", f"--traces={tmp_path}/none"]
+    assert main([*words, "--config.student.vocab_size=310"]) == 0
+    assert f"{tmp_path}/none is not here" in capsys.readouterr().err
+    assert len(renderings(shards)) == 2
+    assert main([*words, "--config.traces.choose=shortest"]) == 2
+    assert "was made with other settings (traces.choose: 'first' -> 'shortest')" in capsys.readouterr().err
+
+
 def test_an_index_of_another_tokenizer_is_refused_by_training(shards, config, root, monkeypatch, capsys, tmp_path):
     """One that was put there by hand, under the name of this one."""
     monkeypatch.chdir(root)
