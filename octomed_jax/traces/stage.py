@@ -19,7 +19,7 @@ from octomed_jax.executor import run_pieces
 from octomed_jax.licences import COLUMNS, check_release
 from octomed_jax.schema import ACCESS_CLASSES, Record
 from octomed_jax.storage import PathLike, read_json
-from octomed_jax.traces.choose import settings_of, tell_left_out
+from octomed_jax.traces.choose import NOT_CHOSEN, settings_of, tell_left_out
 from octomed_jax.traces.grouped import parts_of, trained_on
 from octomed_jax.traces.record import RECORD_VERSION
 from octomed_jax.traces.shard_pieces import ShardPiece, is_written, merge_count, write_piece, write_records
@@ -68,10 +68,11 @@ def shard(
             return manifests.read_manifest(folder, STAGE)
         run = _Run(folder, settings, engine, workers)
         plan, left_out = run.plan([str(path) for path in parts], config.shard.bytes)
-        tell_left_out(left_out)
+        not_chosen = left_out.pop(NOT_CHOSEN, 0)
+        tell_left_out(left_out, not_chosen)
         if not plan:
             raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
-        manifest = _finish(folder, run.write(plan), request, inputs, left_out, given)
+        manifest = _finish(folder, run.write(plan), request, inputs, left_out, not_chosen, given)
         _clear(folder)
     return manifest
 
@@ -104,6 +105,7 @@ def _finish(
     request: Mapping[str, Any],
     inputs: Mapping[str, str],
     left_out: Mapping[str, int],
+    not_chosen: int = 0,
     given: manifests.Manifest | None = None,
 ) -> manifests.Manifest:
     """Describe a folder of shards, for tensorflow-datasets and in the manifest; ``shards``: what is told of each."""
@@ -121,6 +123,7 @@ def _finish(
         counts={
             **{name: sum(one[name] for one in told) for name in ("records", "examples", "images")},
             "left_out": dict(sorted(left_out.items())),
+            NOT_CHOSEN: not_chosen,
         },
         files=dict(sorted(files.items())),
         licences=licences,

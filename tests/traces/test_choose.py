@@ -199,6 +199,23 @@ def test_a_config_of_before_gets_what_nobody_set():
     assert settings_of(config)["seed"] == 7
 
 
+def test_all_accepted_responses_are_the_default_and_those_not_taken_are_counted(tmp_path, root, capsys):
+    assert settings_of(ConfigDict({"seed": 0, "traces": {}}))["per_question"] == 0
+    asked = [dataclasses.replace(ASKED, id=f"made:{n}") for n in range(2)]
+    write_rows(
+        tmp_path / "traces",
+        [row_of([*texts(count), ("no", "wrong")], one) for one, count in zip(asked, (5, 2), strict=True)],
+    )
+    words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
+    for most, taken in ((2, 4), (0, 7)):
+        output = tmp_path / f"shards-{most}"
+        assert main([*words, f"--output={output}", f"--config.traces.per_question={most}"]) == 0
+        counts = manifests.read_manifest(output, "shard").counts
+        assert (counts["examples"], counts["not_chosen"]) == (taken, 7 - taken)
+        told = "3 accepted responses not chosen, as config.traces says" in capsys.readouterr().err
+        assert told is bool(7 - taken)
+
+
 def test_the_configs_have_every_field():
     assert sorted(get_config().traces) == sorted(TRACES)
 

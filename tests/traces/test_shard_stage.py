@@ -53,7 +53,7 @@ def whole(traces, tmp_path_factory):
 
 def test_shards_are_of_one_size_and_a_question_is_in_one_of_them(traces, whole):
     manifest = manifests.read_manifest(whole, "shard")
-    assert manifest.counts == {"records": 24, "examples": 48, "images": 16, "left_out": {}}
+    assert manifest.counts == {"records": 24, "examples": 48, "images": 16, "left_out": {}, "not_chosen": 0}
     counted = {"questions": 24, "responses": 48, "licences": {"CC0-1.0": 24}, "access": "open"}
     assert manifest.extra["sources"] == {"made": counted}
     shards = manifest.extra["shards"]
