@@ -29,6 +29,7 @@ from octomed_jax.traces.tfds_files import FEATURES_FILE, INFO_FILE, shard_name, 
 STAGE = "shard"
 WORK = ".work"
 REQUEST = ".request"
+FUNNEL = "funnel.json"
 
 T = TypeVar("T")
 
@@ -75,6 +76,21 @@ def shard(
         manifest = _finish(folder, run.write(plan), request, inputs, left_out, not_chosen, given)
         _clear(folder)
     return manifest
+
+
+def sources_for(traces: PathLike, output: PathLike) -> tuple[str, ...]:
+    """Return the sources of finished shards, or those that have accepted traces, before anything is written.
+
+    Raises:
+        UserError: there are neither.
+        StopAndLook: the funnel of the traces is gone or damaged.
+    """
+    if manifests.is_finished(output):
+        return tuple(manifests.read_manifest(output, STAGE).extra["sources"])
+    told = manifests.read_manifest(traces, "verify").files.get(FUNNEL, "")
+    manifests.check_files(traces, {FUNNEL: told})
+    sources = read_json(epath.Path(traces) / FUNNEL)["sources"]
+    return tuple(sorted(name for name, row in sources.items() if row["kept"]))
 
 
 def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Manifest:

@@ -23,8 +23,9 @@ from octomed_jax.inputs.index_files import COLUMNS, load_index, write_index
 from octomed_jax.inputs.paper_mix import paper_mix
 from octomed_jax.inputs.render import read_index, render_index
 from octomed_jax.models.qwen2_5_vl.config import read_config
+from octomed_jax.schema import Record
 from octomed_jax.traces.shards import ShardReader
-from tests.traces.corpus import write_traces
+from tests.traces.corpus import questions, row_of, write_rows, write_traces
 
 
 @pytest.fixture
@@ -344,3 +345,20 @@ def test_shard_says_what_the_mixture_gives(root, monkeypatch, capsys, tmp_path):
     assert main([*words, "--config.mixture.weights=maed=1"]) == 2
     assert "unknown source 'maed' (did you mean 'made'?)" in capsys.readouterr().err
     assert manifests.is_finished(tmp_path / "out")
+
+
+@pytest.mark.parametrize("output", ["{0}/out", "gs://no-such-bucket-of-ours/shards"])
+def test_a_mixture_of_unknown_sources_is_refused_before_anything_is_written(
+    root, monkeypatch, capsys, tmp_path, output
+):
+    rows = [row_of(Record(one, ("\\boxed{1}",), (), (0,))) for one in questions(3)]
+    rows[2] |= {"source": "wrong"}
+    rows[2]["verdicts"][0]["verdict"] = "wrong"
+    write_rows(tmp_path / "traces", rows)
+    monkeypatch.setattr("octomed_jax.cli.shard.shard", lambda *_: pytest.fail("shards were written"))
+    monkeypatch.setattr("octomed_jax.traces.stage.manifests.is_finished", lambda _: False)
+    words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--traces={tmp_path / 'traces'}"]
+    for weights, told in (("maed=1", "unknown source 'maed' (did you mean 'made'?)"), ("made=1,wrong=1", "'wrong'")):
+        assert main([*words, f"--output={output.format(tmp_path)}", f"--config.mixture.weights={weights}"]) == 2
+        assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
