@@ -9,6 +9,7 @@ from octomed_jax.licences import check_release, notes, refusal, terms
 from octomed_jax.questions.packages.registry import SOURCES
 from octomed_jax.questions.registry import ADAPTERS
 from octomed_jax.schema import Question, Record
+from octomed_jax.traces import stage
 from tests.traces.corpus import questions, row_of, write_records, write_rows
 
 FREE = (
@@ -104,7 +105,7 @@ def test_shards_for_release_refuse_what_may_not_be_released(tmp_path, root, caps
     assert "traces.release: False -> True" in capsys.readouterr().err
 
 
-def test_what_was_not_accepted_stands_in_nobodys_way(tmp_path, root):
+def test_what_was_not_accepted_stands_in_nobodys_way(tmp_path, root, monkeypatch):
     made = questions(2)
     bad = row_of(Record(Question(**vars(made[1]) | {"licence": "CC BY-ND"}), ("\\boxed{x}",)))
     bad["verdicts"][0]["verdict"] = "wrong"
@@ -112,3 +113,5 @@ def test_what_was_not_accepted_stands_in_nobodys_way(tmp_path, root):
     words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
     assert main([*words, "--config.traces.release=true"]) == 0
     assert manifests.read_manifest(tmp_path / "shards", "shard").config["traces"]["release"] is True
+    monkeypatch.setattr(stage, "trained_on", lambda *_: pytest.fail("the lake of finished shards was read again"))
+    assert main([*words, "--config.traces.release=true"]) == 0

@@ -1,9 +1,9 @@
 """The lake: what `octomed verify` found, one row a question with all that was answered to it.
 
 ``traces/lake/part-00000.parquet`` and so on. The first columns are those of OctoMed's published sets (``image,
-image_hash, question, options, answer, responses``) among those of a Question. ``responses`` are all texts that the
-teachers wrote, right and wrong; ``attempts`` and ``verdicts`` stand beside them, place by place. What is trained on is
-derived from a row, never stored beside it.
+image_hash, question, options, answer, responses``), then come the others of a Question. ``responses`` are all
+texts that the teachers wrote, right and wrong; ``attempts`` and ``verdicts`` stand beside them, place by place. What is
+trained on is derived from a row, never stored beside it.
 """
 
 import contextlib
@@ -46,11 +46,13 @@ _VERDICT = pa.struct(
         ("verifier", pa.string()),
     ]
 )
+_OCTOMED = ("image", "image_hash", "question", "options", "answer")  # in the order of its published sets
 LAKE_SCHEMA = with_features(
     pa.schema(
         [
-            *QUESTION_SCHEMA,
+            *(QUESTION_SCHEMA.field(name) for name in _OCTOMED),
             ("responses", pa.list_(pa.string())),
+            *(field for field in QUESTION_SCHEMA if field.name not in _OCTOMED),
             ("attempts", pa.list_(_ATTEMPT)),
             ("verdicts", pa.list_(_VERDICT)),
         ]
