@@ -9,8 +9,8 @@ from octomed_jax.licences import check_release, notes, refusal, terms
 from octomed_jax.questions.packages.registry import SOURCES
 from octomed_jax.questions.registry import ADAPTERS
 from octomed_jax.schema import Question, Record
-from octomed_jax.traces.grouped import write_lake
-from tests.traces.corpus import questions, row_of
+from octomed_jax.traces import stage
+from tests.traces.corpus import questions, row_of, write_records, write_rows
 
 FREE = (
     "MIT", "Apache-2.0", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "CC-BY-3.0", "cc-by-4.0", "CC BY", "CC BY 2.5",
@@ -94,8 +94,7 @@ def test_shards_for_release_refuse_what_may_not_be_released(tmp_path, root, caps
     made = questions(4)
     bad = Question(**vars(made[3]) | fields)
     records = [*(Record(one, (f"\\boxed{{{one.answer}}}",)) for one in made[:3]), Record(bad, ("\\boxed{4}",))]
-    write_lake(tmp_path / "traces", map(row_of, records))
-    manifests.write_manifest(tmp_path / "traces", manifests.Manifest(stage="verify", config={}))
+    write_records(tmp_path / "traces", records)
     words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
     assert main([*words, "--config.traces.release=true"]) == 2
     assert named in capsys.readouterr().err
@@ -103,15 +102,16 @@ def test_shards_for_release_refuse_what_may_not_be_released(tmp_path, root, caps
     assert main(words) == 0
     # Finished shards are no way around it.
     assert main([*words, "--config.traces.release=true"]) == 2
-    assert named in capsys.readouterr().err
+    assert "traces.release: False -> True" in capsys.readouterr().err
 
 
-def test_what_was_not_accepted_stands_in_nobodys_way(tmp_path, root):
+def test_what_was_not_accepted_stands_in_nobodys_way(tmp_path, root, monkeypatch):
     made = questions(2)
     bad = row_of(Record(Question(**vars(made[1]) | {"licence": "CC BY-ND"}), ("\\boxed{x}",)))
     bad["verdicts"][0]["verdict"] = "wrong"
-    write_lake(tmp_path / "traces", [row_of(Record(made[0], ("\\boxed{1}",))), bad])
-    manifests.write_manifest(tmp_path / "traces", manifests.Manifest(stage="verify", config={}))
+    write_rows(tmp_path / "traces", [row_of(Record(made[0], ("\\boxed{1}",))), bad])
     words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
     assert main([*words, "--config.traces.release=true"]) == 0
     assert manifests.read_manifest(tmp_path / "shards", "shard").config["traces"]["release"] is True
+    monkeypatch.setattr(stage, "trained_on", lambda *_: pytest.fail("the lake of finished shards was read again"))
+    assert main([*words, "--config.traces.release=true"]) == 0

@@ -9,10 +9,10 @@ from octomed_jax import manifests, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.executor import ENGINES
 from octomed_jax.hf.rendering import render
-from octomed_jax.inputs.mixture import read_mixture
+from octomed_jax.inputs.mixture import check_sources, read_mixture
 from octomed_jax.inputs.source_table import source_table, table_lines
 from octomed_jax.progress import say
-from octomed_jax.traces.stage import shard
+from octomed_jax.traces.stage import shard, sources_for
 from octomed_jax.training.request import choose, read_rendered
 
 
@@ -34,8 +34,10 @@ def run(arguments: Sequence[str]) -> int:
     if options.workers < 0:
         parser.error(f"--workers={options.workers} is less than 0")
     output = options.output or f"{config.run}/shards"
-    read_mixture(config.mixture)  # its mistakes before anything is done
     traces = options.traces or f"{config.run}/traces"
+    mixture = read_mixture(config.mixture)  # its mistakes before anything is done
+    if not mixture.natural:
+        check_sources(mixture, sources_for(traces, output))
     if storage.in_bucket(output):
         counts = dict(shard(config, traces, output, options.engine, options.workers).counts)
         summary = (

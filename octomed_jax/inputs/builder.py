@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from octomed_jax.errors import StopAndLook
-from octomed_jax.images.decode import decode_image
+from octomed_jax.images.decode import BROKEN, decode_image
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.images.resize import smart_resize
 from octomed_jax.inputs.examples import Example, ImagePatches, image_patches
@@ -50,7 +50,7 @@ class ExampleBuilder:
         """Render one example, decoding its images.
 
         Raises:
-            StopAndLook: an image cannot be decoded (it was readable when the question was built).
+            StopAndLook: an image cannot be read (it was readable when the question was built).
         """
         images = tuple(self._image(question, number) for number in range(len(question.images)))
         grids = [image.layout.grid for image in images]
@@ -61,8 +61,8 @@ class ExampleBuilder:
         return Example(chat.token_ids, chat.loss_weights, positions, images, image_token_id)
 
     def measure(self, question: Question, response: str | None) -> ExampleSize:
-        """Return what ``build`` would give, from the headers of the images."""
-        grids = [_cell_grid(data, self.spec) for data in question.images]
+        """Return what ``build`` would give, from the headers of the images. Errors as ``build``."""
+        grids = [self._cell_grid(question, number) for number in range(len(question.images))]
         layouts = [window_layout(grid, self.spec) for grid in grids]
         chat = encode_chat(
             self.tokenizer,
@@ -86,6 +86,12 @@ class ExampleBuilder:
             return image_patches(decode_image(question.images[number], keep_gray=True), self.spec)
         except ValueError as error:
             raise StopAndLook(f"image {number} of question {question.id}: {error}") from error
+
+    def _cell_grid(self, question: Question, number: int) -> tuple[int, int]:
+        try:
+            return _cell_grid(question.images[number], self.spec)
+        except BROKEN as error:
+            raise StopAndLook(f"image {number} of question {question.id} cannot be read ({error})") from error
 
 
 def _cell_grid(data: bytes, spec: PatchSpec) -> tuple[int, int]:

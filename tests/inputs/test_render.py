@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from configs.demo import get_config
+from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.student import write_student
 from octomed_jax.inputs.index_files import COLUMNS, write_index
 from octomed_jax.inputs.render import example_builder, read_index, render_index
@@ -39,6 +41,17 @@ def test_the_index_counts_the_images_of_each_example(tmp_path):
     ]
     for name in ("tokens", "patches", "window_pairs", "frame_pairs"):
         assert getattr(index, name).tolist() == [getattr(one, name) for one in work], name
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    write_student(tmp_path / "student", config.student, ["some text"], config.shard)
+    whole = questions(2)[1]
+    for broken in (b"no image", whole.images[0][:20]):
+        records = [Record(whole, ("one",)), Record(dataclasses.replace(whole, images=(broken,)), ("one",))]
+        with pytest.raises(StopAndLook, match=r"^image 0 of question made:001 cannot be read \("):
+            render_index(records, tmp_path / "student", "boxed")
 
 
 def test_a_response_stands_with_the_options_as_its_teacher_saw_them(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,16 @@ def write_traces(folder: Path, count: int = 24) -> Path:
 
 def write_records(folder: Path, records: Iterable[Record]) -> Path:
     """Write what ``octomed verify`` writes, of records sorted by id."""
-    write_lake(folder, map(row_of, records))
+    return write_rows(folder, map(row_of, records))
+
+
+def write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write what ``octomed verify`` writes, of rows of the lake sorted by id."""
+    rows = list(rows)
+    write_lake(folder, rows)
+    kept = Counter(row["source"] for row in rows for verdict in row["verdicts"] if verdict["verdict"] == "correct")
+    sources = {source: {"kept": kept[source]} for source in sorted({row["source"] for row in rows})}
+    storage.write_json(folder / "funnel.json", {"sources": sources})
     manifest = manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(folder), licences=("CC0-1.0",))
     manifests.write_manifest(folder, manifest)
     return folder

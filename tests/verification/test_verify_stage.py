@@ -52,6 +52,16 @@ ROWS = [
 ]
 
 
+def test_a_missing_part_of_the_attempts_is_named(tmp_path):
+    folder = tmp_path / "attempts"
+    make_attempts(folder, [("s:0", 0, RIGHT, "stop", "")])
+    files = {**manifests.hash_files(folder), "attempts/part-00001.parquet": "0" * 64}
+    manifests.write_manifest(folder, manifests.Manifest(stage="distill", config={}, files=files))
+    with pytest.raises(StopAndLook, match=r"part-00001.parquet is missing"):
+        verify(folder, tmp_path / "traces")
+    assert not (tmp_path / "traces").exists()
+
+
 def test_verdicts_traces_and_funnel(tmp_path):
     make_attempts(tmp_path / "attempts", [*ROWS[:6], ("s:2", 0, RIGHT, "stop", "")])
     manifest = verify(tmp_path / "attempts", tmp_path / "traces")
