@@ -134,6 +134,7 @@ def train(
         progress.bar("train", steps, "steps", first) as line,
         Record(config, workdir, first, plan, learner, mesh, share, line) as record,
         StopRequest() as stop,
+        store,
         watchdog,
     ):
         rows = batches(reader, config.train.loader_workers)
@@ -172,9 +173,7 @@ def train(
             line.advance()
             watchdog.step_ended()
             if stopping and step < steps:
-                store.close()
                 raise TryAgain(f"told to end: saved step {step} in {workdir}; the same command goes on from there")
-    store.close()
     if jax.process_index() == 0:
         _finish(workdir, request, inputs, plan)
     # All processes leave together, with what the first one wrote.
