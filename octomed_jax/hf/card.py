@@ -118,16 +118,47 @@ def _data(source: Checkpoint) -> str:
         f"Data manifest: `{Manifest(**source.data).identity}`. Access class: **{source.access}**. Licences of "
         f"the sources: {', '.join(source.licences) or 'not stated'}."
     ]
-    lines += [text for text in (_credentialed(source), _terms(source)) if text]
+    lines += [text for text in (_credentialed(source), _terms(source), _mixture(source)) if text]
     if sources:
-        rows = [f"| {name} | {one['questions']:,} | {one['responses']:,} |" for name, one in sources.items()]
-        lines.append("\n".join(["| source | questions | responses |", "| --- | ---: | ---: |", *rows]))
-    if unchecked := {name: one["published"] for name, one in sources.items() if one.get("published")}:
+        lines.append(_sources(sources, source))
+    learned = {name: one for name, one in sources.items() if name not in source.left_out}
+    if unchecked := {name: one["published"] for name, one in learned.items() if one.get("published")}:
         shown = ", ".join(f"{name} ({count:,})" for name, count in unchecked.items())
         lines.append(f"Taken as published, since there is no gold to check them against: responses of {shown}.")
     if teachers := source.data["extra"].get("teachers"):
         lines.append("\n".join(["Teachers that wrote the responses:", "", *map(_teacher, teachers)]))
     return "## Data\n\n" + "\n\n".join(lines)
+
+
+def _mixture(source: Checkpoint) -> str:
+    """Return how an epoch mixed the sources, where it is known."""
+    if not source.mixture:
+        return ""
+    asked = source.mixture["asked"]
+    fields = [
+        f"{field} "
+        + (", ".join(f"{name}={one}" for name, one in set_to.items()) if field != "examples" else str(set_to))
+        for field, set_to in asked.items()
+    ]
+    text = f"Mixture of an epoch: {_plain('; '.join(fields)) or 'every example once'}. "
+    text += f"{source.mixture['held_out_records']:,} records were held out and not trained on."
+    if source.left_out:
+        names = ", ".join(map(_plain, sorted(source.left_out)))
+        text += f" Not trained on, of the data above: {names}"
+        text += "." if source.base else "; the vocabulary was made of their texts too."
+    return text
+
+
+def _sources(sources: Mapping[str, Mapping[str, Any]], source: Checkpoint) -> str:
+    epoch = {row["source"]: row["examples_an_epoch"] for row in source.mixture.get("sources", ())}
+    head = ["source", "questions", "responses", *["examples an epoch"] * bool(epoch)]
+    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
+    for name, one in sources.items():
+        number = epoch.get(name, 0)
+        cells = [name, f"{one['questions']:,}", f"{one['responses']:,}"]
+        cells += [f"{number:,}" if number else "left out"] * bool(epoch)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _teacher(teacher: Mapping[str, Any]) -> str:
@@ -144,8 +175,7 @@ def _credentialed(source: Checkpoint) -> str:
 
 def _terms(source: Checkpoint) -> str:
     """Return what the licences of its data ask, and of the data that its base was trained on."""
-    sources = source.data.get("extra", {}).get("sources", {})
-    by_source = {name: one["licences"] for name, one in sources.items() if one.get("licences")}
+    by_source = {name: one["licences"] for name, one in source.made_of.items() if one.get("licences")}
     if not by_source:  # shards of before did not say whose they are
         by_source["its data"] = source.data.get("licences", ())
     by_source["data of its base model"] = source.base.get("data_licences", ())
