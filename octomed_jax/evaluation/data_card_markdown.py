@@ -24,6 +24,7 @@ def write_card(table: Table, samples: Mapping[str, Sequence[Table]]) -> str:
         f"{counts['instances']:,} training rows of {counts['questions']:,} questions from {len(table['by']['source'])} "
         f"source(s); written by `octomed data card`. Access class: **{table['access']}**. Only final answers were "
         "checked: the reasoning above a right answer may be wrong. Not for clinical use.",
+        plain(rows.release_words(table)),
         *(plain(note) for note in table["licence_notes"]),
         "## Numbers",
         grid(["", "this corpus", f"the paper ({table['paper']['reference']})"], rows.number_rows(table)),

@@ -14,12 +14,12 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
-from octomed_jax.errors import UserError
+from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.executor import run_pieces
 from octomed_jax.licences import COLUMNS, check_release
-from octomed_jax.schema import Record
+from octomed_jax.schema import ACCESS_CLASSES, Record
 from octomed_jax.storage import PathLike, read_json
-from octomed_jax.traces.choose import settings_of, tell_left_out
+from octomed_jax.traces.choose import SOURCES, settings_of, tell_left_out
 from octomed_jax.traces.grouped import LAKE, trained_on
 from octomed_jax.traces.record import RECORD_VERSION
 from octomed_jax.traces.shard_pieces import ShardPiece, is_written, merge_count, write_piece, write_records
@@ -53,8 +53,7 @@ def shard(
     if config.shard.bytes < 1:
         raise UserError(f"shard.bytes={config.shard.bytes}: a shard has some bytes, such as {256 * 2**20} (256 MiB)")
     given = manifests.read_manifest(traces, "verify")
-    if settings["release"]:
-        check_release(trained_on(traces, COLUMNS), str(traces))
+    _check_traces(traces, settings)
     request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
     inputs = {"verify": given.identity}
     if done := manifests.finished(output, STAGE, request, inputs):
@@ -71,6 +70,22 @@ def shard(
         manifest = _finish(folder, run.write(plan), request, inputs, left_out, given)
         run.clear()
     return manifest
+
+
+def _check_traces(traces: PathLike, settings: Mapping[str, Any]) -> None:
+    """Refuse sources that are named and not there, and what may not be released."""
+    named = {source for name in SOURCES for source in settings.get(name, ())}
+    if not (named or settings["release"]):
+        return
+    kinds = {tuple(row[name] for name in COLUMNS) for row in trained_on(traces, COLUMNS)}
+    sources = {source for source, *_ in kinds}
+    for source in sorted(named - sources):
+        hint = did_you_mean(source, sorted(sources))
+        raise UserError(f"config.traces names a source {source!r}{hint}; {traces} holds {', '.join(sorted(sources))}")
+    if settings["release"]:
+        left = [kind for kind in kinds if kind[0] not in settings.get("leave_out", ())]
+        rows = [dict(zip(COLUMNS, kind, strict=True)) for kind in left]
+        check_release(rows, str(traces), settings.get("permitted", ()))
 
 
 def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Manifest:
@@ -93,7 +108,11 @@ def _finish(
 ) -> manifests.Manifest:
     """Describe a folder of shards, for tensorflow-datasets and in the manifest; ``shards``: what is told of each."""
     told = list(shards.values())
-    licences = given.licences if given else ()
+    sources = _sources([one["sources"] for one in told])
+    licences, access = (given.licences, given.access) if given else ((), "open")
+    if request.get("traces", {}).get("leave_out"):  # then it is less than the traces hold
+        licences = tuple(sorted({name for one in sources.values() for name in one["licences"]}))
+        access = max((one["access"] for one in sources.values()), key=ACCESS_CLASSES.index)
     counts = [one["records"] for one in told]
     write_description(folder, counts, sum(one["record_bytes"] for one in told), licences)
     files = {name: one["sha256"] for name, one in shards.items()}
@@ -108,9 +127,9 @@ def _finish(
         },
         files=dict(sorted(files.items())),
         licences=licences,
-        access=given.access if given else "open",
+        access=access,
         extra={
-            "sources": _sources([one["sources"] for one in told]),
+            "sources": sources,
             "teachers": given.extra.get("teachers", []) if given else [],
             "shards": {name: {"records": one["records"], "bytes": one["bytes"]} for name, one in shards.items()},
         },
