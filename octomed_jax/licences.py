@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from octomed_jax.errors import UserError
+from octomed_jax.plain_text import plain
 
 COLUMNS = ("source", "licence", "access")  # of a question, that its release depends on
 
@@ -97,7 +98,7 @@ def notes(licences_by_source: Mapping[str, Iterable[str]], access: Mapping[str, 
         access = dict.fromkeys(licences_by_source, access)
     lines = []
     if bound := sorted(source for source, one in access.items() if one != "open"):
-        names = ", ".join(map(_plain, bound))
+        names = ", ".join(map(plain, bound))
         lines.append(f"Credentialed: {names}. Their terms of use bind whoever has them, or what is made of them.")
     named: dict[str, set[str]] = {}
     for source, licences in licences_by_source.items():
@@ -105,7 +106,7 @@ def notes(licences_by_source: Mapping[str, Iterable[str]], access: Mapping[str, 
             named.setdefault(licence, set()).add(source)
     for term, meaning in MEANING.items():
         of_term = [
-            f"{_plain(licence) or 'none stated'} ({', '.join(map(_plain, sorted(sources)))})"
+            f"{plain(licence) or 'none stated'} ({', '.join(map(plain, sorted(sources)))})"
             for licence, sources in sorted(named.items())
             if term in terms(licence)
         ]
@@ -156,8 +157,3 @@ def check_release(rows: Iterable[Mapping[str, Any]], where: str, permitted: Coll
             f"out (config.traces.leave_out={names}){read if to_read else ''}, or set config.traces.release=False for a "
             "corpus that stays where it is"
         )
-
-
-def _plain(text: str) -> str:
-    """Return foreign text as one line without Markdown."""
-    return " ".join(re.sub(r"[`*#<>|\[\]]", " ", text).split())

@@ -7,6 +7,7 @@ from typing import Any
 from octomed_jax.evaluation import data_card_rows as rows
 from octomed_jax.evaluation.data_card_figures import region_shares
 from octomed_jax.evaluation.data_card_funnel import ATTEMPT_STEPS
+from octomed_jax.plain_text import plain
 
 Table = Mapping[str, Any]
 
@@ -162,17 +163,12 @@ def grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
         for place in range(len(head))
     ]
     lines = [head, ["---:" if side else "---" for side in right], *body]
-    return "\n".join(f"| {' | '.join(plain(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(plain(cell) or ' ' for cell in line)} |" for line in lines)
 
 
 def bullets(texts: "Any") -> str:
     """Return a Markdown list."""
     return "\n".join(f"- {plain(text)}" for text in texts)
-
-
-def plain(text: str) -> str:
-    """Return foreign text as one line without Markdown and HTML."""
-    return " ".join(re.sub(r"[`*#<>|\[\]]|(?<!\w)_|_(?!\w)", " ", text).split()) or " "
 
 
 def fenced(text: str) -> str:

@@ -1,6 +1,5 @@
 """The model card of an export: where it comes from, what it was trained on, what was measured, what it is not for."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ import yaml
 from octomed_jax import licences
 from octomed_jax.hf.checkpoint import Checkpoint
 from octomed_jax.manifests import Manifest
+from octomed_jax.plain_text import plain
 
 LIMITS = """## Limits
 
@@ -64,7 +64,7 @@ def _front_matter(source: Checkpoint, manifest: Manifest) -> dict[str, Any]:
 
 def _title(source: Checkpoint) -> str:
     if not source.run:
-        return _plain(source.base["model"])
+        return plain(source.base["model"])
     return (
         f"{source.base['model']}, trained by the OctoMed recipe" if source.base else "A student of the OctoMed recipe"
     )
@@ -72,11 +72,11 @@ def _title(source: Checkpoint) -> str:
 
 def _origin(source: Checkpoint, manifest: Manifest) -> str:
     counts = manifest.counts
-    base = f"`{_plain(source.base['model'])}`" if source.base else "random weights"
+    base = f"`{plain(source.base['model'])}`" if source.base else "random weights"
     if source.base.get("revision"):
-        base += f" (revision `{_plain(source.base['revision'])}`)"
+        base += f" (revision `{plain(source.base['revision'])}`)"
     what = "LoRA adapters for PEFT, beside" if manifest.config["adapter"] else "Weights in the published layout of"
-    licence = _plain(", ".join(source.base.get("licence", {}).values())) or "not stated by its folder"
+    licence = plain(", ".join(source.base.get("licence", {}).values())) or "not stated by its folder"
     return (
         f"{what} Qwen2.5-VL: {counts['parameters']:,} parameters in {manifest.config['dtype']}, {counts['files']} "
         f"file(s). Written by octomed_jax {manifest.code_version} (commit `{manifest.code_commit}`).\n\n"
@@ -101,11 +101,6 @@ def _recipe(source: Checkpoint) -> str:
         f"{source.run['seed']}.",
     ]
     return "## Recipe\n\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Return foreign text as one line without Markdown."""
-    return " ".join(re.sub(r"[`*_#<>|\[\]]", " ", text).split())
 
 
 def _data(source: Checkpoint) -> str:
@@ -140,10 +135,10 @@ def _mixture(source: Checkpoint) -> str:
         + (", ".join(f"{name}={one}" for name, one in set_to.items()) if field != "examples" else str(set_to))
         for field, set_to in asked.items()
     ]
-    text = f"Mixture of an epoch: {_plain('; '.join(fields)) or 'every example once'}. "
+    text = f"Mixture of an epoch: {plain('; '.join(fields)) or 'every example once'}. "
     text += f"{source.mixture['held_out_records']:,} records were held out and not trained on."
     if source.left_out:
-        names = ", ".join(map(_plain, sorted(source.left_out)))
+        names = ", ".join(map(plain, sorted(source.left_out)))
         text += f" Not trained on, of the data above: {names}"
         text += "." if source.base else "; the vocabulary was made of their texts too."
     return text
@@ -163,8 +158,8 @@ def _sources(sources: Mapping[str, Mapping[str, Any]], source: Checkpoint) -> st
 
 def _teacher(teacher: Mapping[str, Any]) -> str:
     kind = " (a program that knows the answers, no model)" if teacher["programmatic"] else ""
-    terms = _plain(teacher["terms"]) or "not stated"
-    return f"- `{_plain(teacher['model'])}`{kind}, prompt `{teacher['prompt']}`; terms: {terms}"
+    terms = plain(teacher["terms"]) or "not stated"
+    return f"- `{plain(teacher['model'])}`{kind}, prompt `{teacher['prompt']}`; terms: {terms}"
 
 
 def _credentialed(source: Checkpoint) -> str:

@@ -17,8 +17,8 @@ from octomed_jax.evaluation.data_card_rows import release_words
 from octomed_jax.hf.rendering import renderings
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.storage import read_json, write_json
-from octomed_jax.traces.grouped import iterate_records
 from octomed_jax.traces.lake import iterate_rows
+from tests.traces.corpus import iterate_records
 
 FILES = ["CARD.md", "card.html", "card.json", "keys.npz"]
 SECTIONS = [
