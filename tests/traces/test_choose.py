@@ -249,3 +249,12 @@ def test_what_is_left_out_is_said_and_stands_in_the_manifest(tmp_path, root, cap
     assert "2 accepted responses left out (changed): the verifier of today does not accept" in capsys.readouterr().err
     counts = manifests.read_manifest(tmp_path / "shards", "shard").counts
     assert (counts["records"], counts["left_out"]) == (1, {"changed": 2})
+
+
+def test_the_help_says_what_is_chosen_and_mixed(capsys):
+    with pytest.raises(SystemExit):
+        main(["shard", "--help"])
+    told, example = capsys.readouterr().out.split("example:")
+    assert all(name in told for name in (*TRACES, "config.mixture", "table"))
+    assert "--config.traces.choose=balanced" in example
+    assert "--config.mixture.weights=" in example
