@@ -147,10 +147,10 @@ def check_release(rows: Iterable[Mapping[str, Any]], where: str, permitted: Coll
         UserError: a source is credentialed or allows no derivatives, or nobody has read its terms; all such sources are
             named.
     """
-    kinds = sorted({tuple(row[name] for name in COLUMNS) for row in rows})
-    if refused := {kind: why for kind in kinds if (why := refusal(*kind, permitted))}:
+    kinds = sorted({(row["source"], row["licence"], row["access"]) for row in rows})
+    if refused := {kind: why for kind in kinds if (why := refusal(*kind, permitted=permitted))}:
         names = ",".join(sorted({source for source, *_ in refused}))
-        to_read = ",".join(sorted({kind[0] for kind in refused if not refusal(*kind, kind[:1])}))
+        to_read = ",".join(sorted({kind[0] for kind in refused if not refusal(*kind, permitted=kind[:1])}))
         read = f", name those whose terms you have read and that allow it (config.traces.permitted={to_read})"
         raise UserError(
             f"config.traces.release: {where} holds what may not be released: {'; '.join(refused.values())}; leave it "
