@@ -25,9 +25,12 @@ TRACES: dict[str, Any] = {
     "choose": "first",  # which: first, random, shortest, or balanced (over the lengths)
     "format": "cot",  # the whole response; direct: the answer alone (the paper's Table 1)
     "answer_format": "as_written",  # how the answer is marked: as the teacher did, boxed, or tag
-    "release": False,  # refuse credentialed questions, and sources that allow no derivatives
+    "release": False,  # refuse what may not be passed on: licences.check_release
+    "permitted": (),  # sources whose terms somebody has read, and found that they allow a release
+    "leave_out": (),  # sources of which nothing comes
 }
 NOT_CHOSEN = "not_chosen"
+SOURCES = ("permitted", "leave_out")  # they name the records only where they are not empty
 CHOICES = {
     "choose": ("first", "random", "shortest", "balanced"),
     "format": ("cot", "direct"),
@@ -58,6 +61,12 @@ def settings_of(config: ConfigDict) -> dict[str, Any]:
             raise UserError(f"config.traces.{name}={settings[name]!r} is unknown{hint}; one of {', '.join(known)}")
     if not isinstance(settings["release"], bool):
         raise UserError(f"config.traces.release={settings['release']!r}: True or False")
+    for name in SOURCES:
+        sources = settings.pop(name)
+        if isinstance(sources, str) or not all(isinstance(source, str) for source in sources):
+            raise UserError(f"config.traces.{name}={sources!r}: names of sources, such as ('medqa',)")
+        if sources:
+            settings[name] = sorted(set(sources))
     if settings["format"] == "direct" and settings["answer_format"] != "as_written":
         raise UserError(
             f"config.traces: answer_format={settings['answer_format']!r} marks an answer that follows a thought, and "
@@ -107,6 +116,8 @@ def training_record(
             and as NOT_CHOSEN the others that were not taken.
     """
     settings = {**TRACES, **settings}
+    if row["source"] in settings["leave_out"]:
+        return None
     places = sorted(accepted(row), key=lambda place: row["attempts"][place]["sample_index"])
     if not places:
         return None

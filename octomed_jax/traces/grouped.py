@@ -166,13 +166,6 @@ def record_of(row: Mapping[str, Any], places: Sequence[int]) -> Record:
     )
 
 
-def iterate_records(traces: PathLike) -> Iterator[Record]:
-    """Yield the questions that have an accepted response, with all of these."""
-    for row in iterate_lake(traces):
-        if places := accepted(row):
-            yield record_of(row, places)
-
-
 def trained_on(traces: PathLike, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield those columns of the questions that have an accepted response, with the ``verdicts``."""
     return (row for row in iterate_lake(traces, [*columns, "verdicts"]) if accepted(row))

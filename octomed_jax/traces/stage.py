@@ -14,12 +14,12 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
-from octomed_jax.errors import UserError
+from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.executor import run_pieces
 from octomed_jax.licences import COLUMNS, check_release
 from octomed_jax.schema import ACCESS_CLASSES, Record
 from octomed_jax.storage import PathLike, read_json
-from octomed_jax.traces.choose import NOT_CHOSEN, settings_of, tell_left_out
+from octomed_jax.traces.choose import NOT_CHOSEN, SOURCES, settings_of, tell_left_out
 from octomed_jax.traces.grouped import parts_of, trained_on
 from octomed_jax.traces.record import RECORD_VERSION
 from octomed_jax.traces.shard_pieces import ShardPiece, is_written, merge_count, write_piece, write_records
@@ -61,8 +61,7 @@ def shard(
     given = manifests.read_manifest(traces, "verify")
     manifests.check_files(traces, given.files)
     parts = parts_of(_absolute(traces), given.files)
-    if settings["release"]:
-        check_release(trained_on(traces, COLUMNS), str(traces))
+    _check_traces(traces, settings)
     with _begun(output, manifests.request_of(STAGE, request, inputs)) as folder:
         if manifests.is_finished(folder):  # killed just before it took its place
             _clear(folder)
@@ -76,6 +75,22 @@ def shard(
         manifest = _finish(folder, run.write(plan), request, inputs, left_out, not_chosen, given)
         _clear(folder)
     return manifest
+
+
+def _check_traces(traces: PathLike, settings: Mapping[str, Any]) -> None:
+    """Refuse sources that are named and not there, and what may not be released."""
+    named = {source for name in SOURCES for source in settings.get(name, ())}
+    if not (named or settings["release"]):
+        return
+    kinds = {tuple(row[name] for name in COLUMNS) for row in trained_on(traces, COLUMNS)}
+    sources = {source for source, *_ in kinds}
+    for source in sorted(named - sources):
+        hint = did_you_mean(source, sorted(sources))
+        raise UserError(f"config.traces names a source {source!r}{hint}; {traces} holds {', '.join(sorted(sources))}")
+    if settings["release"]:
+        left = [kind for kind in kinds if kind[0] not in settings.get("leave_out", ())]
+        rows = [dict(zip(COLUMNS, kind, strict=True)) for kind in left]
+        check_release(rows, str(traces), settings.get("permitted", ()))
 
 
 def sources_for(traces: PathLike, output: PathLike) -> tuple[str, ...]:

@@ -21,12 +21,12 @@ from octomed_jax.questions.sources.octomed import OWN
 from octomed_jax.schema import Question, Record, with_option_order
 from octomed_jax.teacher.imported import import_attempts
 from octomed_jax.traces import grouped, lake, publish
-from octomed_jax.traces.grouped import iterate_records, write_lake
+from octomed_jax.traces.grouped import write_lake
 from octomed_jax.traces.publish import write_data
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.text import plain_name
 from octomed_jax.verification.verify import verify
-from tests.traces.corpus import row_of
+from tests.traces.corpus import iterate_records, row_of
 
 PICTURES = [picture(seed) for seed in range(4)] + [picture(4, "JPEG")]
 

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from octomed_jax import manifests, storage
 from octomed_jax.schema import Attempt, Question, Record, Verdict, question_to_row
-from octomed_jax.traces.grouped import lake_row, write_lake
+from octomed_jax.traces.grouped import accepted, iterate_lake, lake_row, record_of, write_lake
 from octomed_jax.traces.record import pack_record
 from octomed_jax.traces.shards import ShardReader, write_shard
 
@@ -102,3 +102,10 @@ def spoil_image(shards: Path, number: int) -> Record:
             write_shard(shards / name, map(pack_record, records[first:end]), True)
         first = end
     return spoilt
+
+
+def iterate_records(traces: storage.PathLike) -> Iterator[Record]:
+    """Yield the questions of a folder of traces that have an accepted response, with all of these."""
+    for row in iterate_lake(traces):
+        if places := accepted(row):
+            yield record_of(row, places)

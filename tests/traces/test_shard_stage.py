@@ -15,11 +15,10 @@ from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.schema import Record
 from octomed_jax.traces import grouped, lake, shard_pieces, stage
-from octomed_jax.traces.grouped import iterate_records
 from octomed_jax.traces.record import pack_record
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.traces.stage import shard
-from tests.traces.corpus import png, questions, row_of, write_records, write_rows, write_traces
+from tests.traces.corpus import iterate_records, png, questions, row_of, write_records, write_rows, write_traces
 
 ROOT = Path(__file__).parents[2]
 
