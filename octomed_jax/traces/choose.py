@@ -86,11 +86,11 @@ def check_written(config: ConfigDict, shards: PathLike) -> None:
     written = manifests.read_manifest(shards, "shard").config.get("traces")
     if written is None:  # records that were in no lake: nothing was chosen
         return
-    settings = settings_of(config)
+    asked, found = {**TRACES, **settings_of(config)}, {**TRACES, **written}
     for name in TRACES:
-        if settings[name] != (there := written.get(name, TRACES[name])):
+        if asked[name] != (there := found[name]):
             raise UserError(
-                f"config.traces.{name}={settings[name]!r}, but {shards} was written with {there!r}; give the config "
+                f"config.traces.{name}={asked[name]!r}, but {shards} was written with {there!r}; give the config "
                 "that it was made with, or write shards of this one into another folder with `octomed shard`"
             )
 
