@@ -11,8 +11,8 @@ FOLDER gets ``questions`` (with held-out ones), ``kinds.npy`` and ``of.npy``: wh
 and the held-out question that it was made of; and ``text`` and ``evaluation-text`` for datatrove.
 """
 
+import argparse
 import io
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -185,4 +185,8 @@ def plain(table: pa.Table) -> pa.Table:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    for name in ("rows", "evaluation", "planted", "copies", "images"):
+        parser.add_argument(name, type=int)
+    write(**vars(parser.parse_args()))

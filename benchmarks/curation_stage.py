@@ -6,9 +6,9 @@ IMAGES says how images are found to be the same: ``near`` or ``bytes``. With one
 line that it prints has the seconds of each step, as JSON.
 """
 
+import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,17 @@ from octomed_jax.curation.settings import defaults
 
 
 def main() -> None:
-    questions, output, workers, steps, images = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("questions", "output", "workers", "steps", "images"):
+        parser.add_argument(name)
+    asked = parser.parse_args()
     config = ConfigDict({"seed": 0, "curate": defaults()})
-    config.curate.steps = tuple(steps.split(","))
-    if images == "near":
+    config.curate.steps = tuple(asked.steps.split(","))
+    if asked.images == "near":
         config.curate.decontaminate.images = ("bytes", "pixels", "near")
         config.curate.deduplicate.images = "near"
     pa.set_memory_pool(pa.system_memory_pool())  # as the command does
-    if workers == "1":
+    if asked.workers == "1":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         pa.set_cpu_count(1)  # as in a process of several
     begin = time.perf_counter()
@@ -45,7 +48,7 @@ def main() -> None:
         return found
 
     curate.do_step = do_step
-    curate.curate(config, [questions], output, workers=int(workers))
+    curate.curate(config, [asked.questions], asked.output, workers=int(asked.workers))
     seconds["writing"] = time.perf_counter() - begin - sum(seconds.values())
     print(Path("/proc/self/status").read_text())  # with the peak of its memory
     print(json.dumps(seconds))

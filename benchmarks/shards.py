@@ -253,7 +253,7 @@ def stage(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for times in (1, 3):
         lake = folder / f"traces-{times}"
         write_lake(lake, (lake_of(record, copy) for copy in range(times) for record in some))
-        manifests.write_manifest(lake, manifests.Manifest(stage="verify", config={}))
+        manifests.write_manifest(lake, manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(lake)))
         words = ["--only=stage", f"--traces={lake}", f"--folder={folder}"]
         figures[f"{times * len(some)} rows"] = told_by(words)
     return figures

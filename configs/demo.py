@@ -140,7 +140,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
             # How the answer is marked: as_written by the teacher, boxed or tag. The paper: unknown; its released traces
             # end in a tag, and its model is asked for a box.
             "answer_format": "as_written",
-            "release": False,  # refuse credentialed questions, and sources that allow no derivatives
+            # Refuse credentialed questions, and sources that allow no derivatives or whose terms nobody has read.
+            "release": False,
+            "permitted": (),  # sources whose terms somebody has read, and found that they allow a release
+            "leave_out": (),  # sources of which nothing comes
         }
     )
     # What an epoch holds of each source, by name: a mapping, or text as "medqa=2,pmc-vqa=0.5". Nothing set: each

@@ -22,6 +22,8 @@ def get_config() -> ConfigDict:
     config.name = "octomed_7b"
     config.run = "runs/octomed_7b"
     config.curate.steps = ("decontaminate", "balance", "transform")
+    # Benchmarks that are not learnt from, each a folder that `octomed questions build` wrote, such as:
+    # config.curate.against = {"medxpertqa": {"folder": "runs/medxpertqa/questions", "split": "test"}}
     config.distill.update({"samples": 16, "samples_per_request": 4, "max_tokens": 8192})
     base = config.distill.teachers.teacher.to_dict()
     with config.unlocked():

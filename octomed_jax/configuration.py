@@ -107,11 +107,14 @@ def set_field(config: ConfigDict, name: str, value: Any) -> None:
             known = sorted(node.keys()) if isinstance(node, ConfigDict) else []
             where = ".".join(name.split(".")[:depth])
             inside = f"config.{where}" if where else "the config"
-            raise UserError(f"no field {part!r} in {inside}{did_you_mean(part, known)}; known: {', '.join(known)}")
+            listed = f"known: {', '.join(known)}" if known else "it has none"
+            raise UserError(f"no field {part!r} in {inside}{did_you_mean(part, known)}; {listed}")
         if depth < len(parents):
             node = node[part]
     if isinstance(node[leaf], ConfigDict):
-        raise UserError(f"config.{name} is a group of fields: {', '.join(sorted(node[leaf].keys()))}; set one of them")
+        fields = ", ".join(sorted(node[leaf].keys()))
+        cure = f": {fields}; set one of them" if fields else " and has none; set them in the config file"
+        raise UserError(f"config.{name} is a group of fields{cure}")
     node[leaf] = _as_type_of(node[leaf], value, name)
 
 

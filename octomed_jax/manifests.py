@@ -200,12 +200,32 @@ def _difference(manifest: Manifest, config: Mapping[str, Any], inputs: Mapping[s
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return what differs between two trees of settings, a text for each field."""
-    before, after = (flatten(json.loads(canonical_json(dict(tree)))) for tree in (old, new))
+    before, after = (json.loads(canonical_json(dict(tree))) for tree in (old, new))
+    if _has_steps(before) and _has_steps(after):
+        before, after = _by_step(before, after), _by_step(after, before)
+    before, after = flatten(before), flatten(after)
     return [
         f"{key}: {before.get(key, 'nothing')!r} -> {after.get(key, 'nothing')!r}"
         for key in sorted(before.keys() | after.keys())
         if before.get(key, "nothing") != after.get(key, "nothing")
     ]
+
+
+def _has_steps(tree: Mapping[str, Any]) -> bool:
+    """Return whether settings are those of steps in their order, each a mapping that names its step."""
+    steps = tree.get("steps")
+    return isinstance(steps, list) and all(isinstance(one, Mapping) and "step" in one for one in steps)
+
+
+def _by_step(tree: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the names of the steps, and by name the fields of those that the other settings have too."""
+    both = {one["step"] for one in other["steps"]}
+    fields = {one["step"]: {name: one[name] for name in one if name != "step"} for one in tree["steps"]}
+    return {
+        **tree,
+        "steps": [one["step"] for one in tree["steps"]],
+        **{name: fields[name] for name in fields if name in both},
+    }
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

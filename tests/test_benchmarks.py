@@ -21,6 +21,18 @@ ABSENT = ("jaxtyping", "ml_collections", "grain", "pyarrow", "jinja2", "pydicom"
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_starts(path):
+    """Nobody checks their types: a name that is gone is found when one is imported."""
+    command = [sys.executable, f"benchmarks/{path.name}", "--help"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if ran.returncode and "Traceback" not in ran.stderr and "install" in ran.stderr:
+        pytest.skip(ran.stderr.splitlines()[-1])  # it says itself what it lacks
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert ("usage: " in ran.stdout) == ('if __name__ == "__main__"' in path.read_text())
+
+
+@pytest.mark.integration
 def test_student_steps_need_only_the_numeric_packages(tmp_path):
     """Both sides make their own examples, start from the same loss, and the figures are written."""
     pytest.importorskip("torch", reason="the other side of the benchmark")

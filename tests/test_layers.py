@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "octomed_jax"
 LAYERS = [
     (
         "errors",
+        "plain_text",
         "licences",
         "schema",
         "signals",

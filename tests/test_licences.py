@@ -9,14 +9,14 @@ from octomed_jax.licences import check_release, notes, refusal, terms
 from octomed_jax.questions.packages.registry import SOURCES
 from octomed_jax.questions.registry import ADAPTERS
 from octomed_jax.schema import Question, Record
-from octomed_jax.traces.grouped import write_lake
-from tests.traces.corpus import questions, row_of
+from octomed_jax.traces import stage
+from tests.traces.corpus import questions, row_of, write_records, write_rows
 
 FREE = (
     "MIT", "Apache-2.0", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "CC-BY-3.0", "cc-by-4.0", "CC BY", "CC BY 2.5",
     "MIT; US public domain (ICD-10-CM)", "CC0-1.0; no known restrictions (stained colon)", "MIT OR CC-BY-ND-4.0",
     "LicenseRef-no-known-restrictions", "https://creativecommons.org/licenses/by/4.0/", "Unlicense", "ODC-By",
-    "Creative Commons Attribution 4.0 International",
+    "Creative Commons Attribution 4.0 International", "CC-BY-3.0-IGO", "CC BY 4.0 (images)",
 )  # fmt: skip
 ASKED = {
     "CC-BY-SA-4.0": "share-alike", "CC BY-SA": "share-alike", "GPL-3.0-or-later (GNU Health)": "share-alike",
@@ -31,6 +31,12 @@ ASKED = {
     "PhysioNet Credentialed Health Data License 1.5.0": "agreement",
     "Stanford University Dataset Research Use Agreement": "agreement",
     "ReXGradient-160K Non-Commercial Data Access and Use Agreement": "agreement non-commercial",
+    "CC-BY-NCND": "no-derivatives non-commercial", "CC BY NCSA 4.0": "non-commercial share-alike",
+    "CC-BY-4.0-ND": "no-derivatives", "CC-BY-X": "own-terms", "CC-BY for members": "own-terms",
+    "Creative Commons Attribution for members": "own-terms", "Creative Commons": "own-terms",
+    "All rights reserved": "all-rights-reserved", "© 2020, some rights are reserved": "all-rights-reserved",
+    "Proprietary": "all-rights-reserved", "UNLICENSED": "all-rights-reserved",
+    "MIT Press, all rights reserved": "all-rights-reserved", "Not for redistribution": "all-rights-reserved",
     "LicenseRef-HPO": "own-terms", "LicenseRef-HPO; CC-BY-4.0 (Orphanet)": "own-terms", "See the journal": "own-terms",
     "": "unknown", " ; ": "unknown", "unknown": "unknown", "NO-CC CODE": "unknown", "MIT; unknown": "unknown",
     "as each of its original data sets has it": "unknown",
@@ -69,7 +75,11 @@ def test_a_card_names_licences_with_their_sources():
 def test_only_what_may_be_released_is():
     assert refusal("slake", "CC-BY-4.0", "open") == ""
     assert refusal("pmc_vqa", "CC-BY-SA-4.0", "open") == ""
-    assert refusal("mine", "unknown", "open") == ""
+    for licence in ("unknown", "", "CC-BY-X", "All rights reserved", "Research Use Agreement"):
+        assert refusal("mine", licence, "open").startswith("mine is under ")
+        assert refusal("mine", licence, "open", ["mine"]) == ""
+    assert "allows no derivatives" in refusal("mine", "CC-BY-NCND; unknown", "open", ["mine"])
+    assert "is credentialed" in refusal("mine", "MIT", "credentialed", ["mine"])
     rows = [
         {"source": "slake", "licence": "CC-BY-4.0", "access": "open"},
         {"source": "atlas", "licence": "CC BY-NC-ND", "access": "open"},
@@ -80,7 +90,10 @@ def test_only_what_may_be_released_is():
         check_release(rows * 3, "traces")
     line = str(refused.value)
     assert "atlas is under CC BY-NC-ND, which allows no derivatives; mimic_cxr (PhysioNet) is credentialed" in line
-    assert line.count("atlas") == 1
+    assert line.count("atlas") == 2
+    assert "leave it out (config.traces.leave_out=atlas,mimic_cxr), or set" in line
+    with pytest.raises(UserError, match=r"have read and that allow it \(config.traces.permitted=mine\), or set"):
+        check_release([*rows, {"source": "mine", "licence": "", "access": "open"}], "traces")
 
 
 @pytest.mark.parametrize(
@@ -88,14 +101,14 @@ def test_only_what_may_be_released_is():
     [
         ({"source": "atlas", "licence": "CC BY-NC-ND 4.0"}, "atlas is under CC BY-NC-ND 4.0"),
         ({"source": "wards", "access": "credentialed"}, "wards (CC0-1.0) is credentialed"),
+        ({"source": "mine", "licence": ""}, "mine is under no licence that is stated"),
     ],
 )
 def test_shards_for_release_refuse_what_may_not_be_released(tmp_path, root, capsys, fields, named):
     made = questions(4)
     bad = Question(**vars(made[3]) | fields)
     records = [*(Record(one, (f"\\boxed{{{one.answer}}}",)) for one in made[:3]), Record(bad, ("\\boxed{4}",))]
-    write_lake(tmp_path / "traces", map(row_of, records))
-    manifests.write_manifest(tmp_path / "traces", manifests.Manifest(stage="verify", config={}))
+    write_records(tmp_path / "traces", records)
     words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
     assert main([*words, "--config.traces.release=true"]) == 2
     assert named in capsys.readouterr().err
@@ -103,15 +116,41 @@ def test_shards_for_release_refuse_what_may_not_be_released(tmp_path, root, caps
     assert main(words) == 0
     # Finished shards are no way around it.
     assert main([*words, "--config.traces.release=true"]) == 2
-    assert named in capsys.readouterr().err
+    assert "traces.release: False -> True" in capsys.readouterr().err
 
 
-def test_what_was_not_accepted_stands_in_nobodys_way(tmp_path, root):
+def test_what_was_not_accepted_stands_in_nobodys_way(tmp_path, root, monkeypatch):
     made = questions(2)
     bad = row_of(Record(Question(**vars(made[1]) | {"licence": "CC BY-ND"}), ("\\boxed{x}",)))
     bad["verdicts"][0]["verdict"] = "wrong"
-    write_lake(tmp_path / "traces", [row_of(Record(made[0], ("\\boxed{1}",))), bad])
-    manifests.write_manifest(tmp_path / "traces", manifests.Manifest(stage="verify", config={}))
+    write_rows(tmp_path / "traces", [row_of(Record(made[0], ("\\boxed{1}",))), bad])
     words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
     assert main([*words, "--config.traces.release=true"]) == 0
     assert manifests.read_manifest(tmp_path / "shards", "shard").config["traces"]["release"] is True
+    monkeypatch.setattr(stage, "trained_on", lambda *_: pytest.fail("the lake of finished shards was read again"))
+    assert main([*words, "--config.traces.release=true"]) == 0
+
+
+def test_what_may_not_be_released_can_be_left_out(tmp_path, root, capsys):
+    made = questions(6)
+    bad = [{"source": "wards", "access": "credentialed", "licence": "PhysioNet"}, {"source": "mine", "licence": "ours"}]
+    rows = [Question(**vars(one) | fields) for one, fields in zip(made, [*bad, {}, {}, {}, {}], strict=True)]
+    write_rows(tmp_path / "traces", (row_of(Record(one, (f"\\boxed{{{one.answer}}}",))) for one in rows))
+    words = [
+        "shard",
+        f"--config={root}/configs/demo.py:tiny",
+        f"--config.run={tmp_path}",
+        "--config.traces.release=true",
+    ]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "config.traces.leave_out=mine,wards" in said
+    assert "config.traces.permitted=mine)" in said
+    assert main([*words, "--config.traces.leave_out=ward"]) == 2
+    assert "names a source 'ward' (did you mean 'wards'?)" in capsys.readouterr().err
+    assert main([*words, "--config.traces.leave_out=wards", "--config.traces.permitted=mine"]) == 0
+    shards = manifests.read_manifest(tmp_path / "shards", "shard")
+    assert (shards.access, set(shards.licences)) == ("open", {made[2].licence, "ours"})
+    assert "wards" not in shards.extra["sources"]
+    assert shards.counts["records"] == 5
+    assert shards.config["traces"]["permitted"] == ["mine"]

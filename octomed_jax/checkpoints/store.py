@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -92,6 +93,18 @@ class CheckpointStore:
         if steps:
             raise StopAndLook(f"none of the checkpoints in {self.folder} is whole; they lie in {QUARANTINE}")
         return None
+
+    def __enter__(self) -> "CheckpointStore":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Close it, whatever ends the block: what is being saved is whole before the process ends."""
+        try:
+            self.close()
+        except Exception as problem:
+            if error is None:
+                raise
+            progress.say(f"the checkpoint that was being saved is lost ({_first_line(problem)})")  # not what ended it
 
     def close(self) -> None:
         """Wait until everything is on disk."""

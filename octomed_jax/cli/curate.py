@@ -9,11 +9,12 @@ from rich.table import Table
 
 from octomed_jax import configuration, progress
 from octomed_jax.cli.options import Parser, finish
-from octomed_jax.curation.card import MEANINGS, UNJUDGED
+from octomed_jax.curation.card import MEANINGS, UNJUDGED, filled_by
 from octomed_jax.curation.curate import curate
 from octomed_jax.curation.removed import MOST_LEFT_OUT
 from octomed_jax.curation.settings import defaults
 from octomed_jax.curation.without_pandas import without_pandas
+from octomed_jax.errors import UserError
 from octomed_jax.executor import ENGINES
 from octomed_jax.manifests import Manifest
 
@@ -85,10 +86,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def _config(path: str | None, overrides: Sequence[str]) -> ConfigDict:
     """Return the config: of the file, or what it is without one."""
-    if path:
-        return configuration.load(path, overrides)
-    config = ConfigDict({"seed": 0, "curate": defaults()})
+    config = configuration.load(path) if path else ConfigDict({"seed": 0, "curate": defaults()})
     for override in overrides:
+        name = override.partition("=")[0]
+        if f"{name}.".startswith("curate.against.") and not config.get("curate", {}).get("against"):
+            raise UserError(
+                f"--config.{name}: config.curate.against names no set yet; name sets in the config file, or "
+                "--against=NAME=DIR"
+            )
         configuration.apply_override(config, override)
     return config
 
@@ -128,9 +133,13 @@ def print_steps(manifest: Manifest) -> None:
             )
         for why, count in step.get("unjudged", {}).items():
             table.add_row(step["step"], f"(left in, not judged: {UNJUDGED[why]})", f"{count:,}", style="dim")
-        for field, found in step.get("filled", {}).items():
-            filled = sum(found.values())
-            table.add_row(step["step"], f"(filled in: {field.replace('_', ' ')})", f"{filled:,}", style="dim")
+        for who, given in filled_by(step).items():
+            for field, filled in given.items():
+                words = f"(filled in by {who}: {field.replace('_', ' ')})"
+                table.add_row(step["step"], words, f"{filled:,}", style="dim")
+        for field, count in step.get("judge", {}).get("unknown", {}).items():
+            words = f"(unknown to the judge: {field.replace('_', ' ')})"
+            table.add_row(step["step"], words, f"{count:,}", style="dim")
         if not step["reasons"] and "filled" not in step:
             table.add_row(step["step"], "nothing", "0", style="dim")
     progress.console.print(table)

@@ -9,19 +9,30 @@ from octomed_jax import manifests, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.executor import ENGINES
 from octomed_jax.hf.rendering import render
-from octomed_jax.inputs.mixture import read_mixture
+from octomed_jax.inputs.mixture import check_sources, read_mixture
 from octomed_jax.inputs.source_table import source_table, table_lines
 from octomed_jax.progress import say
-from octomed_jax.traces.stage import shard
+from octomed_jax.traces.stage import shard, sources_for
 from octomed_jax.training.request import choose, read_rendered
+
+DESCRIPTION = """Writes accepted traces as training shards, and measures what each example takes as the student sees it.
+
+config.traces says which responses are taken and in which form: how many a question (per_question), which of them
+(choose), with the thought or the answer alone (format), how the answer is marked (answer_format), of which sources
+nothing comes (leave_out), and that all may be passed on (release, permitted). config.mixture says how much of each
+source an epoch of training holds; it changes no shard. At the end stands a table of what each source gives to an epoch.
+Ended at any moment, the same command goes on where it was."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Parse the options and write the shards."""
     parser = Parser(
         "shard",
-        "Write accepted traces as training shards with their index.",
+        DESCRIPTION,
         "octomed shard --config=configs/demo.py\n"
+        "  octomed shard --config=configs/demo.py --config.traces.per_question=4 --config.traces.choose=balanced \\\n"
+        "    --config.traces.answer_format=boxed --config.mixture.weights=brain=2,dicom=1,icd10=1,medcalc=0.5 \\\n"
+        "    --output=runs/short/shards\n"
         "  octomed shard --config=configs/demo.py --traces=runs/my/traces --output=gs://bucket/shards --workers=8",
     )
     parser.add_config()
@@ -34,8 +45,10 @@ def run(arguments: Sequence[str]) -> int:
     if options.workers < 0:
         parser.error(f"--workers={options.workers} is less than 0")
     output = options.output or f"{config.run}/shards"
-    read_mixture(config.mixture)  # its mistakes before anything is done
     traces = options.traces or f"{config.run}/traces"
+    mixture = read_mixture(config.mixture)  # its mistakes before anything is done
+    if not mixture.natural:
+        check_sources(mixture, sources_for(traces, output))
     if storage.in_bucket(output):
         counts = dict(shard(config, traces, output, options.engine, options.workers).counts)
         summary = (

@@ -78,7 +78,8 @@ def write_card(
             lines.append(f"- Left in: {step['shared_images_kept']} (share an image, and their source keeps those)")
         lines += [f"- Left in, not judged: {n} ({UNJUDGED[why]})" for why, n in step.get("unjudged", {}).items()]
         for field, found in step.get("filled", {}).items():
-            lines += [f"- Filled in: {field.replace('_', ' ')} {value} ({count})" for value, count in found.items()]
+            lines += [f"- Filled in: {_words(field)} {value} ({count})" for value, count in found.items()]
+        lines += [f"- Filled in by {who}: {_each(given)}" for who, given in filled_by(step).items()]
         if "unreadable_held_out" in step:
             lines.append(
                 f"- Held-out questions not compared by an image that cannot be read: {step['unreadable_held_out']}"
@@ -89,6 +90,10 @@ def write_card(
                 f"- Images made smaller: {images['resized']}",
                 f"- Images with text found in them: {images['text']}",
             ]
+    if marked := counts.get("filled_by"):
+        lines += ["", "## Metadata that no source gave", ""]
+        lines += ["Of the questions that are left; `metadata.parquet` names each value.", ""]
+        lines += [f"- By `{who}`: {_each(given)}" for who, given in marked.items()]
     lines += ["", "## What went in", ""]
     lines += [f"- `{one['identity']}`: {one['train']} questions, {one['test']} held out" for one in folders]
     for name, identity in further.items():
@@ -118,5 +123,25 @@ def _judge(told: Mapping[str, Any] | None) -> list[str]:
     if not told:
         return []
     counts = ", ".join(f"{name} {count}" for name, count in told.items() if isinstance(count, int))
+    unknown = [f"- Unknown to the judge: {_each(told['unknown'])}"] if "unknown" in told else []
     ratings = [f"- Rated {rating} of 10: {count}" for rating, count in told.get("ratings", {}).items()]
-    return [f"- Judge: `{told['judge']}`; {counts}", *ratings]
+    return [f"- Judge: `{told['judge']}`; {counts}", *unknown, *ratings]
+
+
+def filled_by(step: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Return how many values of each field a step filled in by rule and, if it asked one, by the judge."""
+    if "filled" not in step:
+        return {}
+    every = {field: sum(found.values()) for field, found in step["filled"].items()}
+    if "judge" not in step:
+        return {"rule": every}
+    judged = step["judge"]["filled"]
+    return {"rule": {field: count - judged[field] for field, count in every.items()}, "the judge": dict(judged)}
+
+
+def _each(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{_words(field)} {count}" for field, count in counts.items())
+
+
+def _words(field: str) -> str:
+    return field.replace("_", " ")

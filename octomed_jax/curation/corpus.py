@@ -143,10 +143,10 @@ def by_id(streams: Sequence[Iterator[pa.Table]]) -> Iterator[pa.Table]:
     """Yield the rows of some streams, each sorted by ``id``, as one sorted stream; holds a table of each.
 
     Raises:
-        UserError: an id comes twice.
+        UserError: an id comes twice, or the ids of a stream do not rise.
     """
     heads: dict[int, pa.Table] = {}
-    running = dict(enumerate(streams))
+    running = {number: _rising(stream) for number, stream in enumerate(streams)}
     last = ""
     while running or heads:
         for number in [number for number in running if number not in heads]:
@@ -170,8 +170,34 @@ def by_id(streams: Sequence[Iterator[pa.Table]]) -> Iterator[pa.Table]:
         ids = merged["id"].to_pylist()
         twice = next((one for one, other in zip([last, *ids], ids, strict=False) if one == other), None)
         if twice is not None:
-            raise UserError(
-                f"the question {twice} comes twice; name a folder once, and each part of a data set in one of them"
-            )
+            raise _comes_twice(twice)
         last = ids[-1]
         yield merged
+
+
+def _rising(stream: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the tables of a stream, whose ids must rise: merged with others they would be lost, or come again.
+
+    Raises:
+        UserError: they do not.
+    """
+    last = None
+    for table in stream:
+        if table.num_rows:
+            ids = table["id"].combine_chunks()
+            after = pc.index(pc.greater_equal(ids[:-1], ids[1:]), True).as_py() + 1  # 0: all rise
+            name, before = ids[after].as_py(), ids[after - 1].as_py() if after else last
+            if before is not None and name <= before:
+                raise (
+                    _comes_twice(name)
+                    if name == before
+                    else UserError(
+                        f"the question {name} stands after {before}, and not sorted by id; make that folder again"
+                    )
+                )
+            last = ids[-1].as_py()
+        yield table
+
+
+def _comes_twice(name: str) -> UserError:
+    return UserError(f"the question {name} comes twice; name a folder once, and each part of a data set in one of them")

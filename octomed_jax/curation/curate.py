@@ -22,9 +22,10 @@ from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
 from octomed_jax.curation.difficulty import check_model
-from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, evaluation_sets
+from octomed_jax.curation.evaluation_sets import OWN, EvaluationSet, SetPlaces, check_folders, evaluation_sets
 from octomed_jax.curation.judge_checks import check_judge, check_key
-from octomed_jax.curation.metadata import METADATA_FILE, RULES_VERSION, with_metadata, write_metadata
+from octomed_jax.curation.metadata import RULES_VERSION, with_metadata
+from octomed_jax.curation.metadata_marks import METADATA_FILE, has_marks, write_metadata
 from octomed_jax.curation.pictures.image_sources import (
     SOURCES_FILE,
     image_sources,
@@ -72,8 +73,8 @@ def curate(
         config: uses ``curate`` and ``seed``.
         questions: folders; of equal questions that of the first one stays.
         output: folder for ``questions.parquet``, ``heldout.parquet``, ``removed.parquet``, ``examples.parquet``,
-            ``card.md`` and the manifest; with the step metadata also ``metadata.parquet``, and where images were
-            changed, here or before, ``image_sources.parquet``.
+            ``card.md`` and the manifest; where metadata was filled in, here or before, also ``metadata.parquet``, and
+            where images were changed, here or before, ``image_sources.parquet``.
         against: further folders whose held-out questions count, and are not carried on, beside those that the config
             registers; each as ``FOLDER`` or ``NAME=FOLDER``.
         attempts: of the student or teacher at these questions; needed for the difficulty filter.
@@ -94,8 +95,9 @@ def curate(
             raise UserError(f"--{option} is for the step {step}, which config.curate.steps does not name")
     if attempts and asks_judge(settings, "difficulty"):
         raise UserError("--attempts is not read: config.curate.difficulty.by=judge; leave it out, or name another")
-    before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
     sets = evaluation_sets(settings.get("against", {}), against) if "decontaminate" in settings.steps else ()
+    check_folders([*questions, *(one.folder for one in sets)])
+    before = [manifests.read_manifest(folder, *QUESTION_STAGES) for folder in questions]
     others = [manifests.read_manifest(one.folder, *QUESTION_STAGES) for one in sets]
     inputs = {f"questions {number}": one.identity for number, one in enumerate(before, 1)}
     inputs |= {f"against {one.name}": manifest.identity for one, manifest in zip(sets, others, strict=True)}
@@ -151,11 +153,12 @@ def curate(
         known = joined([known, *([work.changed.sources()] if work.changed else [])])
         if known.num_rows:
             write_sources(folder / SOURCES_FILE, known)
-        if work.filled:
-            write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
+        marked = {}
+        if work.filled or has_marks(corpus):
+            marked = write_metadata(folder / METADATA_FILE, corpus, work.kept, work.filled)
         # Examples and shared words are of questions that went, and of --against: theirs is the access class too.
         contents.access.update(one.access for one in (*before, *others))
-        return _finish(folder, scratch, asked_for, inputs, before, told, contents, shown)
+        return _finish(folder, scratch, asked_for, inputs, before, told, contents, shown, marked)
 
 
 def _open(folders: Sequence[PathLike], file: str) -> Corpus:
@@ -280,9 +283,15 @@ def _finish(
     steps: Sequence[Mapping[str, Any]],
     contents: Contents,
     shown: Sequence[str],
+    marked: Mapping[str, Mapping[str, int]],
 ) -> Manifest:
-    """Write card and manifest; ``shown`` are the licences of questions that went and of those that they are like."""
-    counts = {**contents.table(), "licences": sorted(contents.licences), "licences_shown": list(shown)}
+    """Write card and manifest.
+
+    ``shown`` are the licences of questions that went and of those that they are like, ``marked`` says who filled in how
+    many values of the questions that are left.
+    """
+    told = {"licences_shown": list(shown), **({"filled_by": marked} if marked else {})}
+    counts = {**contents.table(), "licences": sorted(contents.licences), **told}
     folders = [{"identity": one.identity, "train": one.counts["train"], "test": one.counts["test"]} for one in before]
     further = {name: identity for name, identity in inputs.items() if not name.startswith("questions ")}
     splits = asked_for.get("against", {})
@@ -298,7 +307,7 @@ def _finish(
         files={name: digest for name, digest in manifests.hash_files(folder).items() if not name.startswith(".")},
         licences=tuple(sorted(contents.licences)),
         access="credentialed" if contents.access["credentialed"] else "open",
-        extra={"licences_shown": list(shown), **({"rules": rules} if rules else {})},
+        extra={**told, **({"rules": rules} if rules else {})},
     )
     manifests.write_manifest(folder, manifest)
     return manifest

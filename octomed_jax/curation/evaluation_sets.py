@@ -20,7 +20,7 @@ from jaxtyping import Int64
 
 from octomed_jax.errors import UserError
 from octomed_jax.manifests import QUESTION_STAGES
-from octomed_jax.storage import PathLike
+from octomed_jax.storage import PathLike, in_bucket
 
 OWN = "held out"  # no name of a registered set has a space
 SPLITS = ("test", "train", "all")  # of a folder: its held-out questions, those to learn from, or both
@@ -76,10 +76,11 @@ def evaluation_sets(registry: Mapping[str, Any], given: Sequence[PathLike]) -> t
             that is called after a stage: ``runs/medqa/questions`` is medqa.
 
     Raises:
-        UserError: two have one name.
+        UserError: two have one name, or are one folder.
     """
     sets = [EvaluationSet(name, str(one["folder"]), str(one["split"])) for name, one in registry.items()]
     sets += map(_given, given)
+    check_folders([one.folder for one in sets])
     sets.sort(key=lambda one: one.name)
     for one, other in itertools.pairwise(sets):
         if one.name == other.name:
@@ -98,6 +99,24 @@ def _given(text: PathLike) -> EvaluationSet:
     while len(parts) > 1 and parts[-1] in _STAGE_FOLDERS:
         parts.pop()
     return EvaluationSet(re.sub(r"[^A-Za-z0-9_.-]", "_", parts[-1]).lstrip("_.-") or "set", str(text))
+
+
+def check_folders(folders: Sequence[PathLike]) -> None:
+    """Refuse a folder that is named twice, also by another way to it: what is read is known by its path.
+
+    Raises:
+        UserError: one is.
+    """
+    named: dict[str, PathLike] = {}
+    for folder in folders:
+        place = str(folder).rstrip("/") if in_bucket(folder) else str(Path(folder).resolve())
+        if place in named:
+            other = "" if str(named[place]) == str(folder) else f", also as {named[place]}"
+            raise UserError(
+                f"{folder} is named twice{other}, to learn from or as an evaluation set; name a folder once "
+                "(held-out questions of those to learn from are compared with anyway)"
+            )
+        named[place] = folder
 
 
 def check_registry(registry: Mapping[str, Any]) -> None:

@@ -1,34 +1,28 @@
 """Metadata: modality and body region of questions whose source names none, by rule.
 
 A rule is a list of words that only questions about one modality, or one region, have. Where words of two stand in a
-question, nothing is filled in. What was filled in is marked: ``metadata.parquet`` says of each value which rules gave
-it. A modality is that of an image, so only questions with images get one.
+question, nothing is filled in. What was filled in is marked (metadata_marks.py). A modality is that of an image, so
+only questions with images get one.
 """
 
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from etils import epath
 from jaxtyping import Bool, UInt8
 
-from octomed_jax import progress
-from octomed_jax.curation.corpus import Corpus, Piece, by_id
+from octomed_jax.curation.corpus import Corpus, Piece
 from octomed_jax.curation.decontaminate import has_images
 from octomed_jax.curation.scratch import do_pieces, joined_arrays, save_array
-from octomed_jax.traces import lake
 
 RULES_VERSION = "rule-2"
 COLUMNS = ("question", "options", "image_hash", "modality", "body_region")
 FIELDS = ("modality", "body_region")
-METADATA_FILE = "metadata.parquet"
-METADATA_SCHEMA = pa.schema([("id", pa.string()), ("field", pa.string()), ("value", pa.string()), ("by", pa.string())])
 
 # Words as they are in a text in lower case; a word stands for its beginnings where it ends with a star.
 MODALITIES = {
@@ -214,33 +208,3 @@ def with_metadata(table: pa.Table, filled: Filled, first: int) -> pa.Table:
         column = [known[code] if code else old for code, old in zip(codes, table[field].to_pylist(), strict=True)]
         table = table.set_column(table.schema.get_field_index(field), table.schema.field(field), [column])
     return table
-
-
-def write_metadata(path: epath.Path, corpus: Corpus, kept: Bool[np.ndarray, " N"], filled: Filled) -> None:
-    """Write what was filled in, a row a value, sorted by id and field: the mark of what no source says."""
-    paths = dict.fromkeys(group.path for group in corpus.groups)
-    streams = [_codes_of([group for group in corpus.groups if group.path == one], kept, filled) for one in paths]
-    count = sum(np.count_nonzero(kept & (codes > 0)) for codes in filled.codes.values())
-    with (
-        lake.open_writer(path, METADATA_SCHEMA) as writer,
-        progress.bar("writing metadata", int(count), "values") as line,
-    ):
-        for table in by_id(streams):
-            for row in table.to_pylist():
-                for field in sorted(FIELDS):
-                    if row[field]:
-                        value = values(field)[row[field] - 1]
-                        by = filled.by(field, row["place"])
-                        writer.write({"id": row["id"], "field": field, "value": value, "by": by})
-                        line.advance()
-
-
-def _codes_of(groups: Sequence[Piece], kept: Bool[np.ndarray, " N"], filled: Filled) -> Iterator[pa.Table]:
-    for group in groups:
-        places = slice(group.first, group.first + group.rows)
-        for table in group.tables(["id"]):
-            table = table.append_column("place", pa.array(np.arange(places.start, places.stop)))
-            for field in FIELDS:
-                table = table.append_column(field, pa.array(filled.codes[field][places]))
-            some = pc.or_(pc.greater(table["modality"], 0), pc.greater(table["body_region"], 0))
-            yield table.filter(pc.and_(some, pa.chunked_array([pa.array(kept[places])])))

@@ -147,9 +147,10 @@ def check_settings(settings: ConfigDict) -> None:
     """Check ``config.curate``.
 
     Raises:
-        UserError: a step is unknown or named twice, or a field is missing or out of its range.
+        UserError: a step or field is unknown, a step named twice, or a field missing or out of its range.
     """
     where = "config.curate"
+    _check_names(settings)
     if not settings.steps:
         raise UserError(f"{where}.steps names no step; name some of {', '.join(steps())}")
     for name in settings.steps:
@@ -191,8 +192,30 @@ def check_settings(settings: ConfigDict) -> None:
     for name in settings.steps:
         if asks_judge(settings, name):
             _check_judge(settings.get("judge", {}), name)
-    if not 0 <= settings.difficulty.fewest <= settings.difficulty.most:
-        raise UserError(f"{where}.difficulty: fewest={settings.difficulty.fewest}, most={settings.difficulty.most}")
+    if "difficulty" in settings.steps and settings.difficulty.by != "judge":
+        _check_attempts(settings.difficulty)
+
+
+def _check_names(settings: ConfigDict) -> None:
+    """Refuse fields that nobody reads: one that a config file spells wrongly would do nothing."""
+    groups = {"": (settings, CURATE)}
+    groups |= {f".{name}": (settings.get(name, {}), CURATE[name]) for name in (*steps(), "judge")}
+    for inside, (given, known) in groups.items():
+        for name in given:
+            if name not in known:
+                hint = did_you_mean(name, list(known))
+                raise UserError(f"config.curate{inside}: unknown field {name!r}{hint}; known: {', '.join(known)}")
+
+
+def _check_attempts(settings: Mapping[str, Any]) -> None:
+    samples, fewest, most = (settings[name] for name in ("samples", "fewest", "most"))
+    if samples < 1:
+        raise UserError(f"config.curate.difficulty.samples={samples}: at least 1, the attempts at each question")
+    if not 0 <= fewest <= most <= samples:
+        raise UserError(
+            f"config.curate.difficulty: fewest={fewest}, most={most}, samples={samples}: right attempts are from 0 to "
+            "samples, and fewest is not above most"
+        )
 
 
 def _check_transform(settings: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from etils import epath
 
+from octomed_jax.curation.card import filled_by
 from octomed_jax.curation.curate import TEST_FILE, TRAIN_FILE
 from octomed_jax.curation.decontaminate import REASONS
 from octomed_jax.curation.evaluation_sets import OWN
@@ -71,6 +72,11 @@ def read_figures(folder: epath.Path, manifest: Manifest) -> dict[str, Any]:
         "phrases": {"by_words": went.runs.total(), "shown": phrases if is_open else [], "not_open": not is_open},
         "filled": next((step["filled"] for step in steps if "filled" in step), {}),
         "rules": manifest.extra.get("rules", {}),
+        "filled_by": next((filled_by(step) for step in steps if "filled" in step), {}),
+        "unknown_to_judge": next(
+            (step["judge"]["unknown"] for step in steps if "unknown" in step.get("judge", {})), {}
+        ),
+        "marked": manifest.extra.get("filled_by", {}),  # of the questions that are left, with those of folders before
     }
 
 

@@ -17,6 +17,7 @@ from octomed_jax.errors import UserError
 from octomed_jax.hf.rendering import rendering, renderings
 from octomed_jax.manifests import Manifest
 from octomed_jax.storage import PathLike
+from octomed_jax.traces.choose import check_written
 
 # kind of a folder -> (stages that write it, the kind that was made of it)
 KINDS = {
@@ -116,6 +117,8 @@ def _join(chain: Chain, kind: str, folder: epath.Path, is_named: bool) -> None:
 
 def _find_rendering(chain: Chain, shards: Path, config: ConfigDict | None) -> None:
     made = renderings(shards)
+    if config is not None:
+        check_written(config, shards)
     if not made:
         chain.missing["rendering"] = "the shards were not rendered for a student yet"
     elif config is not None:

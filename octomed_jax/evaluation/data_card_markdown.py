@@ -7,6 +7,7 @@ from typing import Any
 from octomed_jax.evaluation import data_card_rows as rows
 from octomed_jax.evaluation.data_card_figures import region_shares
 from octomed_jax.evaluation.data_card_funnel import ATTEMPT_STEPS
+from octomed_jax.plain_text import plain
 
 Table = Mapping[str, Any]
 
@@ -24,6 +25,7 @@ def write_card(table: Table, samples: Mapping[str, Sequence[Table]]) -> str:
         f"{counts['instances']:,} training rows of {counts['questions']:,} questions from {len(table['by']['source'])} "
         f"source(s); written by `octomed data card`. Access class: **{table['access']}**. Only final answers were "
         "checked: the reasoning above a right answer may be wrong. Not for clinical use.",
+        plain(rows.release_words(table)),
         *(plain(note) for note in table["licence_notes"]),
         "## Numbers",
         grid(["", "this corpus", f"the paper ({table['paper']['reference']})"], rows.number_rows(table)),
@@ -161,17 +163,12 @@ def grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
         for place in range(len(head))
     ]
     lines = [head, ["---:" if side else "---" for side in right], *body]
-    return "\n".join(f"| {' | '.join(plain(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(plain(cell) or ' ' for cell in line)} |" for line in lines)
 
 
 def bullets(texts: "Any") -> str:
     """Return a Markdown list."""
     return "\n".join(f"- {plain(text)}" for text in texts)
-
-
-def plain(text: str) -> str:
-    """Return foreign text as one line without Markdown and HTML."""
-    return " ".join(re.sub(r"[`*#<>|\[\]]|(?<!\w)_|_(?!\w)", " ", text).split()) or " "
 
 
 def fenced(text: str) -> str:

@@ -52,6 +52,17 @@ def number_rows(table: Table) -> list[tuple[str, str, str]]:
     return rows
 
 
+def release_words(table: Table) -> str:
+    """Return whether the corpus was made to be passed on."""
+    settings = table["settings"].get("traces", {})
+    if not settings.get("release"):
+        return "Not marked for release: whether its licences allow one was not asked (config.traces.release)."
+    words = "Marked for release: no source is credentialed or allows no derivatives, and all terms are known by name"
+    if read := settings.get("permitted"):
+        return f"{words}, or were read by whoever made it: {', '.join(read)}."
+    return f"{words}."
+
+
 def amount(value: "float | int | None") -> str:
     """Return a number for a table: thousands apart, a fraction with two figures; a dash for what is not known."""
     if value is None:

@@ -1,6 +1,5 @@
 """The model card of an export: where it comes from, what it was trained on, what was measured, what it is not for."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ import yaml
 from octomed_jax import licences
 from octomed_jax.hf.checkpoint import Checkpoint
 from octomed_jax.manifests import Manifest
+from octomed_jax.plain_text import plain
 
 LIMITS = """## Limits
 
@@ -64,7 +64,7 @@ def _front_matter(source: Checkpoint, manifest: Manifest) -> dict[str, Any]:
 
 def _title(source: Checkpoint) -> str:
     if not source.run:
-        return _plain(source.base["model"])
+        return plain(source.base["model"])
     return (
         f"{source.base['model']}, trained by the OctoMed recipe" if source.base else "A student of the OctoMed recipe"
     )
@@ -72,11 +72,11 @@ def _title(source: Checkpoint) -> str:
 
 def _origin(source: Checkpoint, manifest: Manifest) -> str:
     counts = manifest.counts
-    base = f"`{_plain(source.base['model'])}`" if source.base else "random weights"
+    base = f"`{plain(source.base['model'])}`" if source.base else "random weights"
     if source.base.get("revision"):
-        base += f" (revision `{_plain(source.base['revision'])}`)"
+        base += f" (revision `{plain(source.base['revision'])}`)"
     what = "LoRA adapters for PEFT, beside" if manifest.config["adapter"] else "Weights in the published layout of"
-    licence = _plain(", ".join(source.base.get("licence", {}).values())) or "not stated by its folder"
+    licence = plain(", ".join(source.base.get("licence", {}).values())) or "not stated by its folder"
     return (
         f"{what} Qwen2.5-VL: {counts['parameters']:,} parameters in {manifest.config['dtype']}, {counts['files']} "
         f"file(s). Written by octomed_jax {manifest.code_version} (commit `{manifest.code_commit}`).\n\n"
@@ -103,11 +103,6 @@ def _recipe(source: Checkpoint) -> str:
     return "## Recipe\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _plain(text: str) -> str:
-    """Return foreign text as one line without Markdown."""
-    return " ".join(re.sub(r"[`*_#<>|\[\]]", " ", text).split())
-
-
 def _data(source: Checkpoint) -> str:
     if not source.data:
         said = [text for text in (_credentialed(source), _terms(source)) if text]
@@ -118,11 +113,11 @@ def _data(source: Checkpoint) -> str:
         f"Data manifest: `{Manifest(**source.data).identity}`. Access class: **{source.access}**. Licences of "
         f"the sources: {', '.join(source.licences) or 'not stated'}."
     ]
-    lines += [text for text in (_credentialed(source), _terms(source)) if text]
+    lines += [text for text in (_credentialed(source), _terms(source), _mixture(source)) if text]
     if sources:
-        rows = [f"| {name} | {one['questions']:,} | {one['responses']:,} |" for name, one in sources.items()]
-        lines.append("\n".join(["| source | questions | responses |", "| --- | ---: | ---: |", *rows]))
-    if unchecked := {name: one["published"] for name, one in sources.items() if one.get("published")}:
+        lines.append(_sources(sources, source))
+    learned = {name: one for name, one in sources.items() if name not in source.left_out}
+    if unchecked := {name: one["published"] for name, one in learned.items() if one.get("published")}:
         shown = ", ".join(f"{name} ({count:,})" for name, count in unchecked.items())
         lines.append(f"Taken as published, since there is no gold to check them against: responses of {shown}.")
     if teachers := source.data["extra"].get("teachers"):
@@ -130,10 +125,41 @@ def _data(source: Checkpoint) -> str:
     return "## Data\n\n" + "\n\n".join(lines)
 
 
+def _mixture(source: Checkpoint) -> str:
+    """Return how an epoch mixed the sources, where it is known."""
+    if not source.mixture:
+        return ""
+    asked = source.mixture["asked"]
+    fields = [
+        f"{field} "
+        + (", ".join(f"{name}={one}" for name, one in set_to.items()) if field != "examples" else str(set_to))
+        for field, set_to in asked.items()
+    ]
+    text = f"Mixture of an epoch: {plain('; '.join(fields)) or 'every example once'}. "
+    text += f"{source.mixture['held_out_records']:,} records were held out and not trained on."
+    if source.left_out:
+        names = ", ".join(map(plain, sorted(source.left_out)))
+        text += f" Not trained on, of the data above: {names}"
+        text += "." if source.base else "; the vocabulary was made of their texts too."
+    return text
+
+
+def _sources(sources: Mapping[str, Mapping[str, Any]], source: Checkpoint) -> str:
+    epoch = {row["source"]: row["examples_an_epoch"] for row in source.mixture.get("sources", ())}
+    head = ["source", "questions", "responses", *["examples an epoch"] * bool(epoch)]
+    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
+    for name, one in sources.items():
+        number = epoch.get(name, 0)
+        cells = [name, f"{one['questions']:,}", f"{one['responses']:,}"]
+        cells += [f"{number:,}" if number else "left out"] * bool(epoch)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _teacher(teacher: Mapping[str, Any]) -> str:
     kind = " (a program that knows the answers, no model)" if teacher["programmatic"] else ""
-    terms = _plain(teacher["terms"]) or "not stated"
-    return f"- `{_plain(teacher['model'])}`{kind}, prompt `{teacher['prompt']}`; terms: {terms}"
+    terms = plain(teacher["terms"]) or "not stated"
+    return f"- `{plain(teacher['model'])}`{kind}, prompt `{teacher['prompt']}`; terms: {terms}"
 
 
 def _credentialed(source: Checkpoint) -> str:
@@ -144,8 +170,7 @@ def _credentialed(source: Checkpoint) -> str:
 
 def _terms(source: Checkpoint) -> str:
     """Return what the licences of its data ask, and of the data that its base was trained on."""
-    sources = source.data.get("extra", {}).get("sources", {})
-    by_source = {name: one["licences"] for name, one in sources.items() if one.get("licences")}
+    by_source = {name: one["licences"] for name, one in source.made_of.items() if one.get("licences")}
     if not by_source:  # shards of before did not say whose they are
         by_source["its data"] = source.data.get("licences", ())
     by_source["data of its base model"] = source.base.get("data_licences", ())

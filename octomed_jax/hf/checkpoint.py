@@ -19,7 +19,8 @@ from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.schema import ACCESS_CLASSES
 
-DATA = "data.json"  # in a run's folder: the manifest of the shards that it reads
+# In a run's folder: the manifest of the shards that it reads, and what an epoch holds of each source.
+DATA, MIXTURE = "data.json", "mixture.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Checkpoint:
         data: the manifest of its shards, likewise.
         base: what ``hf.base.describe_base`` says of where it started; empty for random weights.
         dtype: that an export has where none is asked for.
+        mixture: what an epoch of the run holds of each source; empty where it is not known.
     """
 
     saved: SavedParameters
@@ -47,17 +49,42 @@ class Checkpoint:
     data: Mapping[str, Any]
     base: Mapping[str, Any]
     dtype: str
+    mixture: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Sources of its data of which no epoch holds anything."""
+        return frozenset(row["source"] for row in self.mixture.get("sources", ()) if not row["examples_an_epoch"])
+
+    @property
+    def made_of(self) -> dict[str, Mapping[str, Any]]:
+        """What its data say of the sources that are in it: those that it learned from.
+
+        A vocabulary of its own was made of the texts of all sources.
+        """
+        sources = self.data.get("extra", {}).get("sources", {})
+        return {name: one for name, one in sources.items() if not self.base or name not in self.left_out}
 
     @property
     def access(self) -> str:
         """The strictest access class of its data and of its base's."""
-        both = {self.data.get("access", "open"), self.base.get("access", "open")}
-        return max(both, key=ACCESS_CLASSES.index)
+        classes = self._told("access") or [self.data.get("access", "open")]
+        return max([*classes, self.base.get("access", "open")], key=ACCESS_CLASSES.index)
 
     @property
     def licences(self) -> tuple[str, ...]:
         """Those of its data and of its base's."""
-        return tuple(sorted({*self.data.get("licences", ()), *self.base.get("data_licences", ())}))
+        told = self._told("licences")
+        own = {name for one in told for name in one} if told else self.data.get("licences", ())
+        return tuple(sorted({*own, *self.base.get("data_licences", ())}))
+
+    def _told(self, name: str) -> list[Any]:
+        """Return what each source in it is said to have; nothing where it is all, or where one does not say it."""
+        sources = self.made_of
+        if len(sources) == len(self.data.get("extra", {}).get("sources", {})):
+            return []  # what the shards say as a whole
+        told = [one.get(name) for one in sources.values()]
+        return told if all(told) else []
 
     def tensors(self) -> list[HubTensor]:
         """Return the tensors of the merged model, in the order of the published index."""
@@ -103,6 +130,7 @@ def _of_run(folder: Path, step: Path) -> Checkpoint:
     student, claim = folder / STUDENT, storage.read_json(folder / "config.json")
     base = storage.read_json(student / BASE) if (student / BASE).is_file() else {}
     fields = storage.read_json(student / "config.json")
+    mixture = folder / MIXTURE
     checkpoint = Checkpoint(
         saved=SavedParameters(step / "state", below=PARAMETERS, once=True),
         student=student,
@@ -113,6 +141,7 @@ def _of_run(folder: Path, step: Path) -> Checkpoint:
         data=storage.read_json(folder / DATA),
         base=base,
         dtype=fields.get("dtype") or fields.get("torch_dtype") or "bfloat16",
+        mixture=storage.read_json(mixture) if mixture.is_file() else {},
     )
     return _checked(checkpoint, step)
 

@@ -120,6 +120,7 @@ def _describe(
         "run": source.run,
         "base": source.base,
         "data": source.data,
+        "mixture": source.mixture,
         "code_version": manifest.code_version,
         "code_commit": manifest.code_commit,
         "figures": figures,

@@ -24,6 +24,7 @@ from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.render import RENDER_VERSION, joined, measure_piece, pieces_of, read_patch_spec
 from octomed_jax.inputs.template import SYSTEM_LINE
 from octomed_jax.progress import bar
+from octomed_jax.traces.choose import check_written
 from octomed_jax.traces.shards import ShardReader
 
 STAGE = "render"
@@ -63,8 +64,9 @@ def rendering(config: ConfigDict, shards: storage.PathLike) -> Path:
     """Return the folder in which a set of shards is rendered as a config asks for.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the shards hold other traces than the config asks for.
     """
+    check_written(config, shards)
     folder, request, _ = _asked(config, Path(shards))
     if manifests.is_finished(folder):
         return folder

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from octomed_jax.errors import UserError
 from octomed_jax.images.gray import stretch
@@ -27,6 +27,9 @@ BROKEN = (
     SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
 CORRUPT = "{} is truncated or corrupt ({}); replace it or remove it"
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_LONGEST_KEY = 80  # bytes of a PNG text's keyword and the zero behind it
 PAGES = "{} has several pages; give those you mean as files of their own"
 
 
@@ -137,6 +140,31 @@ def _plain(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("RGB")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Return the width and height of what ``decode_image`` makes of a file, without decoding its pixels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            size = image.size
+            if image.format == "PNG":
+                if not _png_may_turn(data):
+                    return size  # PIL would decode all pixels to see whether anything stands behind them
+                image.load()
+            turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+    return (size[1], size[0]) if turned else size
+
+
+def _png_may_turn(data: bytes) -> bool:
+    """Return whether a PNG file has a chunk that could say which way is up: EXIF, or a text that holds EXIF or XMP."""
+    at = 8
+    while (kind := data[at + 4 : at + 8]) and kind != b"IEND":
+        key = data[at + 8 : at + 8 + _LONGEST_KEY].lower()
+        if kind == b"eXIf" or (kind in _PNG_TEXTS and (b"exif" in key or b"xmp" in key)):
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4])
+    return False
 
 
 def encode_png(image: Image.Image) -> bytes:

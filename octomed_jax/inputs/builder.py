@@ -1,25 +1,21 @@
 """From a question and a response to an Example, or to what it will take."""
 
 import dataclasses
-import io
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from octomed_jax.errors import StopAndLook
-from octomed_jax.images.decode import decode_image
+from octomed_jax.images.decode import BROKEN, decode_image, upright_size
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.images.resize import smart_resize
 from octomed_jax.inputs.examples import Example, ImagePatches, image_patches
 from octomed_jax.inputs.positions import mrope_positions
 from octomed_jax.inputs.template import encode_chat
 from octomed_jax.inputs.tokenizer import ChatTokenizer
-from octomed_jax.inputs.windows import window_layout
+from octomed_jax.inputs.windows import WindowLayout, window_layout
 from octomed_jax.prompts import user_text
-from octomed_jax.schema import Question
-
-_EXIF_ORIENTATION = 0x0112
-_EXIF_SIDEWAYS = (5, 6, 7, 8)
+from octomed_jax.schema import Question, Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +46,7 @@ class ExampleBuilder:
         """Render one example, decoding its images.
 
         Raises:
-            StopAndLook: an image cannot be decoded (it was readable when the question was built).
+            StopAndLook: an image cannot be read (it was readable when the question was built).
         """
         images = tuple(self._image(question, number) for number in range(len(question.images)))
         grids = [image.layout.grid for image in images]
@@ -61,9 +57,19 @@ class ExampleBuilder:
         return Example(chat.token_ids, chat.loss_weights, positions, images, image_token_id)
 
     def measure(self, question: Question, response: str | None) -> ExampleSize:
-        """Return what ``build`` would give, from the headers of the images."""
-        grids = [_cell_grid(data, self.spec) for data in question.images]
-        layouts = [window_layout(grid, self.spec) for grid in grids]
+        """Return what ``build`` would give, from the headers of the images. Errors as ``build``."""
+        return self._size(question, response, self._layouts(question))
+
+    def measure_record(self, record: Record) -> list[ExampleSize]:
+        """Return what each response of a record would give; its images are looked at once. Errors as ``build``."""
+        layouts = self._layouts(record.question)
+        return [self._size(record.shown(place), text, layouts) for place, text in enumerate(record.responses)]
+
+    def _layouts(self, question: Question) -> list[WindowLayout]:
+        return [window_layout(self._cell_grid(question, place), self.spec) for place in range(len(question.images))]
+
+    def _size(self, question: Question, response: str | None, layouts: Sequence[WindowLayout]) -> ExampleSize:
+        grids = [layout.grid for layout in layouts]
         chat = encode_chat(
             self.tokenizer,
             user_text(question, self.answer_format),
@@ -87,12 +93,15 @@ class ExampleBuilder:
         except ValueError as error:
             raise StopAndLook(f"image {number} of question {question.id}: {error}") from error
 
+    def _cell_grid(self, question: Question, number: int) -> tuple[int, int]:
+        try:
+            return _cell_grid(question.images[number], self.spec)
+        except BROKEN as error:
+            raise StopAndLook(f"image {number} of question {question.id} cannot be read ({error})") from error
+
 
 def _cell_grid(data: bytes, spec: PatchSpec) -> tuple[int, int]:
     """Return the merged grid (rows, columns) of an encoded image, from its header."""
-    with Image.open(io.BytesIO(data)) as image:
-        width, height = image.size
-        if image.getexif().get(_EXIF_ORIENTATION) in _EXIF_SIDEWAYS:
-            width, height = height, width
+    width, height = upright_size(data)
     height, width = smart_resize(height, width, spec.factor, spec.min_pixels, spec.max_pixels)
     return height // spec.factor, width // spec.factor

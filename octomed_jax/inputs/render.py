@@ -1,6 +1,7 @@
 """The index of a set of shards: what every (record, response) takes, and the hash of what rendered it."""
 
 import dataclasses
+import functools
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from octomed_jax.inputs.builder import ExampleBuilder
 from octomed_jax.inputs.index_files import COLUMNS, load_index
 from octomed_jax.inputs.plan import ExampleIndex
 from octomed_jax.inputs.tokenizer import load_tokenizer
+from octomed_jax.manifests import read_manifest
 from octomed_jax.schema import Record
 from octomed_jax.storage import fingerprint, read_json, sha256_file, write_bytes
 from octomed_jax.traces.shards import ShardReader
@@ -72,12 +74,14 @@ class Piece:
     Attributes:
         shards, student, answer_format: what is read, and what renders it.
         first, last: from this record on, to before that one.
+        made: hash of the shards and of what renders them, so that a process opens both once.
         output: file for what was measured.
     """
 
     shards: str
     student: str
     answer_format: str
+    made: str
     first: int
     last: int
     output: str
@@ -86,21 +90,42 @@ class Piece:
 def pieces_of(records: int, shards: Path, student: Path, answer_format: str, folder: Path) -> list[Piece]:
     """Return the pieces of so many records; what they measure goes into ``folder``."""
     read, model = str(shards.absolute()), str(student.absolute())
+    made = fingerprint([read_manifest(shards, "shard").identity, render_key(student, answer_format)])
     return [
         Piece(
-            read, model, answer_format, first, min(first + PIECE_RECORDS, records), f"{folder.absolute()}/{first}.npz"
+            read,
+            model,
+            answer_format,
+            made,
+            first,
+            min(first + PIECE_RECORDS, records),
+            f"{folder.absolute()}/{first}.npz",
         )
         for first in range(0, records, PIECE_RECORDS)
     ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tools:
+    """What measures pieces of one folder of shards: opened once a process."""
+
+    reader: ShardReader
+    builder: ExampleBuilder
+    key: str
+
+
+@functools.lru_cache(maxsize=1)
+def _tools(shards: str, student: str, answer_format: str, _made: str) -> _Tools:
+    return _Tools(ShardReader(shards), example_builder(student, answer_format), render_key(student, answer_format))
 
 
 def measure_piece(piece: Piece) -> None:
     """Measure the records of a piece, unless that is done. Initialises no backend of JAX: it runs in any process."""
     if Path(piece.output).exists():
         return
-    reader = ShardReader(piece.shards)
-    records = ((number, reader[number]) for number in range(piece.first, piece.last))
-    index = _measured(records, piece.student, piece.answer_format)
+    tools = _tools(piece.shards, piece.student, piece.answer_format, piece.made)
+    records = ((number, tools.reader[number]) for number in range(piece.first, piece.last))
+    index = _measured(records, tools.builder, tools.key)
     data = io.BytesIO()
     columns: dict[str, Any] = {name: np.asarray(value) for name, value in vars(index).items()}
     np.savez(data, **columns)
@@ -109,7 +134,7 @@ def measure_piece(piece: Piece) -> None:
 
 def render_index(records: Iterable[Record], student: str | Path, answer_format: str) -> ExampleIndex:
     """Measure every (record, response), in order, in this process."""
-    return _measured(enumerate(records), student, answer_format)
+    return _measured(enumerate(records), example_builder(student, answer_format), render_key(student, answer_format))
 
 
 def joined(pieces: Sequence[Piece]) -> ExampleIndex:
@@ -135,13 +160,11 @@ def joined(pieces: Sequence[Piece]) -> ExampleIndex:
     return ExampleIndex(**columns, **names, render_key=parts[0].render_key)
 
 
-def _measured(records: Iterable[tuple[int, Record]], student: str | Path, answer_format: str) -> ExampleIndex:
+def _measured(records: Iterable[tuple[int, Record]], builder: ExampleBuilder, key: str) -> ExampleIndex:
     """Measure records that come with their numbers."""
-    builder = example_builder(student, answer_format)
     columns: dict[str, list] = {name: [] for name in COLUMNS}
     for number, record in records:
-        for response, text in enumerate(record.responses):
-            size = builder.measure(record.shown(response), text)
+        for response, size in enumerate(builder.measure_record(record)):
             entry = dataclasses.asdict(size) | {
                 "record": number,
                 "response": response,
@@ -155,7 +178,7 @@ def _measured(records: Iterable[tuple[int, Record]], student: str | Path, answer
     for column, many in NAMES.items():
         columns[column] = [names[many].index(name) for name in columns[column]]
     arrays: dict[str, Any] = {name: np.array(columns[name], dtype) for name, dtype in COLUMNS.items()}
-    return ExampleIndex(**arrays, **names, render_key=render_key(student, answer_format))
+    return ExampleIndex(**arrays, **names, render_key=key)
 
 
 def _read_piece(path: Path) -> ExampleIndex:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from octomed_jax.curation.curate import TEST_FILE, TRAIN_FILE
-from octomed_jax.curation.metadata import METADATA_FILE
+from octomed_jax.curation.metadata_marks import METADATA_FILE
 from octomed_jax.curation.record import REMOVED_FILE
 from octomed_jax.lineage.folders import Folders, Found
 from octomed_jax.lineage.rows import find_rows

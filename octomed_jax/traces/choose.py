@@ -11,20 +11,26 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from octomed_jax import manifests
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.progress import say
 from octomed_jax.schema import Record
+from octomed_jax.storage import PathLike
 from octomed_jax.traces.answer_form import LEFT_OUT, Marker, direct_answer
 from octomed_jax.traces.grouped import accepted, record_of
 
 TRACES: dict[str, Any] = {
-    "per_question": 16,  # the most accepted traces of a question, as in the paper; 0: all
+    "per_question": 0,  # the most accepted traces of a question; 0: all. The paper: 16
     "choose": "first",  # which: first, random, shortest, or balanced (over the lengths)
     "format": "cot",  # the whole response; direct: the answer alone (the paper's Table 1)
     "answer_format": "as_written",  # how the answer is marked: as the teacher did, boxed, or tag
-    "release": False,  # refuse credentialed questions, and sources that allow no derivatives
+    "release": False,  # refuse what may not be passed on: licences.check_release
+    "permitted": (),  # sources whose terms somebody has read, and found that they allow a release
+    "leave_out": (),  # sources of which nothing comes
 }
+NOT_CHOSEN = "not_chosen"
+SOURCES = ("permitted", "leave_out")  # they name the records only where they are not empty
 CHOICES = {
     "choose": ("first", "random", "shortest", "balanced"),
     "format": ("cot", "direct"),
@@ -55,12 +61,38 @@ def settings_of(config: ConfigDict) -> dict[str, Any]:
             raise UserError(f"config.traces.{name}={settings[name]!r} is unknown{hint}; one of {', '.join(known)}")
     if not isinstance(settings["release"], bool):
         raise UserError(f"config.traces.release={settings['release']!r}: True or False")
+    for name in SOURCES:
+        sources = settings.pop(name)
+        if isinstance(sources, str) or not all(isinstance(source, str) for source in sources):
+            raise UserError(f"config.traces.{name}={sources!r}: names of sources, such as ('medqa',)")
+        if sources:
+            settings[name] = sorted(set(sources))
     if settings["format"] == "direct" and settings["answer_format"] != "as_written":
         raise UserError(
             f"config.traces: answer_format={settings['answer_format']!r} marks an answer that follows a thought, and "
             "format='direct' has none; leave answer_format at as_written"
         )
     return settings | ({"seed": config.seed} if settings["choose"] == "random" else {})
+
+
+def check_written(config: ConfigDict, shards: PathLike) -> None:
+    """Refuse finished shards whose records were chosen otherwise than ``config.traces`` asks for.
+
+    The seed is not looked at: a run may have another one than the shards.
+
+    Raises:
+        UserError: they were, or there are no finished shards.
+    """
+    written = manifests.read_manifest(shards, "shard").config.get("traces")
+    if written is None:  # records that were in no lake: nothing was chosen
+        return
+    asked, found = {**TRACES, **settings_of(config)}, {**TRACES, **written}
+    for name in TRACES:
+        if asked[name] != (there := found[name]):
+            raise UserError(
+                f"config.traces.{name}={asked[name]!r}, but {shards} was written with {there!r}; give the config "
+                "that it was made with, or write shards of this one into another folder with `octomed shard`"
+            )
 
 
 def training_record(
@@ -80,17 +112,21 @@ def training_record(
     Args:
         row: of LAKE_SCHEMA.
         settings: of ``settings_of``.
-        left_out: counts the accepted responses that cannot be had in the form, by reason (``answer_form.LEFT_OUT``).
+        left_out: counts the accepted responses that cannot be had in the form, by reason (``answer_form.LEFT_OUT``),
+            and as NOT_CHOSEN the others that were not taken.
     """
     settings = {**TRACES, **settings}
+    if row["source"] in settings["leave_out"]:
+        return None
     places = sorted(accepted(row), key=lambda place: row["attempts"][place]["sample_index"])
     if not places:
         return None
     record = record_of(row, places)
+    lost: Counter[str] = Counter()
     if settings["format"] == "direct":
         texts = [direct_answer(record.shown(number), text) for number, text in enumerate(record.responses)]
     elif settings["answer_format"] != "as_written":
-        texts = _marked(row, places, record, settings["answer_format"], Counter() if left_out is None else left_out)
+        texts = _marked(row, places, record, settings["answer_format"], lost)
     else:
         texts = list(record.responses)
     kept = [number for number, text in enumerate(texts) if text]
@@ -101,14 +137,18 @@ def training_record(
     chosen = rank(new, most)
     if settings["format"] != "direct":
         chosen = chosen + rank(copies, most - len(chosen))
+    if left_out is not None:
+        left_out.update(lost + Counter({NOT_CHOSEN: len(places) - len(chosen) - lost.total()}))
     if not chosen:
         return None
     taken = record_of(row, [places[number] for number in sorted(chosen)])
     return dataclasses.replace(taken, responses=tuple(texts[number] for number in sorted(chosen)))
 
 
-def tell_left_out(left_out: Mapping[str, int]) -> None:
-    """Say which accepted responses cannot be had in the form that is asked for."""
+def tell_left_out(left_out: Mapping[str, int], not_chosen: int) -> None:
+    """Say which accepted responses cannot be had in the form that is asked for, and how many others are not taken."""
+    if not_chosen:
+        say(f"shard: {not_chosen:,} accepted responses not chosen, as config.traces says")
     for reason, count in sorted(left_out.items()):
         say(f"shard: {count:,} accepted responses left out ({reason}): {LEFT_OUT[reason]}")
 

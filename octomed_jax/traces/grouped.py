@@ -1,9 +1,9 @@
 """The lake: what `octomed verify` found, one row a question with all that was answered to it.
 
 ``traces/lake/part-00000.parquet`` and so on. The first columns are those of OctoMed's published sets (``image,
-image_hash, question, options, answer, responses``) among those of a Question. ``responses`` are all texts that the
-teachers wrote, right and wrong; ``attempts`` and ``verdicts`` stand beside them, place by place. What is trained on is
-derived from a row, never stored beside it.
+image_hash, question, options, answer, responses``), then come the others of a Question. ``responses`` are all
+texts that the teachers wrote, right and wrong; ``attempts`` and ``verdicts`` stand beside them, place by place. What is
+trained on is derived from a row, never stored beside it.
 """
 
 import contextlib
@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 from etils import epath
 
+from octomed_jax import manifests
+from octomed_jax.errors import StopAndLook
 from octomed_jax.schema import QUESTION_SCHEMA, Record, Verdict, question_from_row
 from octomed_jax.storage import PathLike
 from octomed_jax.traces import lake
@@ -44,11 +46,13 @@ _VERDICT = pa.struct(
         ("verifier", pa.string()),
     ]
 )
+_OCTOMED = ("image", "image_hash", "question", "options", "answer")  # in the order of its published sets
 LAKE_SCHEMA = with_features(
     pa.schema(
         [
-            *QUESTION_SCHEMA,
+            *(QUESTION_SCHEMA.field(name) for name in _OCTOMED),
             ("responses", pa.list_(pa.string())),
+            *(field for field in QUESTION_SCHEMA if field.name not in _OCTOMED),
             ("attempts", pa.list_(_ATTEMPT)),
             ("verdicts", pa.list_(_VERDICT)),
         ]
@@ -118,9 +122,31 @@ def open_lake(traces: PathLike) -> Iterator[LakeWriter]:
         yield LakeWriter(epath.Path(traces) / LAKE, stack)
 
 
+def parts_of(traces: PathLike, files: Iterable[str]) -> list[epath.Path]:
+    """Return the parts of the lake of a folder of traces, in order, as its manifest names them; they may be gone.
+
+    Args:
+        traces: what ``octomed verify`` wrote.
+        files: of its manifest.
+
+    Raises:
+        StopAndLook: it names none.
+    """
+    names = sorted(name for name in files if name.startswith(f"{LAKE}/"))
+    if not names:
+        raise StopAndLook(f"the manifest of {traces} names no part of a lake; move the folder away and verify again")
+    return [epath.Path(traces) / name for name in names]
+
+
 def iterate_lake(traces: PathLike, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a folder of traces, a row group in memory at a time. Errors as ``lake.iterate_parts``."""
-    return lake.iterate_parts(epath.Path(traces) / LAKE, columns)
+    """Yield the rows of a finished folder of traces, a row group in memory at a time.
+
+    Raises:
+        UserError: the folder is not finished, or a part of its lake is gone.
+        StopAndLook: a part is damaged.
+    """
+    for path in parts_of(traces, manifests.read_manifest(traces, "verify").files):
+        yield from lake.iterate_rows(path, columns)
 
 
 def accepted(row: Mapping[str, Any]) -> list[int]:
@@ -138,13 +164,6 @@ def record_of(row: Mapping[str, Any], places: Sequence[int]) -> Record:
         orders if any(orders) else (),
         tuple(attempt["sample_index"] for attempt in attempts),
     )
-
-
-def iterate_records(traces: PathLike) -> Iterator[Record]:
-    """Yield the questions that have an accepted response, with all of these."""
-    for row in iterate_lake(traces):
-        if places := accepted(row):
-            yield record_of(row, places)
 
 
 def trained_on(traces: PathLike, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

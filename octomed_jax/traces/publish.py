@@ -14,7 +14,7 @@ from octomed_jax.manifests import Manifest
 from octomed_jax.schema import Record, is_without_gold, question_from_row
 from octomed_jax.storage import PathLike
 from octomed_jax.traces import lake
-from octomed_jax.traces.grouped import LAKE, accepted, iterate_lake, record_of
+from octomed_jax.traces.grouped import accepted, iterate_lake, parts_of, record_of
 from octomed_jax.traces.publish_card import CARD, write_card
 from octomed_jax.traces.published import orders_of, rows_of, schema
 
@@ -79,6 +79,7 @@ def write_data(
     Raises:
         UserError: nothing to write, a row may not be written, the two folders do not belong together, or ``output``
             holds other work.
+        StopAndLook: a file of the traces is gone or damaged.
     """
     if not (traces or questions):
         raise UserError("nothing to write; give --traces=DIR, --questions=DIR, or both")
@@ -88,6 +89,8 @@ def write_data(
     inputs = {stage: manifest.identity for stage, manifest in before.items()}
     if done := manifests.finished(output, STAGE, asked_for, inputs):
         return done
+    if traces:
+        manifests.check_files(traces, before["verify"].files)
     contents = _look(traces, questions, credentialed, not_for_release)
     with storage.staged_folder(output) as folder:
         for split in contents.paths:
@@ -165,7 +168,7 @@ def _count(contents: Contents, split: str, path: epath.Path, credentialed: bool)
 
 def _files(path: epath.Path) -> list[epath.Path]:
     """Return the Parquet files that a split is made of."""
-    return [path] if path.suffix == ".parquet" else sorted((path / LAKE).glob("part-*.parquet"))
+    return [path] if path.suffix == ".parquet" else parts_of(path, manifests.read_manifest(path, "verify").files)
 
 
 def _iterate(path: epath.Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:

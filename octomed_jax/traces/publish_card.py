@@ -1,6 +1,5 @@
 """README.md of a data set that `octomed data write` wrote: what the hub reads of it, and what its readers must know."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from octomed_jax import licences
+from octomed_jax.plain_text import plain
 from octomed_jax.questions.packages.registry import SOURCES
 from octomed_jax.questions.registry import ADAPTERS
 from octomed_jax.traces.published import COLUMNS, features
@@ -80,7 +80,7 @@ def _what(accepted: bool, unchecked: "Counter[str]") -> str:
             "Every response was accepted by a verifier, which checks its final answer against the gold and nothing "
             "else: the reasoning above it may be wrong."
         )
-    if shown := ", ".join(f"{_plain(source)} ({count})" for source, count in sorted(unchecked.items())):
+    if shown := ", ".join(f"{plain(source)} ({count})" for source, count in sorted(unchecked.items())):
         lines.append(
             f"Not so {shown}: no gold is published there, and these responses were taken as they are, unchecked."
         )
@@ -95,7 +95,7 @@ def _access(contents: "Contents") -> str:
     if not (sources := _credentialed(contents)):
         return "Access class: open."
     return (
-        f"**Access class: credentialed.** Rows of {', '.join(map(_plain, sources))} are bound by a data use agreement. "
+        f"**Access class: credentialed.** Rows of {', '.join(map(plain, sources))} are bound by a data use agreement. "
         "Share this set with nobody who has not signed it, and put it on no public hub."
     )
 
@@ -121,9 +121,9 @@ def _table(contents: "Contents") -> str:
     lines = ["| source | train | test | responses | licences | access |", "| --- | ---: | ---: | ---: | --- | --- |"]
     for source, counted in sorted(contents.licences.items()):
         train, test = (contents.questions.get(split, Counter())[source] for split in ("train", "test"))
-        named = ", ".join(f"{_plain(name)} ({count})" for name, count in sorted(counted.items()))
+        named = ", ".join(f"{plain(name)} ({count})" for name, count in sorted(counted.items()))
         lines.append(
-            f"| {_plain(source)} | {train} | {test} | {contents.responses[source]} | {named} | "
+            f"| {plain(source)} | {train} | {test} | {contents.responses[source]} | {named} | "
             f"{contents.access[source]} |"
         )
     return "\n".join(["## Sources", "", *lines, "", "`train` and `test` count questions."])
@@ -145,7 +145,7 @@ def _teachers(teachers: Sequence[Mapping[str, Any]]) -> str:
     lines = ["## Who wrote the responses", ""]
     for teacher in teachers:
         kind = " (a program that knows the answers, no model)" if teacher["programmatic"] else ""
-        lines.append(f"- {_plain(teacher['model'])}{kind}; terms: {_plain(teacher['terms']) or 'not stated'}")
+        lines.append(f"- {plain(teacher['model'])}{kind}; terms: {plain(teacher['terms']) or 'not stated'}")
     return "\n".join(lines if teachers else [*lines, "Not stated."])
 
 
@@ -166,8 +166,3 @@ def _fields(accepted: bool) -> str:
     again = " --attempts=RUN/attempts --teacher=NAME" if accepted else ""
     lines += ["", f"    octomed questions build --source=octomed --input=DIR --output=RUN/questions{again}"]
     return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Return foreign text as one line without Markdown."""
-    return " ".join(re.sub(r"[`*_#<>|\[\]]", " ", text).split())

@@ -4,6 +4,7 @@ The receipt is written last; a shard that has one, and whose file is as long as 
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,24 @@ def _records(piece: ShardPiece) -> Iterator[Record]:
         for row in lake.iterate_rows(span.path, None, span.first, span.last):
             record = training_record(row, piece.settings)
             if record is not None:
+                _check_images(record, span.path)
                 yield record
+
+
+def _check_images(record: Record, path: str) -> None:
+    """Refuse images that are not what their question was built with: Parquet writes no checksum of its own.
+
+    Raises:
+        StopAndLook: one is not.
+    """
+    question = record.question
+    found = [storage.sha256_bytes(data) for data in question.images]
+    for number, (one, told) in enumerate(itertools.zip_longest(found, question.image_hashes)):
+        if one != told:
+            raise StopAndLook(
+                f"image {number} of question {question.id} in {path} is not as it was written; put that file back, or "
+                "move its folder away and verify again"
+            )
 
 
 def _count(told: dict[str, Any], record: Record, size: int) -> None:

@@ -44,7 +44,7 @@ class PartPiece:
 
 
 def measure_part(piece: PartPiece) -> None:
-    """Write which rows of a part give a record, how many bytes each takes, and what responses cannot be taken.
+    """Write which rows of a part give a record, how many bytes each takes, and which accepted responses are not taken.
 
     Raises:
         StopAndLook: the part is damaged, or its questions are not in order.

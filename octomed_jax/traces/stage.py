@@ -14,13 +14,13 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
-from octomed_jax.errors import UserError
+from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.executor import run_pieces
 from octomed_jax.licences import COLUMNS, check_release
-from octomed_jax.schema import Record
+from octomed_jax.schema import ACCESS_CLASSES, Record
 from octomed_jax.storage import PathLike, read_json
-from octomed_jax.traces.choose import settings_of, tell_left_out
-from octomed_jax.traces.grouped import LAKE, trained_on
+from octomed_jax.traces.choose import NOT_CHOSEN, SOURCES, settings_of, tell_left_out
+from octomed_jax.traces.grouped import parts_of, trained_on
 from octomed_jax.traces.record import RECORD_VERSION
 from octomed_jax.traces.shard_pieces import ShardPiece, is_written, merge_count, write_piece, write_records
 from octomed_jax.traces.shard_plan import PartPiece, ShardRows, measure_part, plan_shards
@@ -29,6 +29,7 @@ from octomed_jax.traces.tfds_files import FEATURES_FILE, INFO_FILE, shard_name, 
 STAGE = "shard"
 WORK = ".work"
 REQUEST = ".request"
+FUNNEL = "funnel.json"
 
 T = TypeVar("T")
 
@@ -40,37 +41,71 @@ def shard(
 
     Args:
         config: uses ``traces`` and ``shard.bytes``.
-        traces: what ``octomed verify`` wrote.
+        traces: what ``octomed verify`` wrote. Finished shards that lie where it does not exist are as they are.
         output: folder for the shards. In a bucket each is sent when it is whole.
         engine, workers: as in ``run_pieces``.
 
     Raises:
         UserError: the traces are not there, there is not one, or ``output`` holds other work.
         TryAgain: the disk is full, a process was lost, or another one is at work there.
-        StopAndLook: the lake is damaged.
+        StopAndLook: the lake is damaged, or a part of it is gone.
     """
     settings = settings_of(config)
     if config.shard.bytes < 1:
         raise UserError(f"shard.bytes={config.shard.bytes}: a shard has some bytes, such as {256 * 2**20} (256 MiB)")
-    given = manifests.read_manifest(traces, "verify")
-    if settings["release"]:
-        check_release(trained_on(traces, COLUMNS), str(traces))
     request = {"record": RECORD_VERSION, "bytes": config.shard.bytes, "traces": settings}
-    inputs = {"verify": given.identity}
+    inputs = _inputs(traces, output)
     if done := manifests.finished(output, STAGE, request, inputs):
+        _clear(epath.Path(output))
         return done
+    given = manifests.read_manifest(traces, "verify")
+    manifests.check_files(traces, given.files)
+    parts = parts_of(_absolute(traces), given.files)
+    _check_traces(traces, settings)
     with _begun(output, manifests.request_of(STAGE, request, inputs)) as folder:
         if manifests.is_finished(folder):  # killed just before it took its place
+            _clear(folder)
             return manifests.read_manifest(folder, STAGE)
         run = _Run(folder, settings, engine, workers)
-        parts = sorted(epath.Path(_absolute(traces) / LAKE).glob("part-*.parquet"))
         plan, left_out = run.plan([str(path) for path in parts], config.shard.bytes)
-        tell_left_out(left_out)
+        not_chosen = left_out.pop(NOT_CHOSEN, 0)
+        tell_left_out(left_out, not_chosen)
         if not plan:
             raise UserError(f"{traces} holds no accepted trace; look at its funnel.json for why")
-        manifest = _finish(folder, run.write(plan), request, inputs, left_out, given)
-        run.clear()
+        manifest = _finish(folder, run.write(plan), request, inputs, left_out, not_chosen, given)
+        _clear(folder)
     return manifest
+
+
+def _check_traces(traces: PathLike, settings: Mapping[str, Any]) -> None:
+    """Refuse sources that are named and not there, and what may not be released."""
+    named = {source for name in SOURCES for source in settings.get(name, ())}
+    if not (named or settings["release"]):
+        return
+    kinds = {tuple(row[name] for name in COLUMNS) for row in trained_on(traces, COLUMNS)}
+    sources = {source for source, *_ in kinds}
+    for source in sorted(named - sources):
+        hint = did_you_mean(source, sorted(sources))
+        raise UserError(f"config.traces names a source {source!r}{hint}; {traces} holds {', '.join(sorted(sources))}")
+    if settings["release"]:
+        left = [kind for kind in kinds if kind[0] not in settings.get("leave_out", ())]
+        rows = [dict(zip(COLUMNS, kind, strict=True)) for kind in left]
+        check_release(rows, str(traces), settings.get("permitted", ()))
+
+
+def sources_for(traces: PathLike, output: PathLike) -> tuple[str, ...]:
+    """Return the sources of finished shards, or those that have accepted traces, before anything is written.
+
+    Raises:
+        UserError: there are neither.
+        StopAndLook: the funnel of the traces is gone or damaged.
+    """
+    if manifests.is_finished(output):
+        return tuple(manifests.read_manifest(output, STAGE).extra["sources"])
+    told = manifests.read_manifest(traces, "verify").files.get(FUNNEL, "")
+    manifests.check_files(traces, {FUNNEL: told})
+    sources = read_json(epath.Path(traces) / FUNNEL)["sources"]
+    return tuple(sorted(name for name, row in sources.items() if row["kept"]))
 
 
 def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Manifest:
@@ -83,17 +118,31 @@ def shard_records(records: Sequence[Record], output: PathLike) -> manifests.Mani
         return _finish(folder, {name: told}, {"record": RECORD_VERSION}, {}, {})
 
 
+def _inputs(traces: PathLike, output: PathLike) -> Mapping[str, str]:
+    """Return of which traces shards are to be; those of finished ones where no traces are at hand, as on a mount.
+
+    Raises:
+        UserError: there are no traces, nor finished shards.
+    """
+    if manifests.is_finished(output) and not epath.Path(traces).exists():
+        progress.say(f"shard: {traces} is not here; the finished shards in {output} are taken as they are")
+        return manifests.read_manifest(output, STAGE).inputs
+    return {"verify": manifests.read_manifest(traces, "verify").identity}
+
+
 def _finish(
     folder: epath.Path,
     shards: Mapping[str, Mapping[str, Any]],
     request: Mapping[str, Any],
     inputs: Mapping[str, str],
     left_out: Mapping[str, int],
+    not_chosen: int = 0,
     given: manifests.Manifest | None = None,
 ) -> manifests.Manifest:
     """Describe a folder of shards, for tensorflow-datasets and in the manifest; ``shards``: what is told of each."""
     told = list(shards.values())
-    licences = given.licences if given else ()
+    sources = _sources([one["sources"] for one in told])
+    licences = tuple(sorted({licence for source in sources.values() for licence in source["licences"]}))
     counts = [one["records"] for one in told]
     write_description(folder, counts, sum(one["record_bytes"] for one in told), licences)
     files = {name: one["sha256"] for name, one in shards.items()}
@@ -105,12 +154,13 @@ def _finish(
         counts={
             **{name: sum(one[name] for one in told) for name in ("records", "examples", "images")},
             "left_out": dict(sorted(left_out.items())),
+            NOT_CHOSEN: not_chosen,
         },
         files=dict(sorted(files.items())),
         licences=licences,
-        access=given.access if given else "open",
+        access=max((source["access"] for source in sources.values()), key=ACCESS_CLASSES.index),
         extra={
-            "sources": _sources([one["sources"] for one in told]),
+            "sources": sources,
             "teachers": given.extra.get("teachers", []) if given else [],
             "shards": {name: {"records": one["records"], "bytes": one["bytes"]} for name, one in shards.items()},
         },
@@ -187,11 +237,14 @@ class _Run:
             for piece, _ in run_pieces(work, left, self._engine, self._workers):
                 line.advance(units(piece))
 
-    def clear(self) -> None:
-        """Remove what only a run that goes on needs, and files that a killed process had begun."""
-        self._work.rmtree()
-        for path in [path for path in self._folder.iterdir() if path.name.endswith(".partial")]:
-            path.unlink()
+
+def _clear(folder: epath.Path) -> None:
+    """Remove from finished shards what only a run that goes on needs, and files that a killed process had begun."""
+    if not (folder / WORK).exists():
+        return
+    for path in [path for path in folder.iterdir() if path.name.endswith(".partial")]:
+        path.unlink()
+    (folder / WORK).rmtree()  # last, for a run that is killed here
 
 
 def _absolute(folder: PathLike) -> epath.Path:

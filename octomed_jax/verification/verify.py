@@ -38,7 +38,7 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
     Raises:
         UserError: the attempts are not finished, the rules trust a source that they are not of, or ``output`` holds
             other work.
-        StopAndLook: a file is damaged, or attempts and questions do not fit together.
+        StopAndLook: a file is gone or damaged, or attempts and questions do not fit together.
     """
     before = manifests.read_manifest(attempts, "distill")
     if rules.trust:
@@ -48,6 +48,7 @@ def verify(attempts: PathLike, output: PathLike, rules: Rules = Rules(), judge: 
     earlier = _earlier(output, inputs, asked_for["verifier"])
     if not earlier and (done := manifests.finished(output, STAGE, asked_for, inputs)):
         return done
+    manifests.check_files(attempts, before.files)  # a missing part would only give fewer attempts
     source = epath.Path(attempts)
     total = lake.count_rows(source / QUESTIONS)
     funnel, changes = Funnel(), Changes()

@@ -4,13 +4,17 @@ import errno
 import json
 import os
 
+import pyarrow as pa
 import pytest
 from curation_helpers import folder_bytes, held, make, text, words, write_attempts, write_folder
 
 from octomed_jax.cli.main import main
 from octomed_jax.curation import curate
+from octomed_jax.curation.corpus import by_id
+from octomed_jax.errors import UserError
+from octomed_jax.traces import lake
 
-TWICE = [make("1", text(1)), make("2", text(1)), make("3", text(3)), held("4", text(4))]
+TWICE = [make("1", text(1)), make("2", text(1)), make("3", text(3)), held("4", text(4)), held("5", text(5))]
 
 
 @pytest.fixture
@@ -32,14 +36,14 @@ def test_it_says_what_was_taken_out_and_where_the_rest_is(tmp_path, capsys, ques
     assert main(["curate", f"--questions={questions}", f"--output={output}", "--workers=1"]) == 0
     told = capsys.readouterr()
     last = told.out.splitlines()[-1]
-    assert last == f"2 of 3 questions are left, 1 held out, in {output}; report: {output}/report.html"
+    assert last == f"2 of 3 questions are left, 2 held out, in {output}; report: {output}/report.html"
     assert "deduplicate: 3 questions, 1 go, 2 are left" in told.err
     assert "is the same question with the same answer" in told.err
     assert main(["curate", f"--questions={questions}", f"--output={output}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["output"] == str(output)
     assert [step["removed"] for step in found["steps"]] == [0, 1]
-    assert found["benchmarks"] == {"made": {"train": 2, "test": 1}}
+    assert found["benchmarks"] == {"made": {"train": 2, "test": 2}}
 
 
 def test_a_run_s_questions_become_the_run_s_curated_ones(tmp_path, capsys, root):
@@ -66,7 +70,12 @@ MISTAKES = [
     (["--config.curate.balance.ratio=0.5"], "config.curate.balance.ratio=0.5: at least 1"),
     (["--config.curate.balance.ratio=1e999"], "config.curate.balance.ratio=inf: at least 1"),
     (["--config.curate.balance.most=-1"], "config.curate.balance.most=-1: 0 or more"),
-    (["--config.curate.difficulty.fewest=15"], "config.curate.difficulty: fewest=15, most=14"),
+    (["--config.curate.difficulty.fewest=15"], "config.curate.difficulty: fewest=15, most=14, samples=16: right att"),
+    (["--config.curate.difficulty.fewest=-1"], "config.curate.difficulty: fewest=-1, most=14, samples=16"),
+    (["--config.curate.difficulty.most=17"], "config.curate.difficulty: fewest=2, most=17, samples=16"),
+    (["--config.curate.difficulty.samples=0"], "config.curate.difficulty.samples=0: at least 1"),
+    (["--config.curate.against.medqa.folder=x"], "config.curate.against names no set yet; name sets in the config fil"),
+    (["--config.curate.against={}"], "config.curate.against names no set yet; name sets in the config file, or --agai"),
     (["--config.curate.difficulty.by=techer"], "config.curate.difficulty.by='techer': one of student, teacher"),
     (["--workers=-1"], "--workers=-1 is less than 0"),
     (["--most-left-out=1.5"], "--most-left-out=1.5 is no share; give a number from 0 to 1"),
@@ -141,16 +150,93 @@ def test_damaged_files_are_named(tmp_path, capsys, file, damage):
 
 def test_an_id_in_two_folders_is_refused(tmp_path, capsys, questions):
     other = write_folder(tmp_path / "other", [make("3", text(9))])
-    for more in (other, questions):
-        line = refused(capsys, f"--questions={questions}", f"--questions={more}", f"--output={tmp_path / 'out'}")
-        assert "comes twice; name a folder once" in line
+    line = refused(capsys, f"--questions={questions}", f"--questions={other}", f"--output={tmp_path / 'out'}")
+    assert "comes twice; name a folder once" in line
     held_out = write_folder(tmp_path / "held", [make("9", text(9)), held("4", text(10))])
     line = refused(capsys, f"--questions={questions}", f"--questions={held_out}", f"--output={tmp_path / 'out'}")
     assert "the question made:4 comes twice" in line
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / ".out.partial").exists()
-    # Held-out questions of a folder that is compared with only may be named again.
-    assert main(["curate", f"--questions={questions}", f"--against={questions}", f"--output={tmp_path / 'out'}"]) == 0
+    # Held-out questions of a folder that is compared with only may come again.
+    again = write_folder(tmp_path / "again", TWICE)
+    assert main(["curate", f"--questions={questions}", f"--against={again}", f"--output={tmp_path / 'out'}"]) == 0
+
+
+def test_a_folder_that_is_named_twice_is_refused_before_work(tmp_path, capsys, monkeypatch, questions):
+    other = write_folder(tmp_path / "other", [make("9", text(9)), held("10", text(10)), held("11", text(11))])
+    (tmp_path / "link").symlink_to(questions)
+    monkeypatch.setattr(curate, "_open", None)
+    for first, more in (
+        (f"--questions={questions}", f"--questions={questions}/"),
+        (f"--questions={questions}", f"--questions={tmp_path}/other/../questions"),
+        (f"--questions={questions}", f"--questions={tmp_path / 'link'}"),
+        (f"--questions={questions}", f"--against={questions}"),
+        (f"--against={other}", f"--against={other}"),
+        (f"--against=one={other}", f"--against=two={other}"),
+    ):
+        folders = [first, more] if "--questions" in first else [f"--questions={questions}", first, more]
+        line = refused(capsys, *folders, f"--output={tmp_path / 'out'}")
+        assert "is named twice" in line
+        assert "name a folder once" in line
+    line = refused(
+        capsys, "--config.curate.steps=balance", *[f"--questions={questions}"] * 2, f"--output={tmp_path / 'out'}"
+    )
+    assert "is named twice, to learn from" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "other", "questions"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "line"),
+    [
+        ([["b", "c"], ["a"]], "the question a stands after c"),
+        ([["b", "a", "c"]], "the question a stands after b"),
+        ([["a", "b"], ["a", "b"]], "the question a stands after b"),
+        ([["a", "b"], ["b", "c"]], "the question b comes twice"),
+        ([["a", "a"]], "the question a comes twice"),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [["d"]], [["0", "bb"]]])
+def test_ids_that_do_not_rise_are_refused(ids, line, others):
+    streams = [
+        iter([pa.table({"id": pa.array(some, pa.string())}) for some in tables]) for tables in ([[], *ids], others)
+    ]
+    with pytest.raises(UserError, match=line):
+        list(by_id(streams))
+
+
+def test_ids_that_rise_are_merged():
+    streams = [iter([pa.table({"id": pa.array(some, pa.string())}) for some in tables])
+               for tables in ([["a", "d"], [], ["e"]], [["b"], ["c", "f"]])]  # fmt: skip
+    assert [name for table in by_id(streams) for name in table["id"].to_pylist()] == list("abcdef")
+
+
+def test_another_result_is_told_by_step_and_field(tmp_path, capsys, questions):
+    words = [f"--questions={questions}", f"--output={tmp_path / 'out'}"]
+    assert main(["curate", *words, "--workers=1"]) == 0
+    line = refused(capsys, *words, "--config.curate.decontaminate.keep_shared_images=made")
+    assert "made with other settings (decontaminate.keep_shared_images: [] -> ['made']); remove" in line
+    line = refused(capsys, *words, "--config.curate.steps=deduplicate", "--config.curate.deduplicate.near=false")
+    assert (
+        "(deduplicate.near: True -> False, steps: ['decontaminate', 'deduplicate'] -> ['deduplicate']); remove" in line
+    )
+
+
+def test_a_set_of_the_config_is_changed_on_the_command_line(tmp_path, capsys, root, questions):
+    write_folder(tmp_path / "exam", [held("9", text(3))])
+    lines = (root / "configs" / "octomed_7b.py").read_text().splitlines(keepends=True)
+    [shown] = [number for number, line in enumerate(lines) if "# config.curate.against = {" in line]
+    lines[shown] = lines[shown].replace("# ", "", 1)
+    (tmp_path / "own.py").write_text("".join(lines).replace("configs.demo", "demo"))
+    (tmp_path / "demo.py").write_text((root / "configs" / "demo.py").read_text())
+    words = [f"--config={tmp_path / 'own.py'}", f"--questions={questions}", f"--output={tmp_path / 'out'}"]
+    assert "runs/medxpertqa/questions does not exist" in refused(capsys, *words)
+    folder = f"--config.curate.against.medxpertqa.folder={tmp_path / 'exam'}"
+    assert "no field 'medxprtqa' in config.curate.against (did you mean" in refused(
+        capsys, *words, folder.replace("medxpertqa.", "medxprtqa.")
+    )
+    assert main(["curate", *words, folder, "--workers=1"]) == 0
+    [row] = lake.iterate_rows(tmp_path / "out" / "removed.parquet")
+    assert (row["id"], row["match_set"]) == ("made:3", "medxpertqa")
 
 
 def test_steps_that_leave_nothing_are_refused(tmp_path, capsys):
@@ -231,7 +317,7 @@ def test_a_curated_folder_is_curated_again(tmp_path, capsys, questions):
     assert main(["curate", f"--questions={questions}", f"--output={once}", "--workers=1"]) == 0
     write_folder(other, [make("8", text(3)), make("9", text(4)), make("10", text(10))])
     assert main(["curate", f"--questions={once}", f"--questions={other}", f"--output={twice}", "--workers=1"]) == 0
-    assert "3 of 5 questions are left, 1 held out" in capsys.readouterr().out
+    assert "3 of 5 questions are left, 2 held out" in capsys.readouterr().out
     assert main(["questions", "show", str(twice), "--split=train"]) == 0
     page = (twice / "questions.html").read_text()
     assert text(10)[:40] in page

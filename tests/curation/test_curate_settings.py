@@ -1,5 +1,6 @@
 """The configs that are handed out say how to curate, with the fields that the stage knows and no others."""
 
+import re
 import unicodedata
 
 import PIL
@@ -73,3 +74,29 @@ def test_what_another_version_gave_is_not_taken_for_this_one_s(tmp_path, monkeyp
         curated(tmp_path / "out", folder)
     _, _, after = curated(tmp_path / "again", folder)
     assert before.request != after.request
+
+
+@pytest.mark.parametrize(
+    ("group", "field", "line"),
+    [
+        ("", "step", "config.curate: unknown field 'step' (did you mean 'steps'?); known: steps, against, decont"),
+        ("decontaminate", "ngrams", "config.curate.decontaminate: unknown field 'ngrams' (did you mean 'ngram'?)"),
+        ("balance", "rato", "config.curate.balance: unknown field 'rato' (did you mean 'ratio'?)"),
+        ("judge", "modle", "config.curate.judge: unknown field 'modle' (did you mean 'model'?)"),
+    ],
+)
+def test_a_field_that_a_config_file_spells_wrongly_is_refused(group, field, line):
+    config = make_config()
+    (config.curate[group] if group else config.curate)[field] = 1
+    with pytest.raises(UserError, match=re.escape(line)):
+        check_settings(config.curate)
+
+
+def test_attempts_are_checked_where_they_count():
+    wrong = {"samples": 8, "most": 14}
+    check_settings(make_config(difficulty=wrong).curate)  # no such step
+    judge = {"endpoint": "http://127.0.0.1:9", "model": "x"}
+    check_settings(make_config(["difficulty"], difficulty={**wrong, "by": "judge"}, judge=judge).curate)
+    with pytest.raises(UserError, match="fewest=2, most=14, samples=8"):
+        check_settings(make_config(["difficulty"], difficulty=wrong).curate)
+    check_settings(make_config(["difficulty"], difficulty={"samples": 1, "fewest": 0, "most": 1}).curate)

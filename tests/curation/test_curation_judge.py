@@ -412,7 +412,8 @@ def test_it_names_what_neither_source_nor_rule_does(tmp_path, capsys):
             ("s:0006", "modality"), ("s:0008", "modality"), ("s:0008", "body_region"),
         }  # fmt: skip
         assert set(marks.values()) == {RULES_VERSION, "grader/metadata-2"}
-        [step] = json.loads(capsys.readouterr().out)["steps"]
+        printed = capsys.readouterr()
+        [step] = json.loads(printed.out)["steps"]
         assert step["settings"] == {
             "by": "judge",
             "replace": False,
@@ -423,6 +424,16 @@ def test_it_names_what_neither_source_nor_rule_does(tmp_path, capsys):
             "judge": "grader/metadata-2", "questions": 8, "failed": 0, "unread": 3, "cut": 0,
             "unknown": {"modality": 0, "body_region": 2}, "filled": {"modality": 3, "body_region": 2},
         }  # fmt: skip
+        lines = ("by rule: modality 2, body region 1", "by the judge: modality 3, body region 2")
+        unknown = "nknown to the judge: modality 0, body region 2"
+        card, page = ((tmp_path / "out" / name).read_text() for name in ("card.md", "report.html"))
+        assert all(f"- Filled in {line}\n" in card and f"<li>{line.capitalize()}</li>" in page for line in lines)
+        assert f"- U{unknown}\n" in card
+        assert f"<li>U{unknown}</li>" in page
+        assert "- By `grader/metadata-2`: modality 3, body region 2\n" in card
+        for line, count in (("filled in by rule: modality", 2), ("filled in by the judge: body region", 2)):
+            assert re.search(rf"\({line}\) +│ +{count} ", printed.err), printed.err
+        assert re.search(r"\(unknown to the judge: body region\) +│ +2 ", printed.err)
         assert main([*words, f"--output={tmp_path / 'again'}"]) == 0
         assert set(endpoint.asked.values()) == {1}
     assert files_of(tmp_path / "again") == files_of(tmp_path / "out")

@@ -49,10 +49,11 @@ def test_the_config_names_sets_with_a_folder_and_a_split(folders):
 
 
 def test_the_command_adds_to_them_in_any_order(folders):
+    write_folder(folders / "other", [held("other", text(5))])
     config = registered(bones=(folders / "bones/questions", "test"))
     given = [f"own=x={folders / 'bones/questions'}", folders / "skin/curated"]
     assert [one.name for one in evaluation_sets(config.curate.against, given)] == ["bones", "own", "skin"]
-    one, other = ([folders / "skin/curated", f"other={folders / 'mine'}"] for _ in range(2))
+    one, other = ([folders / "skin/curated", f"other={folders / 'other'}"] for _ in range(2))
     other.reverse()
     manifests = [curated(folders / f"out {number}", folders / "mine", config, against=against)[2]
                  for number, against in enumerate((one, other))]  # fmt: skip

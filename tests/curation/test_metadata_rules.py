@@ -3,7 +3,10 @@
 import pytest
 from curation_helpers import curated, make, make_config, text, write_folder
 
+from octomed_jax.curation import metadata
 from octomed_jax.curation.metadata import BODY_REGIONS, FIELDS, MODALITIES, code_of, values
+from octomed_jax.errors import StopAndLook
+from octomed_jax.evaluation.curated_report import write_curated_report
 from octomed_jax.traces import lake
 
 TEXTS = [
@@ -129,3 +132,58 @@ def test_marks_of_several_folders_are_sorted(tmp_path):
 def test_without_the_step_there_are_no_marks(tmp_path):
     curated(tmp_path / "out", write_folder(tmp_path / "questions", QUESTIONS))
     assert not (tmp_path / "out" / "metadata.parquet").exists()
+
+
+def test_marks_of_a_folder_before_are_handed_on(tmp_path):
+    """Of the questions that stay, from each folder its own; the card and the manifest say who gave how many."""
+    folders = [write_folder(tmp_path / name, QUESTIONS[part:7:2], 1) for name, part in (("a", 1), ("b", 0))]
+    for folder in folders:
+        curated(tmp_path / f"{folder.name} filled", folder, make_config(["metadata"]))
+    plain = write_folder(tmp_path / "c", [make("35", text(35))])
+    again = [tmp_path / "b filled", plain, tmp_path / "a filled"]
+    left, gone, manifest = curated(tmp_path / "out", again, make_config(["deduplicate"]))
+    assert set(gone) == {"made:7"}
+    assert (left["made:1"].modality, left["made:3"].modality) == ("CT", "X-ray")
+    assert marks(tmp_path / "out") == [
+        ("made:1", "body_region", "chest", "rule-2"),
+        ("made:1", "modality", "CT", "rule-2"),
+        ("made:2", "body_region", "chest", "rule-2"),
+        ("made:3", "modality", "X-ray", "rule-2"),
+        ("made:5", "body_region", "brain", "rule-2"),
+    ]
+    assert manifest.extra["filled_by"] == {"rule-2": {"modality": 2, "body_region": 3}}
+    assert "rules" not in manifest.extra  # none was asked here
+    assert "metadata.parquet" in manifest.files
+    assert "- By `rule-2`: modality 2, body region 3\n" in (tmp_path / "out" / "card.md").read_text()
+    assert "By <code>rule-2</code>: modality 2, body region 3" in write_curated_report(tmp_path / "out").read_text()
+
+
+def test_what_is_filled_in_anew_has_the_new_mark(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "questions", QUESTIONS[:6], row_group=4)
+    curated(tmp_path / "once", folder, make_config(["metadata"]))
+    before = marks(tmp_path / "once")
+    monkeypatch.setattr(metadata, "RULES_VERSION", "rule-3")
+    monkeypatch.setitem(metadata.MODALITIES, "X-ray", ("no such words",))
+    metadata._patterns.cache_clear()
+    _, _, manifest = curated(
+        tmp_path / "twice", tmp_path / "once", make_config(["metadata"], metadata={"replace": True})
+    )
+    metadata._patterns.cache_clear()
+    after = marks(tmp_path / "twice")
+    new = [("made:4", "body_region", "brain", "rule-3"), ("made:4", "modality", "MRI", "rule-3")]
+    new.append(("made:5", "modality", "MRI", "rule-3"))
+    old = [(*mark[:3], "rule-2" if mark[2] == "X-ray" else "rule-3") for mark in before]  # no rule says that one now
+    assert after == sorted(old + new)
+    assert manifest.extra["filled_by"] == {
+        "rule-2": {"modality": 1, "body_region": 0},
+        "rule-3": {"modality": 3, "body_region": 4},
+    }
+
+
+def test_damaged_marks_are_named(tmp_path):
+    folder = write_folder(tmp_path / "questions", QUESTIONS)
+    curated(tmp_path / "once", folder, make_config(["metadata"]))
+    path = tmp_path / "once" / "metadata.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StopAndLook, match=r"metadata\.parquet is damaged"):
+        curated(tmp_path / "twice", tmp_path / "once")

@@ -80,6 +80,9 @@ def test_counts(table, folder):
         ("decontaminate", 26, 6, 20), ("deduplicate", 20, 2, 18), ("balance", 18, 2, 16), ("metadata", 16, 0, 16)
     ]  # fmt: skip
     assert table["rules"] == {"metadata": "rule-2"}
+    counts = {field: sum(found.values()) for field, found in table["filled"].items()}
+    assert table["filled_by"] == {"rule": counts}
+    assert table["marked"] == {"rule-2": counts}  # it is the last step: none of them went after it
 
 
 def test_by_source(table):
@@ -218,6 +221,7 @@ def test_what_has_no_data_is_left_out(tmp_path):
     table = read_json(folder / "report.json")
     assert table["matched"] == {"sets": {}, "benchmarks": []}
     assert (table["filled"], table["rules"]) == ({}, {})
+    assert (table["filled_by"], table["unknown_to_judge"], table["marked"]) == ({}, {}, {})
 
 
 def test_long_texts_are_cut(tmp_path):

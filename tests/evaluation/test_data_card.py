@@ -13,11 +13,12 @@ from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation.data_card import write_data_card
 from octomed_jax.evaluation.data_card_keys import read_keys
+from octomed_jax.evaluation.data_card_rows import release_words
 from octomed_jax.hf.rendering import renderings
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.storage import read_json, write_json
-from octomed_jax.traces.grouped import iterate_records
 from octomed_jax.traces.lake import iterate_rows
+from tests.traces.corpus import iterate_records
 
 FILES = ["CARD.md", "card.html", "card.json", "keys.npz"]
 SECTIONS = [
@@ -178,6 +179,16 @@ def test_what_licences_ask_is_told(card, table):
     assert any(note.startswith("Credentialed: vault.") for note in table["licence_notes"])
     assert any("signed only (vault)" in note for note in table["licence_notes"])
     assert all(f"<p>{note}</p>" in (card / "card.html").read_text() for note in table["licence_notes"])
+
+
+def test_whether_it_is_marked_for_release_is_told(card):
+    words = "Not marked for release: whether its licences allow one was not asked (config.traces.release)."
+    assert f"\n\n{words}\n\n" in (card / "CARD.md").read_text()
+    assert f"<p>{words}</p>" in (card / "card.html").read_text()
+    marked = {"settings": {"traces": {"release": True}}}
+    assert release_words(marked).endswith("all terms are known by name.")
+    marked["settings"]["traces"]["permitted"] = ["hpo", "wordnet"]
+    assert release_words(marked).endswith("or were read by whoever made it: hpo, wordnet.")
 
 
 def test_a_corpus_of_closed_texts_alone(tmp_path):

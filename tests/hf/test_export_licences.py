@@ -3,6 +3,7 @@
 import shutil
 
 import jax
+import pytest
 
 from octomed_jax import manifests, storage
 from octomed_jax.hf.base import copy_base, describe_base
@@ -27,6 +28,14 @@ def trained(folder, student, parameters, licences=("CC-BY-SA-4.0", "MIT", "unkno
     return folder
 
 
+def mixed(folder, **examples):
+    """Let a run say how many examples an epoch held of each source."""
+    rows = [{"source": name, "examples_an_epoch": number} for name, number in examples.items()]
+    asked = {"epochs": {name: "0" for name, number in examples.items() if not number}}
+    storage.write_json(folder / "mixture.json", {"asked": asked, "held_out_records": 2, "sources": rows})
+    return folder
+
+
 def card(folder):
     return (folder / "README.md").read_text()
 
@@ -40,6 +49,64 @@ def test_sources_are_named_with_what_their_licences_ask(student, parameters, tmp
     export(trained(tmp_path / "run", student[0], parameters, sources=sources), tmp_path / "out", NONE)
     assert SHARED % "pmc_vqa" in card(tmp_path / "out")
     assert "- Licence unknown: unknown (nejm)." in card(tmp_path / "out")
+
+
+WARDS = {"wards": counted("PhysioNet", "credentialed"), "pmc_vqa": counted("CC-BY-SA-4.0"), "icd10": counted("MIT")}
+ALL = ("CC-BY-SA-4.0", "MIT", "PhysioNet")
+
+
+def based(folder, student):
+    """A student that has its vocabulary from a base."""
+    shutil.copytree(student, folder)
+    base = {"model": "some/vl", "revision": None, "licence": {}, "access": "open", "data_licences": []}
+    storage.write_json(folder / "base.json", base)
+    return folder
+
+
+def test_what_the_mixture_left_out_binds_no_export(student, parameters, tmp_path):
+    side = based(tmp_path / "side", student[0])
+    run = trained(tmp_path / "run", side, parameters, ALL, WARDS, access="credentialed")
+    export(mixed(run, wards=0, pmc_vqa=4, icd10=2), tmp_path / "out", NONE)
+    text, made = card(tmp_path / "out"), manifests.read_manifest(tmp_path / "out", "export")
+    assert (made.access, made.licences) == ("open", ("CC-BY-SA-4.0", "MIT"))
+    assert "Access class: **open**" in text
+    assert "trained on credentialed data" not in text
+    assert SHARED % "pmc_vqa" in text
+    assert "PhysioNet" not in text
+    assert "Mixture of an epoch: epochs wards=0. 2 records were held out and not trained on." in text
+    assert "Not trained on, of the data above: wards." in text
+    assert "| wards | 1 | 2 | left out |" in text
+    assert "| pmc_vqa | 1 | 2 | 4 |" in text
+
+
+@pytest.mark.parametrize("mixture", [{"wards": 1, "pmc_vqa": 0, "icd10": 2}, {}])
+def test_what_was_trained_on_binds_it(student, parameters, tmp_path, mixture):
+    """Also where nobody knows how an epoch was mixed."""
+    run = trained(tmp_path / "run", based(tmp_path / "side", student[0]), parameters, ALL, WARDS, access="credentialed")
+    export(mixed(run, **mixture) if mixture else run, tmp_path / "out", NONE)
+    made = manifests.read_manifest(tmp_path / "out", "export")
+    assert (made.access, "PhysioNet" in made.licences) == ("credentialed", True)
+    assert "trained on credentialed data" in card(tmp_path / "out")
+
+
+@pytest.mark.parametrize("lacks", ["access", "licences"])
+def test_shards_that_do_not_say_it_of_each_source_bind_as_a_whole(student, parameters, tmp_path, lacks):
+    sources = {name: dict(one) for name, one in WARDS.items()}
+    del sources["icd10"][lacks]
+    side = based(tmp_path / "side", student[0])
+    run = trained(tmp_path / "run", side, parameters, ALL, sources, access="credentialed")
+    export(mixed(run, wards=0, pmc_vqa=4, icd10=2), tmp_path / "out", NONE)
+    made = manifests.read_manifest(tmp_path / "out", "export")
+    whole = {"access": made.access == "credentialed", "licences": made.licences == ALL}
+    assert whole[lacks]
+
+
+def test_a_vocabulary_is_made_of_what_the_mixture_left_out_too(student, parameters, tmp_path):
+    run = trained(tmp_path / "run", student[0], parameters, ALL, WARDS, access="credentialed")
+    export(mixed(run, wards=0, pmc_vqa=4, icd10=2), tmp_path / "out", NONE)
+    made = manifests.read_manifest(tmp_path / "out", "export")
+    assert (made.access, made.licences) == ("credentialed", ALL)
+    assert "of the data above: wards; the vocabulary was made of their texts too." in card(tmp_path / "out")
 
 
 def test_shards_that_do_not_say_whose_licence_it_is_are_no_way_around_it(student, parameters, tmp_path):

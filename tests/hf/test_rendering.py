@@ -23,8 +23,9 @@ from octomed_jax.inputs.index_files import COLUMNS, load_index, write_index
 from octomed_jax.inputs.paper_mix import paper_mix
 from octomed_jax.inputs.render import read_index, render_index
 from octomed_jax.models.qwen2_5_vl.config import read_config
+from octomed_jax.schema import Record
 from octomed_jax.traces.shards import ShardReader
-from tests.traces.corpus import write_traces
+from tests.traces.corpus import questions, row_of, write_rows, write_traces
 
 
 @pytest.fixture
@@ -222,6 +223,39 @@ def test_bases_with_one_tokenizer_share_a_rendering(shards, config, tmp_path, mo
     assert not is_rendered(config, shards)
 
 
+@pytest.mark.parametrize(
+    ("words", "rendered"),
+    [
+        (["train", "--workdir={0}/run"], True),
+        (["train", "--workdir={0}/run"], False),
+        (["train", "--workdir={0}/run", "--config.held_out.every=2", "--config.held_out.records=2"], False),
+        (["train", "--workdir={0}/run", "--dry-run"], True),
+        (["data", "card", "--output={0}/card"], True),
+        (["data", "card", "--output={0}/card"], False),
+    ],
+)
+def test_other_traces_than_the_shards_hold_are_refused(shards, root, tmp_path, capsys, words, rendered):
+    """Before it is looked at how they were rendered, which another number of traces would not have changed."""
+    if not rendered:
+        shutil.rmtree(shards / "rendered")
+    given = [f"--config={root}/configs/demo.py:tiny", "--config.student.vocab_size=300", f"--shards={shards}"]
+    words = [word.format(tmp_path) for word in words]
+    assert main([*words, *given, "--config.traces.per_question=1"]) == 2
+    told = f"config.traces.per_question=1, but {shards} was written with 2; give the config that it was made with"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_shards_without_their_traces_are_measured_for_another_student(shards, root, tmp_path, capsys):
+    """Copied, or mounted on another machine."""
+    words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--output={shards}", f"--traces={tmp_path}/none"]
+    assert main([*words, "--config.student.vocab_size=310"]) == 0
+    assert f"{tmp_path}/none is not here" in capsys.readouterr().err
+    assert len(renderings(shards)) == 2
+    assert main([*words, "--config.traces.choose=shortest"]) == 2
+    assert "was made with other settings (traces.choose: 'first' -> 'shortest')" in capsys.readouterr().err
+
+
 def test_an_index_of_another_tokenizer_is_refused_by_training(shards, config, root, monkeypatch, capsys, tmp_path):
     """One that was put there by hand, under the name of this one."""
     monkeypatch.chdir(root)
@@ -311,3 +345,20 @@ def test_shard_says_what_the_mixture_gives(root, monkeypatch, capsys, tmp_path):
     assert main([*words, "--config.mixture.weights=maed=1"]) == 2
     assert "unknown source 'maed' (did you mean 'made'?)" in capsys.readouterr().err
     assert manifests.is_finished(tmp_path / "out")
+
+
+@pytest.mark.parametrize("output", ["{0}/out", "gs://no-such-bucket-of-ours/shards"])
+def test_a_mixture_of_unknown_sources_is_refused_before_anything_is_written(
+    root, monkeypatch, capsys, tmp_path, output
+):
+    rows = [row_of(Record(one, ("\\boxed{1}",), (), (0,))) for one in questions(3)]
+    rows[2] |= {"source": "wrong"}
+    rows[2]["verdicts"][0]["verdict"] = "wrong"
+    write_rows(tmp_path / "traces", rows)
+    monkeypatch.setattr("octomed_jax.cli.shard.shard", lambda *_: pytest.fail("shards were written"))
+    monkeypatch.setattr("octomed_jax.traces.stage.manifests.is_finished", lambda _: False)
+    words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--traces={tmp_path / 'traces'}"]
+    for weights, told in (("maed=1", "unknown source 'maed' (did you mean 'made'?)"), ("made=1,wrong=1", "'wrong'")):
+        assert main([*words, f"--output={output.format(tmp_path)}", f"--config.mixture.weights={weights}"]) == 2
+        assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

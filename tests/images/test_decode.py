@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_files import png_of_size, saved
-from PIL import Image
+from image_files import XMP, chunk, exif, jpeg, png_of_size, saved
+from PIL import Image, ImageFile, PngImagePlugin
 
 from octomed_jax.errors import UserError
-from octomed_jax.images.decode import decode_image, decode_tiff, encode_png
+from octomed_jax.images.decode import decode_image, decode_tiff, encode_png, upright_size
 
 
 @settings(max_examples=30)
@@ -147,3 +147,40 @@ def test_the_first_page_of_a_tiff_is_read():
         decode_tiff(b"\x89PNG\r\n", name="slide")
     with pytest.raises(UserError, match="slide is"):
         decode_tiff(file.getvalue()[:20], name="slide")
+
+
+def oriented(orientation: int, where: str) -> bytes:
+    """An image of 32 x 20 pixels that says somewhere which way is up."""
+    if where == "jpeg":
+        return jpeg(orientation=orientation)
+    image, tags = Image.new("L", (32, 20), 9), exif(orientation)
+    texts = PngImagePlugin.PngInfo()
+    turn = b'<x tiff:Orientation="%d"/>' % orientation
+    if where == "profile":
+        texts.add_text("Raw profile type exif", f"\nexif\n{len(tags.tobytes())}\n{tags.tobytes().hex()}", zip=True)
+    if where == "xmp":
+        texts.add_itxt("XML:com.adobe.xmp", (XMP + turn).decode())
+    if where == "words":
+        texts.add_text("Comment", f"Orientation {orientation}")
+    bare = saved(image, pnginfo=texts)
+    if where == "before":
+        return saved(image, exif=tags)
+    if where in ("behind", "twice"):
+        first = saved(image, exif=exif(1)) if where == "twice" else bare
+        return first[:-12] + chunk(b"eXIf", tags.tobytes()[6:]) + first[-12:]
+    return bare
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 9), st.sampled_from(["jpeg", "before", "behind", "twice", "profile", "xmp", "words", "nowhere"]))
+def test_the_size_is_what_decoding_gives(orientation, where):
+    data = oriented(orientation, where)
+    assert upright_size(data) == decode_image(data).size
+    if where not in ("words", "nowhere"):
+        assert upright_size(data) == ((20, 32) if 5 <= orientation <= 8 else (32, 20))
+
+
+@pytest.mark.parametrize("where", ["nowhere", "words"])
+def test_the_size_of_a_png_is_known_without_its_pixels(where, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    assert upright_size(oriented(6, where)) == (32, 20)

@@ -1,17 +1,23 @@
 """The index of a folder of shards."""
 
 import dataclasses
+import shutil
 
 import numpy as np
+import pytest
 
 from configs.demo import get_config
+from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.student import write_student
+from octomed_jax.inputs import builder as builders
+from octomed_jax.inputs import render
 from octomed_jax.inputs.index_files import COLUMNS, write_index
 from octomed_jax.inputs.render import example_builder, read_index, render_index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.flops import work_of
 from octomed_jax.schema import Record
 from octomed_jax.traces.record import pack_record, unpack_record
+from octomed_jax.traces.stage import shard_records
 from tests.traces.corpus import questions
 
 
@@ -41,6 +47,17 @@ def test_the_index_counts_the_images_of_each_example(tmp_path):
         assert getattr(index, name).tolist() == [getattr(one, name) for one in work], name
 
 
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    write_student(tmp_path / "student", config.student, ["some text"], config.shard)
+    whole = questions(2)[1]
+    for broken in (b"no image", whole.images[0][:20]):
+        records = [Record(whole, ("one",)), Record(dataclasses.replace(whole, images=(broken,)), ("one",))]
+        with pytest.raises(StopAndLook, match=r"^image 0 of question made:001 cannot be read \("):
+            render_index(records, tmp_path / "student", "boxed")
+
+
 def test_a_response_stands_with_the_options_as_its_teacher_saw_them(tmp_path):
     config = get_config("tiny")
     config.student.vocab_size = 300
@@ -57,3 +74,45 @@ def test_a_response_stands_with_the_options_as_its_teacher_saw_them(tmp_path):
         assert places == sorted(places)
     assert record.first(1).option_orders == ((),)
     assert unpack_record(pack_record(record)) == record
+
+
+def test_the_images_of_a_record_are_looked_at_once(tmp_path, monkeypatch):
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    record = next(Record(one, ("one", "two", "three")) for one in questions(8) if one.images)
+    student = tmp_path / "student"
+    write_student(student, config.student, ["some text"], config.shard)
+    looked = []
+    monkeypatch.setattr(builders, "upright_size", lambda data: looked.append(data) or (56, 56))
+    render_index([record], student, "boxed")
+    assert looked == list(record.question.images)
+
+
+def test_a_process_opens_shards_and_tokenizer_once(tmp_path, monkeypatch):
+    """And again where the tokenizer is another one, or the shards are."""
+    config = get_config("tiny")
+    config.student.vocab_size = 300
+    shards, student, work = tmp_path / "shards", tmp_path / "student", tmp_path / "work"
+    shard_records([Record(question, ("one",)) for question in questions(6)], shards)
+    write_student(student, config.student, ["some text"], config.shard)
+    monkeypatch.setattr(render, "PIECE_RECORDS", 2)
+    loaded = []
+    load = render.load_tokenizer
+    monkeypatch.setattr(render, "load_tokenizer", lambda folder: loaded.append(folder) or load(folder))
+
+    def measured(name):
+        for piece in render.pieces_of(6, shards, student, "boxed", work / name):
+            render.measure_piece(piece)
+        return render.joined(render.pieces_of(6, shards, student, "boxed", work / name))
+
+    first = measured("first")
+    assert len(loaded) == 1
+    assert first.render_key == render.render_key(student, "boxed")
+    shutil.rmtree(student)
+    write_student(student, config.student, ["other words than before"], config.shard)
+    again = measured("again")
+    assert len(loaded) == 2
+    assert first.render_key != again.render_key == render.render_key(student, "boxed")
+    shutil.rmtree(shards)
+    shard_records([Record(question, ("two longer words",)) for question in questions(6)], shards)
+    assert measured("other").tokens.sum() > again.tokens.sum()

@@ -73,8 +73,7 @@ def settings() -> ConfigDict:
     config.student.vocab_size = 300
     config.curate.steps = ("decontaminate", "deduplicate", "metadata", "transform")
     config.curate.transform.max_pixels = 64 * 64
-    # Several shards, by whichever way their size is said.
-    config.shard.update({"bytes": 30_000} if "bytes" in config.shard else {"records_per_shard": 7})
+    config.shard.bytes = 30_000  # several shards
     return config
 
 

@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 
 from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
+from octomed_jax.errors import StopAndLook
 from octomed_jax.prompts import LETTERS
 from octomed_jax.questions.reading.request import Request
 from octomed_jax.questions.sources.octomed import OWN
 from octomed_jax.schema import Question, Record, with_option_order
 from octomed_jax.teacher.imported import import_attempts
-from octomed_jax.traces import lake, publish
-from octomed_jax.traces.grouped import iterate_records, write_lake
+from octomed_jax.traces import grouped, lake, publish
+from octomed_jax.traces.grouped import write_lake
 from octomed_jax.traces.publish import write_data
 from octomed_jax.verification.check import check_response
 from octomed_jax.verification.text import plain_name
 from octomed_jax.verification.verify import verify
-from tests.traces.corpus import row_of
+from tests.traces.corpus import iterate_records, row_of
 
 PICTURES = [picture(seed) for seed in range(4)] + [picture(4, "JPEG")]
 
@@ -47,7 +48,8 @@ def ask(number, split="train", images=(), **fields):
 def write_traces(folder, records, **manifest):
     write_lake(folder, map(row_of, sorted(records, key=lambda record: record.question.id)))
     teachers = [{"model": "gpt-4o", "terms": "", "programmatic": False}]
-    fields = {"stage": "verify", "config": {}, "extra": {"teachers": teachers}} | manifest
+    files = manifests.hash_files(folder)
+    fields = {"stage": "verify", "config": {}, "extra": {"teachers": teachers}, "files": files} | manifest
     manifests.write_manifest(folder, manifests.Manifest(**fields))
     return folder
 
@@ -141,6 +143,15 @@ def test_what_is_written_reads_back_the_same(data):
         found = read_back(folder / "data", folder / "back")
         expected = list(iterate_records(traces))
         assert list(map(by_order, found)) == list(map(by_order, expected))
+
+
+def test_a_missing_part_of_the_lake_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(grouped, "PART_BYTES", 1)
+    traces = write_traces(tmp_path / "traces", [Record(ask(number), ("\\boxed{B}",)) for number in range(3)])
+    (traces / "lake" / "part-00002.parquet").unlink()
+    with pytest.raises(StopAndLook, match=r"part-00002.parquet is missing"):
+        write_data(tmp_path / "data", traces)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_published_set(tmp_path, capsys):

@@ -19,9 +19,9 @@ from octomed_jax.configuration import load
 from octomed_jax.questions import registry
 from octomed_jax.schema import ATTEMPT_SCHEMA
 from octomed_jax.teacher import published
-from octomed_jax.traces.grouped import iterate_records
 from octomed_jax.traces.lake import iterate_parts, iterate_rows, read_table
 from octomed_jax.traces.shards import ShardReader
+from tests.traces.corpus import iterate_records
 
 RIGHT = "<think>\nIt cannot be coronal.\n</think>\nThe options ... <answer>B</answer>"
 RESPONSES = {  # of a question whose gold is B: sagittal

@@ -9,8 +9,8 @@ from octomed_jax import manifests
 from octomed_jax.cli.main import main
 from octomed_jax.cli.shard import make_shards
 from octomed_jax.configuration import load
-from octomed_jax.traces.grouped import iterate_records
 from octomed_jax.traces.lake import iterate_parts, iterate_rows, read_table
+from tests.traces.corpus import iterate_records
 
 WHOLE = "<think>\nPregnant, so it is safe.\n</think>\n\nNitrofurantoin.\n\n\\boxed{B}"
 CUT = "<think>\nWhy?\n</think>\n\nSo it is \\boxed{Nitro"

@@ -18,8 +18,9 @@ from octomed_jax.evaluation.backends import jax_backend
 from octomed_jax.evaluation.backends.base import Answer
 from octomed_jax.teacher.distill import distill
 from octomed_jax.teacher.script import Rates
-from octomed_jax.traces import grouped, lake
+from octomed_jax.traces import lake
 from octomed_jax.verification.verify import verify
+from tests.traces.corpus import iterate_records
 
 SAMPLES = 16
 
@@ -59,7 +60,7 @@ def attempts(curated, tmp_path_factory):
 
 def test_it_is_asked_and_verified(attempts, tmp_path):
     verify(attempts, tmp_path / "traces")
-    records = list(grouped.iterate_records(tmp_path / "traces"))
+    records = list(iterate_records(tmp_path / "traces"))
     assert len(records) == 23
     assert {"made:00000", "made:copy"}.isdisjoint(record.question.id for record in records)
 

@@ -17,9 +17,10 @@ from octomed_jax.teacher.ledger import Held
 from octomed_jax.teacher.plan import due
 from octomed_jax.teacher.script import Rates
 from octomed_jax.teacher.scripted import read_messages
-from octomed_jax.traces import grouped, lake
+from octomed_jax.traces import lake
 from octomed_jax.verification.check import Checkers, check_response
 from octomed_jax.verification.verify import verify
+from tests.traces.corpus import iterate_records
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +162,7 @@ def test_options_are_shuffled_for_each_request_and_judged_as_shown(tmp_path):
         orders = {tuple(row["option_order"]) for row in rows if row["question_id"] == one.id and row["group"] == 0}
         assert len(orders) == 1
     verify(tmp_path / "attempts", tmp_path / "traces")
-    for record in grouped.iterate_records(tmp_path / "traces"):
+    for record in iterate_records(tmp_path / "traces"):
         checkers = Checkers(record.question)
         for number, response in enumerate(record.responses):
             row = {"error": "", "response": response, "finish_reason": "stop"}

@@ -2,7 +2,8 @@
 
 import dataclasses
 import io
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from octomed_jax import manifests, storage
 from octomed_jax.schema import Attempt, Question, Record, Verdict, question_to_row
-from octomed_jax.traces.grouped import lake_row, write_lake
+from octomed_jax.traces.grouped import accepted, iterate_lake, lake_row, record_of, write_lake
 from octomed_jax.traces.record import pack_record
 from octomed_jax.traces.shards import ShardReader, write_shard
 
@@ -72,7 +73,16 @@ def write_traces(folder: Path, count: int = 24) -> Path:
 
 def write_records(folder: Path, records: Iterable[Record]) -> Path:
     """Write what ``octomed verify`` writes, of records sorted by id."""
-    write_lake(folder, map(row_of, records))
+    return write_rows(folder, map(row_of, records))
+
+
+def write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write what ``octomed verify`` writes, of rows of the lake sorted by id."""
+    rows = list(rows)
+    write_lake(folder, rows)
+    kept = Counter(row["source"] for row in rows for verdict in row["verdicts"] if verdict["verdict"] == "correct")
+    sources = {source: {"kept": kept[source]} for source in sorted({row["source"] for row in rows})}
+    storage.write_json(folder / "funnel.json", {"sources": sources})
     manifest = manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(folder), licences=("CC0-1.0",))
     manifests.write_manifest(folder, manifest)
     return folder
@@ -92,3 +102,10 @@ def spoil_image(shards: Path, number: int) -> Record:
             write_shard(shards / name, map(pack_record, records[first:end]), True)
         first = end
     return spoilt
+
+
+def iterate_records(traces: storage.PathLike) -> Iterator[Record]:
+    """Yield the questions of a folder of traces that have an accepted response, with all of these."""
+    for row in iterate_lake(traces):
+        if places := accepted(row):
+            yield record_of(row, places)

@@ -15,11 +15,11 @@ from octomed_jax.cli.main import main
 from octomed_jax.configuration import answer_format_of
 from octomed_jax.errors import UserError
 from octomed_jax.schema import Attempt, Question, Verdict, question_to_row
-from octomed_jax.traces.choose import CHOICES, TRACES, settings_of, training_record
-from octomed_jax.traces.grouped import iterate_lake, lake_row, write_lake
+from octomed_jax.traces.choose import CHOICES, SOURCES, TRACES, settings_of, training_record
+from octomed_jax.traces.grouped import iterate_lake, lake_row
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.verification.check import check_response
-from tests.traces.corpus import write_traces
+from tests.traces.corpus import write_rows, write_traces
 
 ASKED = Question("q:1", "made", "b", "train", "mcq", "Which?", "B-option", ("A-option", "B-option", "C-option"))
 
@@ -178,6 +178,7 @@ def test_what_cannot_be_converted_is_counted_and_others_take_its_place():
         ({"answer_format": "box"}, "(did you mean 'boxed'?); one of as_written, boxed, tag"),
         ({"per_question": -1}, "config.traces.per_question=-1: 1 or more traces a question, or 0 for all"),
         ({"per_question": True}, "config.traces.per_question=True"),
+        ({"leave_out": "medqa"}, "config.traces.leave_out='medqa': names of sources, such as ('medqa',)"),
         ({"release": "yes"}, "config.traces.release='yes': True or False"),
         ({"chose": "first"}, "config.traces has no field 'chose' (did you mean 'choose'?)"),
         ({"format": "direct", "answer_format": "tag"}, "leave answer_format at as_written"),
@@ -193,10 +194,28 @@ def test_settings_that_make_no_sense_are_refused(fields, message):
 
 def test_a_config_of_before_gets_what_nobody_set():
     config = ConfigDict({"seed": 7, "traces": {"per_question": 4}})
-    assert settings_of(config) == TRACES | {"per_question": 4}  # whatever the seed, where nothing is drawn
+    expected = {name: value for name, value in TRACES.items() if name not in SOURCES}
+    assert settings_of(config) == expected | {"per_question": 4}  # whatever the seed, where nothing is drawn
     with config.unlocked():
         config.traces.choose = "random"
     assert settings_of(config)["seed"] == 7
+
+
+def test_all_accepted_responses_are_the_default_and_those_not_taken_are_counted(tmp_path, root, capsys):
+    assert settings_of(ConfigDict({"seed": 0, "traces": {}}))["per_question"] == 0
+    asked = [dataclasses.replace(ASKED, id=f"made:{n}") for n in range(2)]
+    write_rows(
+        tmp_path / "traces",
+        [row_of([*texts(count), ("no", "wrong")], one) for one, count in zip(asked, (5, 2), strict=True)],
+    )
+    words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
+    for most, taken in ((2, 4), (0, 7)):
+        output = tmp_path / f"shards-{most}"
+        assert main([*words, f"--output={output}", f"--config.traces.per_question={most}"]) == 0
+        counts = manifests.read_manifest(output, "shard").counts
+        assert (counts["examples"], counts["not_chosen"]) == (taken, 7 - taken)
+        told = "3 accepted responses not chosen, as config.traces says" in capsys.readouterr().err
+        assert told is bool(7 - taken)
 
 
 def test_the_configs_have_every_field():
@@ -240,10 +259,18 @@ def test_the_command_writes_what_is_asked_for_and_names_a_slip(tmp_path, root, c
 def test_what_is_left_out_is_said_and_stands_in_the_manifest(tmp_path, root, capsys):
     asked = [dataclasses.replace(ASKED, id=f"made:{n}") for n in range(3)]
     texts = ["\\boxed{B}", "\\boxed{A}", "\\boxed{C}"]  # the last two were judged by another verifier
-    write_lake(tmp_path / "traces", [row_of([(text, "correct")], one) for one, text in zip(asked, texts, strict=True)])
-    manifests.write_manifest(tmp_path / "traces", manifests.Manifest(stage="verify", config={}))
+    write_rows(tmp_path / "traces", [row_of([(text, "correct")], one) for one, text in zip(asked, texts, strict=True)])
     words = ["shard", f"--config={root}/configs/demo.py:tiny", f"--config.run={tmp_path}"]
     assert main([*words, "--config.traces.answer_format=tag"]) == 0
     assert "2 accepted responses left out (changed): the verifier of today does not accept" in capsys.readouterr().err
     counts = manifests.read_manifest(tmp_path / "shards", "shard").counts
     assert (counts["records"], counts["left_out"]) == (1, {"changed": 2})
+
+
+def test_the_help_says_what_is_chosen_and_mixed(capsys):
+    with pytest.raises(SystemExit):
+        main(["shard", "--help"])
+    told, example = capsys.readouterr().out.split("example:")
+    assert all(name in told for name in (*TRACES, "config.mixture", "table"))
+    assert "--config.traces.choose=balanced" in example
+    assert "--config.mixture.weights=" in example

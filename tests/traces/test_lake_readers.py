@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from octomed_jax.schema import QUESTION_SCHEMA
 from octomed_jax.traces.features import with_features
 from octomed_jax.traces.grouped import LAKE_SCHEMA, iterate_lake
+from octomed_jax.traces.published import schema
 from tests.traces.corpus import write_traces
 
 
@@ -31,6 +33,8 @@ def test_pandas_reads_the_rows(run):
     frame = pandas.read_parquet(run / "traces" / "lake")
     rows = list(iterate_lake(run / "traces"))
     assert list(frame.columns) == LAKE_SCHEMA.names
+    assert list(frame.columns)[:6] == list(schema(several_images=True).names)[:6]  # those of OctoMed's published sets
+    assert sorted(frame.columns) == sorted([*QUESTION_SCHEMA.names, "responses", "attempts", "verdicts"])
     assert list(frame["id"]) == [row["id"] for row in rows]
     assert [list(texts) for texts in frame["responses"]] == [row["responses"] for row in rows]
     assert frame["verdicts"][1][0]["extracted"] == "axial"

@@ -1,6 +1,7 @@
 """The shard stage: how rows are shared out, and that any number of processes, killed or not, write the same."""
 
 import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,16 +10,15 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from octomed_jax import manifests
+from octomed_jax import manifests, storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.schema import Record
 from octomed_jax.traces import grouped, lake, shard_pieces, stage
-from octomed_jax.traces.grouped import iterate_records
 from octomed_jax.traces.record import pack_record
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.traces.stage import shard
-from tests.traces.corpus import png, questions, row_of, write_records, write_traces
+from tests.traces.corpus import iterate_records, png, questions, row_of, write_records, write_rows, write_traces
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ def whole(traces, tmp_path_factory):
 
 def test_shards_are_of_one_size_and_a_question_is_in_one_of_them(traces, whole):
     manifest = manifests.read_manifest(whole, "shard")
-    assert manifest.counts == {"records": 24, "examples": 48, "images": 16, "left_out": {}}
+    assert manifest.counts == {"records": 24, "examples": 48, "images": 16, "left_out": {}, "not_chosen": 0}
     counted = {"questions": 24, "responses": 48, "licences": {"CC0-1.0": 24}, "access": "open"}
     assert manifest.extra["sources"] == {"made": counted}
     shards = manifest.extra["shards"]
@@ -70,8 +70,9 @@ def test_shards_are_of_one_size_and_a_question_is_in_one_of_them(traces, whole):
 
 def test_equal_images_are_counted_though_parquet_writes_them_once(tmp_path):
     image = png(0, 300, 300)
+    digest = storage.sha256_bytes(image)
     made = [
-        Record(dataclasses.replace(one, images=(image,), image_hashes=("h",)), ("\\boxed{x}",), (), (0,))
+        Record(dataclasses.replace(one, images=(image,), image_hashes=(digest,)), ("\\boxed{x}",), (), (0,))
         for one in questions(30)
     ]
     manifest = shard(settings(10 * len(image)), write_records(tmp_path / "traces", made), tmp_path / "out", workers=1)
@@ -134,22 +135,50 @@ def test_a_killed_run_goes_on_with_the_rest(traces, whole, tmp_path, monkeypatch
     assert folder_bytes(tmp_path / "out") == folder_bytes(whole)
 
 
-def test_a_run_killed_before_its_folder_took_its_place_is_done(traces, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_run_killed_before_its_folder_took_its_place_is_done(traces, whole, tmp_path, monkeypatch, cleared):
     class Killed(BaseException):
         pass
 
-    def kill(run):
-        clear(run)
+    def kill(folder):
+        if cleared:
+            clear(folder)
         raise Killed
 
-    clear = stage._Run.clear
-    monkeypatch.setattr(stage._Run, "clear", kill)
+    clear = stage._clear
+    monkeypatch.setattr(stage, "_clear", kill)
     with pytest.raises(Killed):
         shard(settings(100_000), traces, tmp_path / "out", workers=1)
-    monkeypatch.setattr(stage._Run, "clear", clear)
+    monkeypatch.setattr(stage, "_clear", clear)
     monkeypatch.setattr(stage._Run, "write", None)  # nothing is
     shard(settings(100_000), traces, tmp_path / "out", workers=1)
     assert folder_bytes(tmp_path / "out") == folder_bytes(whole)
+
+
+def test_finished_shards_in_whose_place_the_work_was_left_are_cleared(traces, whole, tmp_path):
+    """As in a bucket, where they are written in their place and a run may be killed behind the manifest."""
+    left = shutil.copytree(whole, tmp_path / "out")
+    (left / stage.WORK).mkdir()
+    (left / stage.WORK / "measured-00000.npz").write_bytes(b"x")
+    shard(settings(100_000), traces, left, workers=1)
+    assert folder_bytes(left) == folder_bytes(whole)
+
+
+def test_licences_and_access_are_those_of_what_is_in_the_shards(tmp_path):
+    one, two, three = questions(3)
+    closed = dataclasses.replace(three, source="wards", licence="signed only", access="credentialed")
+    rows = [row_of(Record(item, ("\\boxed{1}",), (), (0,))) for item in (one, two, closed)]
+    shard(settings(10**6), write_rows(tmp_path / "all", rows), tmp_path / "with", workers=1)
+    rows[2]["verdicts"][0]["verdict"] = "wrong"
+    shard(settings(10**6), write_rows(tmp_path / "some", rows), tmp_path / "without", workers=1)
+    for name, licences, access in (
+        ("with", ("CC0-1.0", "signed only"), "credentialed"),
+        ("without", ("CC0-1.0",), "open"),
+    ):
+        manifest = manifests.read_manifest(tmp_path / name, "shard")
+        assert (manifest.licences, manifest.access) == (licences, access)
+        info = storage.read_json(tmp_path / name / "dataset_info.json")
+        assert info["redistributionInfo"]["license"] == "; ".join(licences)
 
 
 def test_other_settings_are_refused_and_the_same_are_done(traces, whole):
@@ -180,11 +209,44 @@ def test_no_accepted_trace_is_said(tmp_path):
     for row in rows:
         row["verdicts"][0]["verdict"] = "wrong"
     for name, held in (("wrong", rows), ("empty", [])):
-        grouped.write_lake(tmp_path / name, held)
-        manifests.write_manifest(tmp_path / name, manifests.Manifest(stage="verify", config={}))
+        write_rows(tmp_path / name, held)
         with pytest.raises(UserError, match=r"holds no accepted trace; look at its funnel.json for why"):
             shard(settings(1000), tmp_path / name, tmp_path / "out", workers=1)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_or_damaged_part_is_named(traces, tmp_path):
+    for name, damage in (
+        ("00001", lambda path: path.unlink()),
+        ("00003", lambda path: path.unlink()),  # the last one, after which nothing is missed
+        ("00002", lambda path: path.write_bytes(path.read_bytes()[:-9] + bytes(9))),
+    ):
+        copied = shutil.copytree(traces, tmp_path / f"traces-{name}")
+        damage(copied / "lake" / f"part-{name}.parquet")
+        with pytest.raises(StopAndLook, match=rf"part-{name}.parquet is (missing|not as it was written)"):
+            shard(settings(100_000), copied, tmp_path / "out", workers=1)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_flipped_byte_of_an_image_of_the_lake_is_named(traces, tmp_path, monkeypatch):
+    """In a lake too large to be hashed at every run."""
+    monkeypatch.setattr(manifests, "HASHED_BYTES", 0)
+    copied = shutil.copytree(traces, tmp_path / "traces")
+    path = copied / "lake" / "part-00001.parquet"
+    image = next(row["image"][0]["bytes"] for row in lake.iterate_rows(path) if row["image"])
+    data = bytearray(path.read_bytes())
+    data[data.index(image[5000:5100])] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StopAndLook, match=rf"image 0 of question made:\d+ in {path} is not as it was written"):
+        shard(settings(100_000), copied, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_manifest_that_names_no_part_is_not_taken_for_no_trace(traces, tmp_path):
+    copied = shutil.copytree(traces, tmp_path / "traces")
+    manifests.write_manifest(copied, manifests.Manifest(stage="verify", config={}))
+    with pytest.raises(StopAndLook, match="names no part of a lake"):
+        shard(settings(100_000), copied, tmp_path / "out", workers=1)
 
 
 def test_a_lake_out_of_order_is_refused(tmp_path, monkeypatch):

@@ -52,6 +52,7 @@ def elements(folder: Path, way: str) -> list[dict]:
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(folder), way]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    assert "invalid version" not in ran.stderr
     return json.loads(ran.stdout)
 
 

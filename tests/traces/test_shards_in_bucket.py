@@ -22,6 +22,10 @@ def names(folder: epath.Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def killed(_):
+    raise KeyboardInterrupt
+
+
 def test_a_bucket_holds_the_same_bytes_though_the_run_was_ended(tmp_path, monkeypatch, capsys):
     traces = write_traces(tmp_path / "traces")
     shard(settings(100_000), traces, tmp_path / "local", workers=1)
@@ -48,6 +52,14 @@ def test_a_bucket_holds_the_same_bytes_though_the_run_was_ended(tmp_path, monkey
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == local
         shard(settings(100_000), traces, str(folder), workers=1)
         assert len(wrote) == 6
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, "_clear", killed)
+            with pytest.raises(KeyboardInterrupt):  # behind the manifest
+                shard(settings(100_000), traces, f"{url}/left", workers=1)
+        left = epath.Path(f"{url}/left")
+        assert names(left) == [stage.WORK, *sorted(local)]
+        shard(settings(100_000), traces, str(left), workers=1)
+        assert names(left) == sorted(local)
         (epath.Path(f"{url}/other") / "x").write_text("somebody's")
         with pytest.raises(UserError, match="already exists and is not empty"):
             shard(settings(100_000), traces, f"{url}/other", workers=1)

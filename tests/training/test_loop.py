@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from octomed_jax import manifests
+from octomed_jax import manifests, storage
 from octomed_jax.errors import UserError
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
@@ -68,6 +68,8 @@ def test_the_loss_falls_and_every_step_is_logged_once(whole):
     assert manifest.extra["loss_first"] == entries[0]["loss"]
     assert all(0 < entry["fill"] <= 1 and entry["target_tokens"] > 0 for entry in entries)
     assert sum(entry["images"] for entry in entries) > 0
+    mixture = {"asked": {}, "held_out_records": manifest.config["held_out"], "sources": manifest.counts["sources"]}
+    assert storage.read_json(folder / "mixture.json") == mixture
 
 
 def test_a_finished_run_is_not_repeated(whole, config, shards):

@@ -9,9 +9,10 @@ from test_verify_stage import make_attempts
 
 from octomed_jax.cli.main import main
 from octomed_jax.schema import Verdict
-from octomed_jax.traces import grouped, lake
+from octomed_jax.traces import lake
 from octomed_jax.verification.check import VERIFIER_VERSION
 from octomed_jax.verification.judge import Appeal, Judge, judge_messages, may_appeal, read_reply
+from tests.traces.corpus import iterate_records
 
 ROWS = [
     {
@@ -240,7 +241,7 @@ def test_a_run_is_judged_too_and_says_so(tmp_path, endpoint, capsys):
         ("correct", "judge_correct", True, f"{VERIFIER_VERSION}+judge=grader/1"),
         ("unparsed", "request_failed", False, f"{VERIFIER_VERSION}+judge=grader/1"),
     ]
-    assert [record.question.id for record in grouped.iterate_records(tmp_path / "traces")] == [
+    assert [record.question.id for record in iterate_records(tmp_path / "traces")] == [
         "s:0",
         "s:1",
     ]

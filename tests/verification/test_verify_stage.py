@@ -11,9 +11,10 @@ from octomed_jax import manifests
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.schema import ATTEMPT_SCHEMA, VERDICT_SCHEMA, Attempt
-from octomed_jax.traces import grouped, lake
+from octomed_jax.traces import lake
 from octomed_jax.verification import check
 from octomed_jax.verification.verify import verify
+from tests.traces.corpus import iterate_records
 
 OPTIONS = ("axial", "coronal", "sagittal")
 
@@ -52,10 +53,20 @@ ROWS = [
 ]
 
 
+def test_a_missing_part_of_the_attempts_is_named(tmp_path):
+    folder = tmp_path / "attempts"
+    make_attempts(folder, [("s:0", 0, RIGHT, "stop", "")])
+    files = {**manifests.hash_files(folder), "attempts/part-00001.parquet": "0" * 64}
+    manifests.write_manifest(folder, manifests.Manifest(stage="distill", config={}, files=files))
+    with pytest.raises(StopAndLook, match=r"part-00001.parquet is missing"):
+        verify(folder, tmp_path / "traces")
+    assert not (tmp_path / "traces").exists()
+
+
 def test_verdicts_traces_and_funnel(tmp_path):
     make_attempts(tmp_path / "attempts", [*ROWS[:6], ("s:2", 0, RIGHT, "stop", "")])
     manifest = verify(tmp_path / "attempts", tmp_path / "traces")
-    records = list(grouped.iterate_records(tmp_path / "traces"))
+    records = list(iterate_records(tmp_path / "traces"))
     assert [(record.question.id, record.responses) for record in records] == [
         ("s:0", (RIGHT + " ", RIGHT, RIGHT + "  ")),
         ("s:2", (RIGHT,)),
@@ -192,7 +203,7 @@ def test_an_attempt_is_judged_by_the_options_as_its_teacher_saw_them(tmp_path):
     verify(tmp_path / "attempts", tmp_path / "traces")
     rows = list(lake.iterate_rows(tmp_path / "traces" / "verdicts.parquet"))
     assert [row["verdict"] for row in rows] == ["correct", "correct", "wrong", "correct"]
-    [record] = grouped.iterate_records(tmp_path / "traces")
+    [record] = iterate_records(tmp_path / "traces")
     assert record.option_orders == ((), (2, 0, 1), (0, 2, 1))
     assert [record.shown(number).options for number in range(3)] == [
         ("axial", "coronal", "sagittal"), ("sagittal", "axial", "coronal"), ("axial", "sagittal", "coronal"),
