@@ -63,14 +63,17 @@ def print_results(results: dict[str, Any]) -> None:
     """Print one line a benchmark."""
     table = Table("benchmark", "n", "best constant", "accuracy", "95 % interval", "unparsed", "truncated")
     for name, figures in results["benchmarks"].items():
-        low, high = figures["wilson"]
         table.add_row(
             name,
             str(figures["n"]),
-            f"{figures['baseline']:.0%}",
-            f"{figures['accuracy']:.0%}",
-            f"{low:.0%} to {high:.0%}",
+            _share(figures["baseline"]),
+            _share(figures["accuracy"]),
+            " to ".join(map(_share, figures["wilson"])) if figures["wilson"] else "-",
             str(figures["unparsed"]),
             str(figures["truncated"]),
         )
     console.print(table)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
