@@ -376,10 +376,10 @@ def main() -> None:
     figures: dict[str, Any] = {}
     if options.only and options.output and options.output.exists():
         figures = json.loads(options.output.read_text())
-    figures |= about(options)
     for part in [options.only] if options.only else PARTS:
         with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-            figures[part] = {"formats": formats, "stage": stage, "index": index}[part](options, Path(scratch))
+            found = {"formats": formats, "stage": stage, "index": index}[part](options, Path(scratch))
+            figures[part] = {**about(options), **found}
         print(json.dumps({part: rounded(figures[part])}, indent=1), flush=True)
     if options.output:
         options.output.write_text(json.dumps(rounded(figures), indent=1) + "\n")
