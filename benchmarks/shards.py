@@ -249,14 +249,14 @@ def noted(rates: dict[str, list[float]], what: str, count: int, work: Callable[[
 def stage(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Make shards of a lake, and of one that is three times as long."""
     some = records(options.rows)
-    figures = {}
+    lakes = {}
     for times in (1, 3):
         lake = folder / f"traces-{times}"
         write_lake(lake, (lake_of(record, copy) for copy in range(times) for record in some))
         manifests.write_manifest(lake, manifests.Manifest(stage="verify", config={}, files=manifests.hash_files(lake)))
         words = ["--only=stage", f"--traces={lake}", f"--folder={folder}"]
-        figures[f"{times * len(some)} rows"] = told_by(words)
-    return figures
+        lakes[f"{times * len(some)} rows"] = told_by(words)
+    return {"lakes": lakes}
 
 
 def lake_of(record: Record, copy: int) -> dict[str, Any]:

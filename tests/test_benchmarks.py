@@ -176,7 +176,7 @@ def test_shards_are_measured(tmp_path):
     assert formats["ours"]["images_held_of_image_bytes"] == 1
     assert formats["ours"]["bytes"] > formats["image_bytes"]
     assert min(formats["parquet"]["records_a_second"].values()) > 0
-    assert [one["shards"] for one in figures["stage"].values()] == [1, 1]
+    assert [one["shards"] for one in figures["stage"]["lakes"].values()] == [1, 1]
     assert figures["index"]["examples"] == 20000
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
