@@ -24,7 +24,7 @@ from octomed_jax.errors import StopAndLook, TryAgain, UserError
 PathLike = str | os.PathLike[str]
 
 
-def sha256_bytes(data: bytes) -> str:
+def sha256_bytes(data: bytes | memoryview) -> str:
     """Return the SHA-256 of ``data`` in hex."""
     return hashlib.sha256(data).hexdigest()
 
