@@ -14,11 +14,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "octomed_jax"
 LAYERS = [
     (
         "errors",
+        "os_errors",
         "plain_text",
         "licences",
         "schema",
         "signals",
         "storage",
+        "places",
         "manifests",
         "configuration",
         "executor",
