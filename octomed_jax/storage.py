@@ -20,11 +20,12 @@ from typing import IO, Any
 from etils import epath
 
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
+from octomed_jax.os_errors import explain_os_error, making
 
 PathLike = str | os.PathLike[str]
 
 
-def sha256_bytes(data: bytes) -> str:
+def sha256_bytes(data: bytes | memoryview) -> str:
     """Return the SHA-256 of ``data`` in hex."""
     return hashlib.sha256(data).hexdigest()
 
@@ -193,39 +194,6 @@ def read_json(path: PathLike) -> Any:
         ) from error
 
 
-def explain_os_error(error: OSError, path: PathLike) -> Exception:
-    """Turn an error of the operating system into one of ours that says what to do."""
-    import errno
-
-    again = "and run the same command again"
-    if error.errno == errno.EFBIG:
-        return TryAgain(f"{path} grows over the limit on the size of files (ulimit -f); lift it {again}")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TryAgain(f"no space left while writing {path}; free some space {again}")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
-        return UserError(f"cannot write {path}: {error.strerror}; choose another folder")
-    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        return UserError(f"cannot write {path}: {error.strerror}; something else lies there")
-    return error
-
-
-@contextlib.contextmanager
-def making(path: PathLike) -> Iterator[None]:
-    """Explain what goes wrong in a block that makes a folder or begins a file: there the place is wrong, if no room is.
-
-    Raises:
-        TryAgain: the disk is full.
-        UserError: it cannot be made there.
-    """
-    try:
-        yield
-    except OSError as error:
-        explained = explain_os_error(error, path)
-        if explained is error:  # such as that of a file system that takes no files of anybody's
-            explained = UserError(f"cannot write {path}: {error.strerror or error}; choose another folder")
-        raise explained from error
-
-
 @contextlib.contextmanager
 def staged_folder(folder: PathLike, request: str | None = None, replaces: bool = False) -> Iterator[epath.Path]:
     """Yield an empty folder beside ``folder`` that takes its place when the block ends without an error.
@@ -333,55 +301,3 @@ def _empty(folder: epath.Path) -> None:
 def _absolute(folder: PathLike) -> epath.Path:
     """Return a folder by a name that has a parent: ``.`` has none."""
     return epath.Path(folder) if in_bucket(folder) else epath.Path(Path(folder).absolute())
-
-
-def check_room(folder: PathLike, size: int) -> None:
-    """Refuse to begin what the disk has no room for.
-
-    Args:
-        folder: where it is to lie; need not exist yet.
-        size: bytes.
-
-    Raises:
-        UserError: it has not.
-    """
-    there = Path(folder).absolute()
-    while not there.exists():
-        there = there.parent
-    if (free := shutil.disk_usage(there).free) < size:
-        raise UserError(f"the weights take {size / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free")
-
-
-def cache_folder() -> Path:
-    """Return the local folder for what can be made or fetched again: ``$OCTOMED_CACHE`` or ``~/.cache/octomed_jax``."""
-    return Path(os.environ.get("OCTOMED_CACHE") or "~/.cache/octomed_jax").expanduser()
-
-
-def inside(folder: PathLike, name: str) -> Path:
-    """Return ``folder/name``, refusing names that lead out of the folder, absolute ones and symbolic links.
-
-    In the hub library's own cache the files of a snapshot are links to blobs beside it, which belong to the same
-    repository; these are followed.
-
-    Raises:
-        UserError: ``name`` leaves ``folder``.
-    """
-    root = Path(folder).resolve()
-    path = root / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or not _belongs(path.resolve(), root):
-        raise UserError(f"{name!r} leads out of {folder}; put the file itself there")
-    return path
-
-
-def _belongs(path: Path, root: Path) -> bool:
-    """Return whether a file lies in a folder, or is a blob of the repository of which that is (in) a snapshot.
-
-    Both are without links, so that a cache that somebody else made leads no further than to the blobs in it.
-    """
-    if path.is_relative_to(root):
-        return True
-    for folder in (root, *root.parents):
-        repository = folder.parent.parent  # of .../datasets--OWNER--NAME/snapshots/COMMIT
-        if folder.parent.name == "snapshots" and repository.name.startswith(("models--", "datasets--")):
-            return path.parent == repository / "blobs"
-    return False

@@ -37,6 +37,14 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def made_shards(tmp_path_factory) -> Path:
+    """Shards of the small made corpus, with one rendering. Tests read them only: writing them takes seconds."""
+    from tests.tiny import write_tiny_shards
+
+    return write_tiny_shards(tmp_path_factory.mktemp("corpus"))
+
+
 @pytest.fixture(autouse=True)
 def own_threads():
     """Training in this process sets NPROC; processes of later tests would compute other last bits with it.

@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chat_server import ChatServer, served, serving
-from configs.demo import get_config
-from octomed_jax.cli.shard import make_shards
-from tests.traces.corpus import write_traces
 
 ROOT = Path(__file__).parents[1]
 # Every package of ours that jax, flax, optax, numpy, pillow, torch and transformers do not bring along themselves.
@@ -82,13 +79,10 @@ def test_import_and_export_are_measured_and_leave_nothing(tmp_path):
 
 
 @pytest.mark.integration
-def test_rows_are_read_as_transformers_reads_them(tmp_path):
+def test_rows_are_read_as_transformers_reads_them(tmp_path, made_shards):
     """The benchmark of the input compares ids and pixels of both sides before it counts anything."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
-    make_shards(config, write_traces(tmp_path / "traces"), tmp_path / "shards")
     command = [sys.executable, "benchmarks/input.py", "--examples=20000", "--rows=3"]
-    command += [f"--shards={tmp_path / 'shards'}", f"--output={tmp_path / 'out.json'}"]
+    command += [f"--shards={made_shards}", f"--output={tmp_path / 'out.json'}"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     figures = json.loads((tmp_path / "out.json").read_text())

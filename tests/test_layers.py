@@ -1,6 +1,7 @@
 """Imports run one way, and the data layer stays free of JAX (docs/stages.md, CONTRIBUTING.md)."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "octomed_jax"
 LAYERS = [
     (
         "errors",
+        "os_errors",
         "plain_text",
         "licences",
         "schema",
         "signals",
         "storage",
+        "places",
         "manifests",
         "configuration",
         "executor",
@@ -42,6 +45,7 @@ NUMPY_ONLY = [name for names in LAYERS[:3] for name in names]
 STEP_NEEDS = {"jax", "flax", "optax", "numpy", "jaxtyping", "octomed_jax"}
 
 
+@functools.cache
 def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")
 
@@ -50,7 +54,8 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> set[str]:
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Every imported module of a file, wherever in it the import stands."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -58,7 +63,7 @@ def imports(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return names
+    return frozenset(names)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -90,3 +95,11 @@ def test_importing_the_data_layer_starts_no_jax_backend():
         "assert bridge is None or not bridge._backends, 'a backend was initialised'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_verbs_that_compute_nothing_in_jax_begin_without_it():
+    """JAX, Orbax, Grain and torch take seconds to load, which a user waits for, and a refusal too."""
+    verbs = ("curate", "data", "demo", "distill", "questions", "report", "shard", "sweep", "teacher", "verify")
+    code = f"import {', '.join(f'octomed_jax.cli.{verb}' for verb in verbs)}, sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True)
+    assert not {"jax", "orbax.checkpoint", "grain", "torch", "transformers", "pandas"} & set(ran.stdout.split())

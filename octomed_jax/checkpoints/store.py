@@ -15,7 +15,8 @@ from octomed_jax import progress
 from octomed_jax.checkpoints.checksum import checksums
 from octomed_jax.checkpoints.parameters import save_arguments
 from octomed_jax.errors import StopAndLook, UserError
-from octomed_jax.storage import making, read_json, write_json
+from octomed_jax.os_errors import making
+from octomed_jax.storage import read_json, write_json
 
 LAST_GOOD = "last_good.json"
 QUARANTINE = "damaged"  # beside the checkpoints: those that could not be restored

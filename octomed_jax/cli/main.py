@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from octomed_jax import __version__
 from octomed_jax.errors import StopAndLook, TryAgain, UserError, did_you_mean
-from octomed_jax.storage import explain_os_error
+from octomed_jax.os_errors import explain_os_error
 
 # verb -> one line for the overview; the module octomed_jax.cli.<verb> is loaded only when the verb is used.
 VERBS = {

@@ -13,7 +13,7 @@ from octomed_jax.inputs.mixture import check_sources, read_mixture
 from octomed_jax.inputs.source_table import source_table, table_lines
 from octomed_jax.progress import say
 from octomed_jax.traces.stage import shard, sources_for
-from octomed_jax.training.request import choose, read_rendered
+from octomed_jax.training.chosen import choose, read_rendered
 
 DESCRIPTION = """Writes accepted traces as training shards, and measures what each example takes as the student sees it.
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from etils import epath
 from ml_collections import ConfigDict
 
-from octomed_jax import configuration, manifests, progress, storage
+from octomed_jax import configuration, manifests, places, progress, storage
 from octomed_jax.curation.card import write_card
 from octomed_jax.curation.contents import Contents
 from octomed_jax.curation.corpus import Corpus, Piece, by_id, open_corpus
@@ -198,7 +198,7 @@ def _own_place(output: PathLike, request: str, engine: str) -> Iterator[tuple[ep
         return
     if engine != "local":
         raise UserError(f"--engine={engine} needs an --output on a disk that all machines share; copy it from there")
-    place = storage.cache_folder() / "curate" / storage.fingerprint(str(output))
+    place = places.cache_folder() / "curate" / storage.fingerprint(str(output))
     # The lock lies beside what it is for, which goes at the end: who was quick would hold a lock on nothing.
     with storage.locked(place.with_suffix(".lock")), storage.staged_folder(output, request=request) as folder:
         for other in [other for other in _made(place).iterdir() if other.name != request]:
@@ -223,7 +223,7 @@ def judge_memory(output: PathLike) -> Path:
 
     It stays when the output is removed, and other outputs in the same folder share it: each reply is paid for once.
     """
-    beside = storage.cache_folder() if storage.in_bucket(output) else Path(output).absolute().parent
+    beside = places.cache_folder() if storage.in_bucket(output) else Path(output).absolute().parent
     return beside / JUDGE_FILE
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from ml_collections import ConfigDict
 
-from octomed_jax import manifests, storage
+from octomed_jax import manifests, places, storage
 from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.inputs.conversation import chat_template
@@ -47,7 +47,7 @@ def copy_side_files(source: Path, target: Path) -> list[str]:
     target.mkdir(parents=True, exist_ok=True)
     names = [name for name in SIDE_FILES if (source / name).is_file()]
     for name in names:
-        shutil.copyfile(storage.inside(source, name), target / name)
+        shutil.copyfile(places.inside(source, name), target / name)
     return names
 
 

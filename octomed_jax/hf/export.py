@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from octomed_jax import manifests, storage
+from octomed_jax import manifests, places, storage
 from octomed_jax.errors import UserError
 from octomed_jax.hf.adapter import write_adapter
 from octomed_jax.hf.base import both_template_forms, copy_side_files, side_names, state_dtype
@@ -184,4 +184,4 @@ def _check_room(output: Path, source: Checkpoint, settings: Settings) -> None:
         return
     staged = output.parent / f".{output.name}.partial"
     there = sum(path.stat().st_size for path in staged.glob("*.safetensors")) if staged.is_dir() else 0
-    storage.check_room(output, sum(shard.size for shard in _shards(source, settings)) - there)
+    places.check_room(output, sum(shard.size for shard in _shards(source, settings)) - there)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from octomed_jax import manifests, progress, storage
+from octomed_jax import manifests, places, progress, storage
 from octomed_jax.checkpoints.parameters import Streamed, write_parameters
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import SIDE_FILES, STUDENT, check_side_files, copy_base, describe_base, side_names
@@ -58,10 +58,10 @@ def import_model(model: str, output: storage.PathLike) -> manifests.Manifest:
     read: dict[tuple[str, int | None], Any] = {}
     with storage.staged_folder(output) as staged:
         target = Path(staged)
-        storage.check_room(target, total)
+        places.check_room(target, total)
         copy_base(folder, target / STUDENT)
         if (folder / INDEX_NAME).is_file():  # an export cuts its files in the same places
-            shutil.copyfile(storage.inside(folder, INDEX_NAME), target / STUDENT / INDEX_NAME)
+            shutil.copyfile(places.inside(folder, INDEX_NAME), target / STUDENT / INDEX_NAME)
         with progress.bar("import", len(weights.tensors), "tensors") as bar:
             write_parameters(target / PARAMETERS, _streamed(weights, bar, read))
         digests = {key: digest.hexdigest() for key, digest in read.items()}

@@ -19,7 +19,8 @@ from octomed_jax.models.place import Index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from octomed_jax.models.trees import flatten_names
-from octomed_jax.storage import inside, read_json
+from octomed_jax.places import inside
+from octomed_jax.storage import read_json
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"

@@ -21,7 +21,8 @@ from PIL import Image
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import MAX_BYTES, VIDEO, decode_image
 from octomed_jax.inputs.tokenizer import ChatTokenizer
-from octomed_jax.storage import inside, read_json
+from octomed_jax.places import inside
+from octomed_jax.storage import read_json
 
 Messages = Sequence[Mapping[str, Any]]
 

@@ -1,7 +1,6 @@
 """Whether shards hold what is chosen of the lake, no more and no less, and renderings what is in the shards."""
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from octomed_jax.lineage.learned import index_of
 from octomed_jax.lineage.records import count_records, shard_names, wanted_of
 from octomed_jax.lineage.rows import parts, tables, without_images
 from octomed_jax.schema import Record
+from octomed_jax.storage import sha256_bytes
 from octomed_jax.traces.grouped import LAKE
 from octomed_jax.traces.shards import ShardReader
 
@@ -97,7 +97,7 @@ def _chosen(found: Found, traces: Found) -> Iterator[Record]:
 
 def _check_images(findings: Findings, number: int, record: Record) -> None:
     question = record.question
-    digests = tuple(hashlib.sha256(image).hexdigest() for image in question.images)
+    digests = tuple(map(sha256_bytes, question.images))
     if digests != tuple(question.image_hashes):
         findings.problem(
             "image",

@@ -1,11 +1,12 @@
 """Whether the images in a table are those that their hashes name."""
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from octomed_jax.storage import sha256_bytes
 
 
 def wrong_images(table: pa.Table, pool: ThreadPoolExecutor) -> Iterator[tuple[str, str]]:
@@ -16,10 +17,10 @@ def wrong_images(table: pa.Table, pool: ThreadPoolExecutor) -> Iterator[tuple[st
         pool: hashes them.
     """
     data = [
-        [image["bytes"].as_buffer() if image["bytes"].is_valid else b"" for image in row] if row.is_valid else []
+        [memoryview(image["bytes"].as_buffer() or b"") for image in row] if row.is_valid else []
         for row in _lists(table["image"])
     ]
-    found = iter(list(pool.map(_digest, [one for row in data for one in row])))
+    found = iter(list(pool.map(sha256_bytes, [one for row in data for one in row])))
     for name, row, hashes in zip(table["id"].to_pylist(), data, table["image_hash"].to_pylist(), strict=True):
         digests = [next(found) for _ in row]
         if len(digests) != len(hashes or ()):
@@ -32,10 +33,6 @@ def wrong_images(table: pa.Table, pool: ThreadPoolExecutor) -> Iterator[tuple[st
 def _lists(column: pa.ChunkedArray) -> Iterator[pa.ListScalar]:
     for chunk in column.chunks:
         yield from chunk
-
-
-def _digest(data: object) -> str:
-    return hashlib.sha256(data).hexdigest()  # type: ignore[arg-type]
 
 
 def count_images(table: pa.Table) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from octomed_jax import storage
+from octomed_jax import places, storage
 from octomed_jax.errors import StopAndLook
 from octomed_jax.sweeps.expand import as_text
 from octomed_jax.sweeps.run import exit_code, read_definition
@@ -23,7 +23,7 @@ def collect(root: storage.PathLike) -> list[dict[str, Any]]:
     """
     rows = []
     for point in read_definition(root)["points"]:
-        folder = storage.inside(root, point["id"])
+        folder = places.inside(root, point["id"])
         code = exit_code(Path(root), point["id"])
         summary = _summary(folder / "summary.json") if code == 0 else {}
         state = {None: "started" if folder.exists() else "missing", 0: "done"}.get(code, f"failed ({code})")

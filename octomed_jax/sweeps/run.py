@@ -15,6 +15,7 @@ from typing import Any
 from octomed_jax import storage
 from octomed_jax.errors import UserError
 from octomed_jax.launching.process import last_line, locked, run_local
+from octomed_jax.os_errors import explain_os_error
 from octomed_jax.progress import Bar, bar, say
 from octomed_jax.sweeps.expand import Point, Sweep
 
@@ -110,7 +111,7 @@ def write_definition(sweep: Sweep, root: Path) -> None:
     try:
         storage.write_json(path, definition(sweep))
     except OSError as error:
-        raise storage.explain_os_error(error, path) from error
+        raise explain_os_error(error, path) from error
 
 
 def read_definition(root: storage.PathLike) -> dict[str, Any]:

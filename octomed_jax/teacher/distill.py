@@ -23,6 +23,7 @@ from octomed_jax import configuration, manifests, progress, storage
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.executor import run_pieces
 from octomed_jax.manifests import Manifest
+from octomed_jax.os_errors import making
 from octomed_jax.storage import PathLike
 from octomed_jax.teacher.card import write_card
 from octomed_jax.teacher.ownership import DEAD_SECONDS, owned
@@ -106,7 +107,7 @@ def distill(
     if storage.in_bucket(output):
         storage.see_what_others_write()
     else:
-        with storage.making(folder):
+        with making(folder):
             folder.mkdir(parents=True, exist_ok=True)
     shards = begin(folder, asked_for, inputs, counts.total(), workers, settings.shards)
     if not (folder / QUESTIONS).exists():

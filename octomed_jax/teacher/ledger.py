@@ -20,8 +20,9 @@ import orjson
 import pyarrow as pa
 from etils import epath
 
-from octomed_jax import storage
+from octomed_jax import places, storage
 from octomed_jax.errors import StopAndLook
+from octomed_jax.os_errors import explain_os_error, making
 from octomed_jax.progress import say
 from octomed_jax.schema import ATTEMPT_SCHEMA, Attempt
 from octomed_jax.teacher.ownership import owned
@@ -80,7 +81,7 @@ class Ledger:
             TryAgain: another process owns it, or the disk is full.
             StopAndLook: a segment is damaged.
         """
-        with storage.making(self.folder):
+        with making(self.folder):
             (self.folder / "segments").mkdir(parents=True, exist_ok=True)
             self._journal.mkdir(parents=True, exist_ok=True)
         self._token = self._owned.enter_context(owned(self.folder))
@@ -155,7 +156,7 @@ class Ledger:
             while line:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
-            raise storage.explain_os_error(error, self._journal) from error
+            raise explain_os_error(error, self._journal) from error
 
     def due(self) -> bool:
         """Return whether what is in the journal is old or large enough to be sealed."""
@@ -228,4 +229,4 @@ def _journal_folder(folder: epath.Path, work: str) -> Path:
     """Return where the journal lies: in the folder itself, or for a bucket in the local cache."""
     if not storage.in_bucket(folder):
         return Path(folder)
-    return storage.cache_folder() / "journals" / storage.fingerprint([str(folder), work])
+    return places.cache_folder() / "journals" / storage.fingerprint([str(folder), work])

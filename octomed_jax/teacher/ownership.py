@@ -15,7 +15,8 @@ import psutil
 from etils import epath
 
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.storage import explain_os_error, in_bucket
+from octomed_jax.os_errors import explain_os_error
+from octomed_jax.storage import in_bucket
 
 LOCK, OWNERS = ".lock", "owners"
 BEAT_SECONDS = 15.0

@@ -19,6 +19,7 @@ from etils import epath
 
 from octomed_jax import manifests, storage
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.os_errors import explain_os_error
 from octomed_jax.schema import ATTEMPT_SCHEMA, QUESTION_SCHEMA
 from octomed_jax.teacher.ledger import TABLE_ROWS, Ledger, Row
 from octomed_jax.teacher.merge import merged, write_parts
@@ -241,4 +242,4 @@ def carry(source: epath.Path, target: epath.Path) -> None:
         partial.replace(final)
         partial.unlink(missing_ok=True)  # replacing a hard link by itself does nothing, and leaves it
     except OSError as error:
-        raise storage.explain_os_error(error, target) from error
+        raise explain_os_error(error, target) from error

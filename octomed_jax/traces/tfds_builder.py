@@ -19,6 +19,8 @@ from octomed_jax.errors import UserError
 from octomed_jax.traces import tfds_files
 from octomed_jax.traces.record import LIMITS, LISTS, NUMBERS, TEXTS
 
+ONLY_READ = "shards are made by `octomed shard`; tensorflow-datasets only reads them"
+
 
 class Octomed(tfds.core.GeneratorBasedBuilder):
     """Medical questions with their images and accepted responses, a record a question."""
@@ -44,8 +46,17 @@ class Octomed(tfds.core.GeneratorBasedBuilder):
         features |= {name: tfds.features.Sequence(np.int64) for name in NUMBERS}
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
+    def download_and_prepare(self, *, download_config: Any = None, **_given: Any) -> None:
+        """Do nothing, as there is nothing to prepare.
+
+        Raises:
+            UserError: the folder is to be written: tensorflow-datasets would remove the shards to make them again.
+        """
+        if download_config and download_config.download_mode != tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS:
+            raise UserError(ONLY_READ)
+
     def _split_generators(self, _manager: Any) -> dict[str, Any]:
-        raise UserError("shards are made by `octomed shard`; tensorflow-datasets only reads them")
+        raise UserError(ONLY_READ)
 
     def _generate_examples(self) -> Any:
-        raise NotImplementedError
+        raise UserError(ONLY_READ)

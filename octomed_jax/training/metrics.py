@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 from octomed_jax.errors import UserError
 from octomed_jax.storage import write_bytes
 
@@ -60,6 +58,8 @@ class MetricsLog:
         Raises:
             UserError: ``project`` is given, and wandb is not installed.
         """
+        from tensorboardX import SummaryWriter  # it takes torch along, where that is installed
+
         self._lines = JsonLines(folder / "metrics.jsonl", resume_step)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
         self._wandb = _wandb_run(folder, project, config or {}) if project else None

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from octomed_jax import progress
 from octomed_jax.errors import UserError
+from octomed_jax.os_errors import explain_os_error, making
 from octomed_jax.schema import Question, Verdict
-from octomed_jax.storage import explain_os_error, making
 from octomed_jax.traces.row_files import BATCH, LINES, iterate_batches, iterate_lines, kind_of, open_parquet
 from octomed_jax.verification.changes import Changes
 from octomed_jax.verification.check import Checker, Rules

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from octomed_jax.errors import StopAndLook
-from octomed_jax.storage import making
+from octomed_jax.os_errors import making
 
 AT_ONCE = 64  # requests whose replies are written down together: what a kill costs
 

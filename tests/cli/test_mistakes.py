@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from octomed_jax import storage
+from octomed_jax import places, storage
 from octomed_jax.cli.main import VERBS, main
 from octomed_jax.errors import TryAgain, UserError
 
@@ -127,5 +127,5 @@ def test_names_never_lead_out_of_a_folder(tmp_path):
     (tmp_path / "link").symlink_to("/etc")
     for name in ("../x", "/etc/passwd", "a/../../x", "link/passwd"):
         with pytest.raises(UserError, match="leads out of"):
-            storage.inside(tmp_path, name)
-    assert storage.inside(tmp_path, "model.safetensors") == tmp_path / "model.safetensors"
+            places.inside(tmp_path, name)
+    assert places.inside(tmp_path, "model.safetensors") == tmp_path / "model.safetensors"

@@ -17,6 +17,7 @@ from octomed_jax.manifests import Manifest
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, to_fields
 from octomed_jax.storage import write_json
 from tests.models.student import part_reader
+from tests.tiny import tiny_config
 
 
 def save_parameters(
@@ -62,8 +63,7 @@ def save_run(
 
 def make_student(folder: Path) -> Qwen25VLConfig:
     """Write the side files of the demo's smallest student."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     config.student.text.update({"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2})
     config.student.text.update({"mrope_section": (4, 6, 6), "num_hidden_layers": 2})
     config.student.vision.update({"hidden_size": 64, "intermediate_size": 96, "num_heads": 2, "depth": 2})

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 import octomed_jax
-from configs.demo import get_config
 from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
 from octomed_jax.hf.names import hub_tensors
@@ -19,6 +18,7 @@ from octomed_jax.hf.student import write_student
 from octomed_jax.models.qwen2_5_vl.model import initial_parameters
 from octomed_jax.models.trees import flatten_names
 from tests.models.student import part_reader
+from tests.tiny import tiny_config
 
 CONVERSATIONS = [
     [{"role": "user", "content": "Which plane?"}, {"role": "assistant", "content": "<think>a</think>\n\naxial"}],
@@ -35,8 +35,7 @@ CONVERSATIONS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     path = tmp_path_factory.mktemp("model")
     model = write_student(path, config.student, ["Which plane is this? axial coronal"] * 3, config.shard)
     rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from octomed_jax import manifests, storage
+from octomed_jax import manifests, places, storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf.checkpoint import open_checkpoint
@@ -178,7 +178,7 @@ def test_what_is_neither_folder_nor_id_is_refused(model, message, tmp_path, caps
 def test_a_full_disk_is_refused_before_anything_is_written(run, hub, tmp_path, monkeypatch):
     """The free space is made up: a fault that a test cannot have for real."""
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 1000))
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 1000))
     for work in (lambda out: export(run, out, Settings()), lambda out: import_model(str(hub), out)):
         with pytest.raises(UserError, match=r"has 0\.0 GB free"):
             work(tmp_path / "out")

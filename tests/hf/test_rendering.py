@@ -9,10 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from configs.demo import get_config
 from octomed_jax import executor, manifests
 from octomed_jax.cli.main import main
-from octomed_jax.cli.shard import make_shards
 from octomed_jax.configuration import apply_override
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.hf import rendering
@@ -25,39 +23,28 @@ from octomed_jax.inputs.render import read_index, render_index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.schema import Record
 from octomed_jax.traces.shards import ShardReader
+from tests.tiny import tiny_config
 from tests.traces.corpus import questions, row_of, write_rows, write_traces
 
 
 @pytest.fixture
 def config():
-    config = get_config("tiny")
-    config.student.vocab_size = 300
-    return config
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Shards of the small made corpus, with one rendering."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
-    folder = tmp_path_factory.mktemp("rendered")
-    make_shards(config, write_traces(folder / "traces"), folder / "shards")
-    return folder / "shards"
+    return tiny_config()
 
 
 @pytest.fixture
-def shards(made, tmp_path):
-    """The same, to be changed."""
-    return shutil.copytree(made, tmp_path / "shards")
+def shards(made_shards, tmp_path):
+    """Shards of the small made corpus, to be changed."""
+    return shutil.copytree(made_shards, tmp_path / "shards")
 
 
 def bytes_of(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_any_number_of_workers_gives_the_same_bytes(made, shards, config, monkeypatch):
+def test_any_number_of_workers_gives_the_same_bytes(made_shards, shards, config, monkeypatch):
     """Processes start with no back end of JAX: with the platform that is asked for here, there is none to start."""
-    [whole] = renderings(made)
+    [whole] = renderings(made_shards)
     shutil.rmtree(shards / "rendered")
     monkeypatch.setattr(rendering, "pieces_of", lambda *given: small_pieces(*given))
     monkeypatch.setenv("JAX_PLATFORMS", "none-such")
@@ -74,9 +61,9 @@ def small_pieces(records, *given, size=7):
 
 
 @pytest.mark.integration
-def test_ray_gives_the_same_bytes(made, shards, config, monkeypatch):
+def test_ray_gives_the_same_bytes(made_shards, shards, config, monkeypatch):
     pytest.importorskip("ray")
-    [whole] = renderings(made)
+    [whole] = renderings(made_shards)
     shutil.rmtree(shards / "rendered")
     monkeypatch.setattr(rendering, "pieces_of", lambda *given: small_pieces(*given))
     render(config, shards, engine="ray", workers=2)
@@ -85,8 +72,8 @@ def test_ray_gives_the_same_bytes(made, shards, config, monkeypatch):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
-def test_ended_in_the_middle_it_measures_only_the_rest(after, made, shards, config, monkeypatch):
-    [whole] = renderings(made)
+def test_ended_in_the_middle_it_measures_only_the_rest(after, made_shards, shards, config, monkeypatch):
+    [whole] = renderings(made_shards)
     shutil.rmtree(shards / "rendered")
     monkeypatch.setattr(rendering, "pieces_of", lambda *given: small_pieces(*given))
     measured = []
@@ -139,8 +126,8 @@ rendering.render(config, sys.argv[1], workers=1)
 """
 
 
-def test_killed_it_measures_only_the_rest(made, shards, config, root, monkeypatch):
-    [whole] = renderings(made)
+def test_killed_it_measures_only_the_rest(made_shards, shards, config, root, monkeypatch):
+    [whole] = renderings(made_shards)
     shutil.rmtree(shards / "rendered")
     ran = subprocess.run([sys.executable, "-c", KILLED, shards], cwd=root, capture_output=True, timeout=100)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
@@ -157,14 +144,14 @@ def test_killed_it_measures_only_the_rest(made, shards, config, root, monkeypatc
     assert bytes_of(renderings(shards)[0]) == bytes_of(whole)
 
 
-def test_the_index_is_what_one_process_measures(made, config):
-    [folder] = renderings(made)
-    student = student_folder(config, made)
-    index, direct = read_index(folder, student, "boxed"), render_index(ShardReader(made), student, "boxed")
+def test_the_index_is_what_one_process_measures(made_shards, config):
+    [folder] = renderings(made_shards)
+    student = student_folder(config, made_shards)
+    index, direct = read_index(folder, student, "boxed"), render_index(ShardReader(made_shards), student, "boxed")
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(index, name), getattr(direct, name))
     assert (index.sources, index.benchmarks) == (direct.sources, direct.benchmarks)
-    questions = [record.question for record in ShardReader(made)]
+    questions = [record.question for record in ShardReader(made_shards)]
     assert [index.sources[n] for n in index.source] == [questions[n].source for n in index.record]
     assert [index.benchmarks[n] for n in index.benchmark] == [questions[n].benchmark for n in index.record]
 

@@ -11,14 +11,14 @@ from octomed_jax.hf.student import write_student
 from octomed_jax.inputs.render import example_builder, read_patch_spec, render_key
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.models.qwen2_5_vl.config import parse_config, read_config, to_fields
+from tests.tiny import tiny_config
 
 TEXTS = ["Which plane is this? axial coronal sagittal", "<think>Asked: plane.</think>\n\n\\boxed{axial}"] * 3
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     path = tmp_path_factory.mktemp("student")
     write_student(path, config.student, TEXTS, config.shard)
     return path
@@ -51,8 +51,7 @@ def test_transformers_reads_the_config_and_the_tokenizer(folder):
 
 
 def test_the_vocabulary_is_the_same_every_time(folder, tmp_path):
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     write_student(tmp_path, config.student, TEXTS, config.shard)
     assert (tmp_path / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
     assert render_key(tmp_path, "boxed") == render_key(folder, "boxed") != render_key(folder, "direct")

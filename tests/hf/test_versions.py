@@ -23,6 +23,7 @@ from octomed_jax.inputs.buckets import prompt_bucket
 from octomed_jax.inputs.rows import assemble
 from octomed_jax.models.qwen2_5_vl.model import split_model
 from tests.models.golden import weights
+from tests.tiny import tiny_config
 
 pytestmark = pytest.mark.integration
 
@@ -46,8 +47,7 @@ PROMPTS = {
 
 def write_folder(folder: Path, tied: bool, dtype: str) -> None:
     """Write a tiny student as an export does; every tensor is random, so that a forgotten one shows."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     config.student.text.update(tie_word_embeddings=tied, rope_theta=ROPE_THETA, rms_norm_eps=RMS_NORM_EPS)
     model = write_student(folder, config.student, ["Which plane is this? axial coronal"] * 3, config.shard)
     state_dtype(folder / "config.json", dtype)

@@ -3,25 +3,21 @@
 import numpy as np
 import pytest
 
-from configs.demo import get_config
-from octomed_jax.cli.shard import make_shards
 from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.rendering import student_folder
 from octomed_jax.inputs.loader import Share, StepSource, batches, take_bad
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.training.request import make_plan
-from tests.traces.corpus import spoil_image, write_traces
+from tests.tiny import tiny_config
+from tests.traces.corpus import spoil_image
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(made_shards):
     """Shards of the small made corpus and their config."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     config.train.update({"examples_per_step": 24, "tokens_per_row": 272})
-    folder = tmp_path_factory.mktemp("corpus")
-    make_shards(config, write_traces(folder / "traces"), folder / "shards", workers=1)
-    return config, folder / "shards"
+    return config, made_shards
 
 
 def source(made, first: int = 0, steps: int = 6, share: Share | None = None, skip_bad: bool = False) -> StepSource:

@@ -25,7 +25,8 @@ from octomed_jax.inputs.mixture import (
 )
 from octomed_jax.inputs.plan import ExampleIndex, RowPlan
 from octomed_jax.inputs.source_table import source_table, table_lines
-from octomed_jax.training.request import choose, training_request
+from octomed_jax.training.chosen import choose
+from octomed_jax.training.request import training_request
 from tests.inputs.test_plan import BUCKETS, epoch_rows, random_index
 
 NAMES = ("a", "b", "c")

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 
-from configs.demo import get_config
 from octomed_jax.errors import StopAndLook
 from octomed_jax.hf.student import write_student
 from octomed_jax.inputs import builder as builders
@@ -18,12 +17,12 @@ from octomed_jax.models.qwen2_5_vl.flops import work_of
 from octomed_jax.schema import Record
 from octomed_jax.traces.record import pack_record, unpack_record
 from octomed_jax.traces.stage import shard_records
+from tests.tiny import tiny_config
 from tests.traces.corpus import questions
 
 
 def test_the_index_counts_the_images_of_each_example(tmp_path):
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     records = [Record(question, ("one", "two")) for question in questions(8)]
     student = tmp_path / "student"
     write_student(student, config.student, ["some text"], config.shard)
@@ -48,8 +47,7 @@ def test_the_index_counts_the_images_of_each_example(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     write_student(tmp_path / "student", config.student, ["some text"], config.shard)
     whole = questions(2)[1]
     for broken in (b"no image", whole.images[0][:20]):
@@ -59,8 +57,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_response_stands_with_the_options_as_its_teacher_saw_them(tmp_path):
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     shown = {"task": "mcq", "options": ("axial", "coronal", "sagittal"), "answer": "axial"}
     question = dataclasses.replace(questions(1)[0], **shown)
     order = tuple(reversed(range(len(question.options))))
@@ -77,8 +74,7 @@ def test_a_response_stands_with_the_options_as_its_teacher_saw_them(tmp_path):
 
 
 def test_the_images_of_a_record_are_looked_at_once(tmp_path, monkeypatch):
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     record = next(Record(one, ("one", "two", "three")) for one in questions(8) if one.images)
     student = tmp_path / "student"
     write_student(student, config.student, ["some text"], config.shard)
@@ -90,8 +86,7 @@ def test_the_images_of_a_record_are_looked_at_once(tmp_path, monkeypatch):
 
 def test_a_process_opens_shards_and_tokenizer_once(tmp_path, monkeypatch):
     """And again where the tokenizer is another one, or the shards are."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     shards, student, work = tmp_path / "shards", tmp_path / "student", tmp_path / "work"
     shard_records([Record(question, ("one",)) for question in questions(6)], shards)
     write_student(student, config.student, ["some text"], config.shard)

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 from PIL import Image
 
-from configs.demo import get_config
 from octomed_jax import manifests, storage
 from octomed_jax.cli.shard import make_shards
 from octomed_jax.curation.curate import curate
@@ -25,6 +24,7 @@ from octomed_jax.teacher.distill import distill
 from octomed_jax.teacher.script import Rates
 from octomed_jax.teacher.scripted import scripted_teacher
 from octomed_jax.verification.verify import verify
+from tests.tiny import tiny_config
 
 FOLDERS = ("questions", "curated", "attempts", "traces", "shards")
 HELD_OUT = "a man of forty five has had chest pain for two days, and it gets worse whenever he lies down flat at night"
@@ -69,8 +69,7 @@ def rows(first: int = 0) -> list[dict[str, Any]]:
 
 
 def settings() -> ConfigDict:
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     config.curate.steps = ("decontaminate", "deduplicate", "metadata", "transform")
     config.curate.transform.max_pixels = 64 * 64
     config.shard.bytes = 30_000  # several shards

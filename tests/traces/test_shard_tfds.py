@@ -124,6 +124,27 @@ def test_a_folder_without_shards_is_named(tmp_path):
         Octomed(data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("mode", ["REUSE_CACHE_IF_EXISTS", "FORCE_REDOWNLOAD", "UPDATE_DATASET_INFO"])
+def test_shards_are_not_made_by_tensorflow_datasets(folder, mode):
+    """Asked to write them again, it would remove them first."""
+    import tensorflow_datasets as tfds
+
+    from octomed_jax.traces.tfds_builder import Octomed
+
+    builder, before = Octomed(data_dir=folder), sorted((path, path.read_bytes()) for path in folder.iterdir())
+    builder.download_and_prepare()
+    asked = tfds.download.DownloadConfig(download_mode=tfds.download.GenerateMode[mode])
+    steps = (
+        lambda: builder.download_and_prepare(download_config=asked),
+        lambda: builder._split_generators(None),
+        lambda: builder._generate_examples(),
+    )
+    for step in steps:
+        with pytest.raises(UserError, match="shards are made by `octomed shard`; tensorflow-datasets only reads them"):
+            step()
+    assert sorted((path, path.read_bytes()) for path in folder.iterdir()) == before
+
+
 def test_the_reader_is_light(tmp_path):
     """Worker processes read shards; tensorflow-datasets takes a second to import."""
     code = "import sys, octomed_jax.traces.shards; assert 'tensorflow_datasets' not in sys.modules"

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from configs.demo import get_config
 from octomed_jax.cli.main import main
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.training.request import make_plan
+from tests.tiny import tiny_config
 
 
 @pytest.fixture
@@ -59,8 +59,7 @@ def test_it_is_the_last_line_and_the_checkpoint_that_was_being_saved_is_whole(da
     """A save goes on in threads, which fail one after the other where the interpreter ends under them."""
     words = ["--config.student.vocab_size=300", "--config.train.tokens_per_row=272", "--config.checkpoint.every=1"]
     words += ["--config.train.examples_per_step=12", "--config.held_out.every=0"]
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     config.train.update({"tokens_per_row": 272, "examples_per_step": 12})
     plan = make_plan(config, damaged)
     read = {}  # record to the first step that reads it

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-from configs.demo import get_config
 from octomed_jax.cli.main import main
 from octomed_jax.cli.train import run as run_train
 from octomed_jax.errors import UserError
@@ -19,6 +18,7 @@ from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import MetricsLog, read_lines, read_metrics
 from octomed_jax.training.record import Record
 from octomed_jax.training.request import make_plan
+from tests.tiny import tiny_config
 
 ORDER: list[tuple[str, int]] = []  # in which steps were sent to the devices and their metrics read
 
@@ -26,8 +26,7 @@ ORDER: list[tuple[str, int]] = []  # in which steps were sent to the devices and
 @pytest.fixture(scope="module")
 def looked(tmp_path_factory, shards):
     """A run with everything turned on, Weights & Biases really, in its offline mode."""
-    config = get_config("tiny")
-    config.student.vocab_size = 300
+    config = tiny_config()
     config.train.update({"steps": 6, "examples_per_step": 12, "tokens_per_row": 272, "warmup_ratio": 0.125})
     config.train.wandb = "octomed-tests"
     config.checkpoint.every = 4

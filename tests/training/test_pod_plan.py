@@ -18,13 +18,14 @@ from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.rows import Bucket, assemble, shapes
 from octomed_jax.models.ops.cross_entropy import SHARED_CHUNK
 from octomed_jax.models.qwen2_5_vl.model import split_model
+from octomed_jax.training.chosen import row_buckets
 from octomed_jax.training.planning.chips import PEAKS, TPUS, Chip, read_topology
 from octomed_jax.training.planning.plan import read_job
 from octomed_jax.training.planning.program import Done, Message, Program, read_program
 from octomed_jax.training.planning.roofline import MEASURED_TO_ESTIMATED, roofline
 from octomed_jax.training.planning.search import search
 from octomed_jax.training.planning.shape_plan import estimate_training, plan_for
-from octomed_jax.training.request import check_training, row_buckets
+from octomed_jax.training.request import check_training
 from tests.models.student import SPEC, example, small_config
 from tests.models.test_flops import products
 

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from octomed_jax import storage
+from octomed_jax import places
 from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.os_errors import explain_os_error, making
 from octomed_jax.progress import bar, say
 from octomed_jax.questions.packages.pinned import Package
-from octomed_jax.storage import explain_os_error, making, sha256_bytes
+from octomed_jax.storage import sha256_bytes
 
 CACHE_VARIABLE = "OCTOMED_CACHE"
 ATTEMPT_SECONDS = 900
@@ -27,7 +28,7 @@ ATTEMPT_SECONDS = 900
 
 def cache_folder() -> Path:
     """Return the folder that package files are kept in."""
-    return storage.cache_folder() / "packages"
+    return places.cache_folder() / "packages"
 
 
 def fetch(package: Package) -> bytes:

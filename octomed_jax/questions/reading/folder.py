@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from octomed_jax import storage
+from octomed_jax import places, storage
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import MAX_BYTES
 from octomed_jax.progress import say
@@ -168,7 +168,7 @@ class Folder:
         Raises:
             UserError: it does, or there is none.
         """
-        storage.inside(self.root, name)
+        places.inside(self.root, name)
         path = self.root / name  # spelt as the root is, which may be relative
         if not path.is_file():
             raise UserError(f"{self.root} has no file {name}, which {self._adapter.name} has ({self._adapter.home})")
@@ -253,7 +253,7 @@ class Folder:
 
     def _loose(self, name: str) -> Path | None:
         for place in self._places_of(name):
-            path = storage.inside(self.root, place)
+            path = places.inside(self.root, place)
             if path.is_file():
                 return path
         return None
@@ -268,6 +268,6 @@ class Folder:
     def _opened(self) -> Archives:
         if self._archives is None:
             found = [path for pattern in self._adapter.archives for path in sorted(self.root.glob(pattern))]
-            paths = [storage.inside(self.root, self.shown(path)) for path in found]
+            paths = [places.inside(self.root, self.shown(path)) for path in found]
             self._archives = Archives(paths, self._adapter.base_names)
         return self._archives

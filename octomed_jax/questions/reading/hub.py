@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from octomed_jax import storage
+from octomed_jax import places
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.progress import say
 from octomed_jax.questions.adapter import Adapter
@@ -42,7 +42,7 @@ def fetch(adapter: Adapter, source: str, splits: Iterable[str]) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-    kept = storage.cache_folder() / "hub" / name.replace("/", "--")
+    kept = places.cache_folder() / "hub" / name.replace("/", "--")
     try:
         # A folder for each commit: files of two would look like one set.
         commit = str(HfApi().dataset_info(name, revision=revision or None).sha)

@@ -4,7 +4,6 @@ Cells have the columns of OctoMed's published schema and ours; an adapter makes 
 """
 
 import dataclasses
-import hashlib
 import json
 import math
 import re
@@ -126,7 +125,7 @@ def read_question(row: Mapping[str, Any], where: str, read_file: ReadFile, known
 def content_id(source: str, question: Question, image_hashes: tuple[str, ...]) -> str:
     """Return the id of a question that came without one: of its text, options and images, wherever it stood."""
     asked = {"question": question.question, "options": question.options, "images": image_hashes}
-    digest = hashlib.sha256(storage.canonical_json(asked).encode()).hexdigest()
+    digest = storage.sha256_bytes(storage.canonical_json(asked).encode())
     return f"{_NOT_ID.sub('_', source.lower())}:{digest[:CONTENT_DIGITS]}"
 
 

@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 import psutil
 
 from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.os_errors import making
 from octomed_jax.progress import duration, say
 from octomed_jax.signals import signals_ignored, sigterm_raised
-from octomed_jax.storage import making
 from octomed_jax.teacher.server import vllm_log
 from octomed_jax.teacher.server.blocking import CHAT, MODELS, Address, RequestRefused, ask, read_page, why_none
 from octomed_jax.teacher.server.probes import ONE_TOKEN, image_messages

@@ -13,7 +13,8 @@ from octomed_jax.inputs.paper_mix import paper_mix
 from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.inputs.render import read_patch_spec
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig, read_config
-from octomed_jax.training.request import make_plan, row_buckets
+from octomed_jax.training.chosen import row_buckets
+from octomed_jax.training.request import make_plan
 
 MIX_EXAMPLES = 20_000  # rows of as many are like those of any number
 
