@@ -56,8 +56,9 @@ def compare(a: PathLike, b: PathLike, allow: Sequence[str] = ()) -> dict[str, An
 
 
 def _named(side: Side) -> dict[str, Any]:
-    samples = sum(len(asked.outcomes) for asked in side.questions.values())
-    return {"name": side.name, "questions": len(side.questions), "samples": samples, "verdicts": side.verdicts}
+    questions = sum(len(columns.names) for columns in side.benchmarks.values())
+    samples = sum(columns.samples for columns in side.benchmarks.values())
+    return {"name": side.name, "questions": questions, "samples": samples, "verdicts": side.verdicts}
 
 
 def _random(name: str, use: int) -> np.random.Generator:
@@ -143,7 +144,7 @@ def _notes(a: Side, b: Side, pairs: Mapping[str, Pairs]) -> list[str]:
         notes.append("the questions come from two folders: their words are the same, their images are not compared")
     if a.verdicts != b.verdicts:
         notes.append(f"the verdicts of A are {a.verdicts}, those of B {b.verdicts}: not surely by the same rules")
-    alone = sorted({name for name, _ in a.questions.keys() | b.questions.keys()} - pairs.keys())
+    alone = sorted((a.benchmarks.keys() | b.benchmarks.keys()) - pairs.keys())
     if alone:
         notes.append(f"on one side only, and not compared: {', '.join(alone)}")
     if any(max(one.seeds) > 1 for one in pairs.values()):

@@ -17,6 +17,7 @@ from octomed_jax.evaluation.statistics import wilson
 
 DRAWS = 10_000
 SEED = 0
+LEVEL = 0.95  # of intervals
 METHOD = "BCa by cluster"
 _AT_ONCE = 4_000_000  # numbers of a multinomial that are in memory together
 _SAME = 1e-12  # two means that differ by less are one
