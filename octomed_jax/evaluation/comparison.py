@@ -3,7 +3,6 @@
 docs/evaluation-comparison.md has the rules.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from octomed_jax.evaluation import paired
 from octomed_jax.evaluation.paired_samples import Pairs, Side, pair, read_side
 from octomed_jax.evaluation.paired_settings import check_allowed, check_settings
+from octomed_jax.evaluation.resampling import DRAWS, LEVEL, stream_of
 from octomed_jax.storage import PathLike
 
 A_BETTER, B_BETTER, NO_EVIDENCE = "A is better", "B is better", "no evidence of a difference"
@@ -43,8 +43,8 @@ def compare(a: PathLike, b: PathLike, allow: Sequence[str] = ()) -> dict[str, An
         "compare_version": COMPARE_VERSION,
         "a": _named(left),
         "b": _named(right),
-        "level": paired.LEVEL,
-        "resamples": paired.RESAMPLES,
+        "level": LEVEL,
+        "resamples": DRAWS,
         "power": paired.POWER,
         "allow": sorted(set(allow)),
         "allowed": {name: list(two) for name, two in differences.allowed.items()},
@@ -61,14 +61,9 @@ def _named(side: Side) -> dict[str, Any]:
     return {"name": side.name, "questions": questions, "samples": samples, "verdicts": side.verdicts}
 
 
-def _random(name: str, use: int) -> np.random.Generator:
-    """Return draws that depend on the benchmark and their use alone, not on what else is compared."""
-    return np.random.default_rng([use, zlib.crc32(name.encode("utf-8", "surrogatepass"))])
-
-
 def _compare_one(name: str, one: Pairs, family: int) -> dict[str, Any]:
     sums, n = one.sums, len(one.ids)
-    p, exact = paired.sign_flip(sums, one.lattice, _random(name, 0))
+    p, exact = paired.sign_flip(sums, one.lattice, stream_of(name, 0))
     only_a, only_b = int((one.a > one.b + 1e-12).sum()), int((one.b > one.a + 1e-12).sum())
     return {
         "n": n,
@@ -78,11 +73,11 @@ def _compare_one(name: str, one: Pairs, family: int) -> dict[str, Any]:
         "left_out": one.left_out,
         "accuracy": [float(one.a.mean()), float(one.b.mean())],
         "difference": float(sums.sum() / n),
-        "interval": list(_interval(one, _random(name, 1))),
+        "interval": list(_interval(one, stream_of(name, 1))),
         "mcnemar": {"only_a": only_a, "only_b": only_b, "p": paired.mcnemar(only_a, only_b)},
         "p": p,
         "p_exact": exact,
-        "smallest_difference": paired.smallest_difference(sums, one.sizes, (1 - paired.LEVEL) / family),
+        "smallest_difference": paired.smallest_difference(sums, one.sizes, (1 - LEVEL) / family),
     }
 
 
@@ -95,7 +90,7 @@ def _interval(one: Pairs, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _verdict(difference: float, p: float) -> str:
-    if p > 1 - paired.LEVEL or difference == 0:
+    if p > 1 - LEVEL or difference == 0:
         return NO_EVIDENCE
     return B_BETTER if difference > 0 else A_BETTER
 
@@ -108,8 +103,8 @@ def _overall(pairs: Mapping[str, Pairs], found: Mapping[str, Mapping[str, Any]])
         same = {key: only[key] for key in ("accuracy", "difference", "interval", "p", "smallest_difference", "verdict")}
         return {"benchmarks": 1, **same}
     parts = [one.sums / (len(one.ids) * len(pairs)) for one in pairs.values()]
-    drawn = [paired.resampled(one.sums, one.sizes, _random(name, 1)) for name, one in pairs.items()]
-    p = paired.sign_flip_of_means(parts, _random("", 2))
+    drawn = [paired.resampled(one.sums, one.sizes, stream_of(name, 1)) for name, one in pairs.items()]
+    p = paired.sign_flip_of_means(parts, stream_of("", 2))
     difference = float(sum(part.sum() for part in parts))
     clusters = np.concatenate(parts)
     weights = np.concatenate([one.sizes / (len(one.ids) * len(pairs)) for one in pairs.values()])
@@ -122,7 +117,7 @@ def _overall(pairs: Mapping[str, Pairs], found: Mapping[str, Mapping[str, Any]])
         "difference": difference,
         "interval": list(interval),
         "p": p,
-        "smallest_difference": paired.smallest_difference(clusters, weights, 1 - paired.LEVEL),
+        "smallest_difference": paired.smallest_difference(clusters, weights, 1 - LEVEL),
         "verdict": _verdict(difference, p),
     }
 
