@@ -27,6 +27,9 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--allow", metavar="NAME", action="append", default=[], help="what may differ; may be given several times"
     )
+    parser.add_argument(
+        "--judge", action="store_true", help="judge all responses again, whatever verdicts the samples carry"
+    )
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
     options, overrides = parser.read(arguments)
     if overrides:
@@ -35,7 +38,7 @@ def compare(arguments: Sequence[str]) -> int:
     from octomed_jax.evaluation.comparison import compare as compare_sides
     from octomed_jax.evaluation.comparison_text import conclusion, write_markdown
 
-    comparison = compare_sides(options.a, options.b, options.allow)
+    comparison = compare_sides(options.a, options.b, options.allow, options.judge)
     where = "--output=DIR writes it"
     if options.output:
         storage.write_json(f"{options.output}/compare.json", comparison)

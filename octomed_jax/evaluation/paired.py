@@ -90,7 +90,9 @@ def _exact(units: np.ndarray, counts: np.ndarray, total: int, reach: int) -> flo
     for unit, count in zip(units, counts, strict=True):
         transform *= np.cos(2 * np.pi * (places * unit % period) / period) ** count
     shares = np.fft.irfft(transform, n=period)  # shares[s % period] of the signs give the total s
-    return float(min(1.0, max(0.0, 2 * shares[total : reach + 1].sum())))
+    # The signs as they are and all turned reach it; below that is nothing but rounding.
+    least = 2.0 ** (1 - int(counts.sum()))
+    return float(min(1.0, max(least, 2 * shares[total : reach + 1].sum())))
 
 
 def _drawn(sizes: Sequence[np.ndarray], counts: Sequence[np.ndarray], total: float, rng: np.random.Generator) -> float:

@@ -12,6 +12,7 @@ from octomed_jax.evaluation.columns import Columns
 from octomed_jax.evaluation.paired_settings import Settings
 from octomed_jax.evaluation.sample_files import Scorer
 from octomed_jax.evaluation.sample_rows import find_files, first_difference
+from octomed_jax.schema import OPEN_TASKS
 from octomed_jax.storage import PathLike, read_json
 
 _MOST_LATTICE = 1_000_000
@@ -26,7 +27,7 @@ class Side:
         samples: the reader that read them, which holds their numbers by benchmark.
         settings: those of results.json; None of sample files, where they are not known.
         origin: identity of the folder of questions, where a manifest names one; None where none does.
-        verdicts: ``as written``, or ``by verifier N`` where the rows had none.
+        verdicts: ``as written``, or ``by verifier N`` where responses were judged here.
     """
 
     name: str
@@ -75,10 +76,15 @@ class Pairs:
         return np.bincount(self.cluster)
 
 
-def read_side(path: PathLike) -> Side:
+def read_side(path: PathLike, judge: bool = False) -> Side:
     """Read a folder of ``octomed eval run``, or one file of samples.
 
-    Rows that have no verdict are judged here.
+    Rows that have no verdict are judged here, and so are those of a folder whose results are of ``octomed eval score``:
+    that judged them again, and wrote no verdicts into them.
+
+    Args:
+        path: what to read.
+        judge: all responses are judged here, whatever verdicts rows carry.
 
     Raises:
         UserError: nothing is there, or a row is not what docs/evaluation.md says; with file, line and field.
@@ -91,16 +97,19 @@ def read_side(path: PathLike) -> Side:
             raise UserError(f"{path} holds no {lacks}; give a folder of `octomed eval run` or a file of samples")
         settings, origin = _settings(place), _origin(place)
     files = find_files([place])
-    samples = Scorer(files, believe=True)
+    samples = Scorer(files, believe=not (judge or _scored_again(settings)))
     for number in range(len(files)):
         samples.read(number)
     if not samples.columns:
         raise UserError(f"{path} holds no samples")
     if len(samples.judged) > 1:
         raise UserError(
-            f"{path} has rows with a verdict and rows without; take the verdicts out, and all are judged here"
+            f"{path} has rows with a verdict and rows without; by --judge all are judged here, on both sides"
         )
-    verdicts = f"by verifier {samples.rules.name}" if samples.judged == {True} else "as written"
+    verdicts = "as written"
+    if samples.judged == {True}:
+        verdicts = f"by verifier {samples.rules.name}"
+        settings = settings and {**settings, "verifier": samples.rules.name}
     return Side(str(path), samples, settings, origin, verdicts)
 
 
@@ -110,6 +119,10 @@ def _settings(folder: epath.Path) -> Settings:
     if not isinstance(settings, dict | None):
         raise UserError(f"{folder / 'results.json'}: settings is {type(settings).__name__}, not an object")
     return settings
+
+
+def _scored_again(settings: Settings) -> bool:
+    return settings is not None and isinstance(settings.get("samples"), list)
 
 
 def _origin(folder: epath.Path) -> str | None:
@@ -140,7 +153,15 @@ def pair(a: Side, b: Side, allow: Sequence[str] = ()) -> dict[str, Pairs]:
     both = sorted(a.benchmarks.keys() & b.benchmarks.keys())
     if not both:
         raise UserError(f"{a.name} and {b.name} have no benchmark in common")
-    return {name: _paired(name, a, b, "seeds" in allow) for name in both}
+    ruled = [name for name in both if not without_rule(a, name)]
+    if not ruled:
+        raise UserError(f"{', '.join(both)}: reports and instructions have no rule of right and wrong to compare by")
+    return {name: _paired(name, a, b, "seeds" in allow) for name in ruled}
+
+
+def without_rule(side: Side, benchmark: str) -> bool:
+    """Say whether a benchmark has no accuracy, since some of its tasks have no rule of right and wrong."""
+    return bool(set(side.benchmarks[benchmark].constant.tasks) & set(OPEN_TASKS))
 
 
 def _paired(benchmark: str, a: Side, b: Side, any_seeds: bool) -> Pairs:
@@ -191,6 +212,9 @@ def _check_question(benchmark: str, name: str, a: Side, b: Side) -> None:
     if own_a.key(number_a) != own_b.key(number_b):
         field = first_difference(a.samples.first_row(benchmark, name), b.samples.first_row(benchmark, name))
         raise UserError(f"{field} of {which} is not the same in A and B; evaluate both on the same questions")
+    images = a.samples.images.get((benchmark, name)), b.samples.images.get((benchmark, name))
+    if None not in images and images[0] != images[1]:
+        raise UserError(f"the images of {which} are not the same in A and B; evaluate both on the same questions")
 
 
 def _check_seeds(benchmark: str, names: Sequence[str], a: Columns, b: Columns) -> None:

@@ -68,6 +68,7 @@ class Scorer:
         rules: what responses are judged by.
         columns: benchmark to its samples.
         judged: whether responses were judged here, of those that were not failed requests; of two kinds of rows both.
+        images: benchmark and id to a hash of the question's images, of rows with the column ``image_hash``.
     """
 
     def __init__(self, files: Sequence[Path], believe: bool = False):
@@ -80,6 +81,7 @@ class Scorer:
         self.rules = Rules()
         self.columns: dict[str, Columns] = {}
         self.judged: set[bool] = set()
+        self.images: dict[tuple[str, str], int] = {}
         self._files, self._believe = files, believe
         self._open: dict[tuple[str, str], _Open] = {}
 
@@ -201,6 +203,8 @@ class Scorer:
                 f"{first_difference(self.first_row(benchmark, name), row)} than {self._files[first_file]} line "
                 f"{first_line}; one id is one question",
             )  # fmt: skip
+        if number is None and "image_hash" in row:
+            self.images[benchmark, name] = hash(str(row["image_hash"] or []))
         if self._believe:
             checker = None
             for column in ("question", "answer"):
@@ -213,6 +217,8 @@ class Scorer:
             try:
                 if checker:
                     columns.constant.add(vars(checker.question))
+                else:
+                    columns.constant.tasks[str(row.get("task") or "")] += 1
             except ValueError as error:
                 self._refuse(file, line, f"cannot be scored: {error}")
         if len(self._open) >= _CHECKERS:
