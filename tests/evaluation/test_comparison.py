@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from octomed_jax import storage
 from octomed_jax.cli.main import main
@@ -187,6 +188,32 @@ def test_rows_without_a_verdict_are_judged(tmp_path):
     mixed = [*(json.loads(line) for line in Path(paths[0]).read_text().splitlines()), judged_before]
     with pytest.raises(UserError, match="rows with a verdict and rows without"):
         compare(file(tmp_path / "mixed.jsonl", mixed), paths[0])
+
+
+def test_figures_are_those_of_scipy_on_counts_made_by_hand(tmp_path):
+    """Six benchmarks with one sample a question: McNemar's p by scipy's binomial, and Holm's rule step by step."""
+    draw, sides = np.random.default_rng(4), {"a": [], "b": []}
+    for place in range(6):
+        easy = draw.random(60 + 30 * place)
+        for side, skill in (("a", 0.8), ("b", 0.8 + 0.06 * place)):
+            right = "".join(
+                "1" if chance < skill * one else "0" for one, chance in zip(easy, draw.random(len(easy)), strict=True)
+            )
+            sides[side] += answers(right, benchmark=f"set{place}")
+    found = compare(*[file(tmp_path / f"{side}.jsonl", samples) for side, samples in sides.items()])["benchmarks"]
+    values = {}
+    for name in found:
+        a, b = ([one["verdict"] == "correct" for one in sides[side] if one["benchmark"] == name] for side in "ab")
+        alone = [sum(x and not y for x, y in zip(*pair, strict=True)) for pair in ((a, b), (b, a))]
+        values[name] = binomtest(alone[0], sum(alone)).pvalue
+        assert found[name]["p"] == found[name]["mcnemar"]["p"] == pytest.approx(values[name])
+        assert found[name]["difference"] == pytest.approx(np.mean(b) - np.mean(a))
+    least = 0.0
+    for rank, name in enumerate(sorted(values, key=values.get)):
+        least = max(least, min(1.0, values[name] * (6 - rank)))
+        assert found[name]["p_holm"] == pytest.approx(least)
+        assert (found[name]["verdict"] == NO_EVIDENCE) == (least > 0.05)
+    assert {one["verdict"] for one in found.values()} == {NO_EVIDENCE, B_BETTER}
 
 
 def test_all_responses_are_judged_again_where_that_is_asked_for(tmp_path):
