@@ -6,8 +6,9 @@ from octomed_jax import storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.progress import console
 
-ABOUT = """Compares two evaluations of the same questions, pair by pair: for each benchmark the accuracies, their
-difference with its interval, an exact test, and a verdict in words (docs/evaluation-comparison.md).
+ABOUT = """Compares two evaluations of the same questions, pair by pair: for each benchmark, and for the mean over each
+category and over all, the accuracies, their difference with its interval, a test, and a verdict in words
+(docs/evaluation-comparison.md).
 
 A and B are folders of `octomed eval run`, or files of samples. What differs in questions, options, gold, verifier or
 settings stops the comparison; --allow=NAME lets a setting differ: sampling, budget, seeds, prompt, images (then models
