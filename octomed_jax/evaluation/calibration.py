@@ -5,7 +5,6 @@ Difficulty is empirical: 1 minus the share of samples that are right. docs/evalu
 
 import dataclasses
 import itertools
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from octomed_jax.evaluation.rank_correlation import (
     pooled,
     resampled,
 )
+from octomed_jax.evaluation.resampling import stream_of
 
 Sample = Mapping[str, Any]
 
@@ -101,7 +101,7 @@ def calibrate(samples: Iterable[Sample], resamples: int = RESAMPLES) -> SelfCali
     for name in sorted(by_benchmark):
         table = _table(name, by_benchmark[name])
         strata.append(_strata(table))
-        drawn.append([resampled(one, _random(name, view), resamples) for view, one in enumerate(strata[-1])])
+        drawn.append([resampled(one, stream_of(name, view), resamples) for view, one in enumerate(strata[-1])])
         found[name] = _figures(table, strata[-1], drawn[-1])
     timed = [one for one in found.values() if one.mean_length is not None]
     views = [pooled([own[view] for own in strata], [own[view] for own in drawn]) for view in range(3)]
@@ -223,7 +223,3 @@ def _figures(table: _Table, strata: Sequence[Stratum], drawn: Sequence[np.ndarra
         without_thought=table.without_thought,
         within=Views(*map(correlation, strata, drawn)),
     )
-
-
-def _random(name: str, use: int) -> np.random.Generator:
-    return np.random.default_rng([use, zlib.crc32(name.encode("utf-8", "surrogatepass"))])
