@@ -14,7 +14,8 @@ from octomed_jax import progress
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.columns import CODES, NO_LENGTH, Columns
 from octomed_jax.evaluation.resampling import DRAWS, METHOD, SEED
-from octomed_jax.evaluation.scoring import TOKENS, WORDS, is_failed, vote_of
+from octomed_jax.evaluation.scoring import TOKENS, WORDS, is_failed, partial_length, results_of, vote_of
+from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
 from octomed_jax.schema import Question
 from octomed_jax.verification.candidates import THINK_END, THINK_START
 from octomed_jax.verification.check import Checker, Rules
@@ -60,16 +61,21 @@ def find_files(given: Sequence[Path]) -> list[Path]:
     return files
 
 
-def score_files(files: Sequence[Path]) -> dict[str, Any]:
+def score_files(
+    files: Sequence[Path], votes: int = 0, tokens: Tokens = SIMPLE, seen: Mapping[str, bool] | None = None
+) -> dict[str, Any]:
     """Return the content of results.json for files of samples, which are read once, row by row.
 
     Args:
         files: JSON lines, of one benchmark or several, whose questions may lie in more than one of them.
+        votes: of how many samples of a question a majority is taken; 0: of none.
+        tokens: of which token F1 is counted.
+        seen: id of a question to whether it was seen in training; None: nobody looked.
 
     Raises:
         UserError: a row cannot be scored; file and line are named.
     """
-    scorer, digests = Scorer(files), []
+    scorer, digests = Scorer(files, tokens), []
     with progress.bar("scoring", sum(file.stat().st_size for file in files), "bytes") as line:
         for number, file in enumerate(files):
             digest = hashlib.sha256()
@@ -81,8 +87,8 @@ def score_files(files: Sequence[Path]) -> dict[str, Any]:
         "samples": digests,
         "level": LEVEL,
         "bootstrap": {"method": METHOD, "draws": DRAWS, "seed": SEED},
-    }
-    return {"benchmarks": scorer.figures(), "settings": settings}
+    } | ({"votes": votes} if votes else {})
+    return {**scorer.results(votes, seen), "settings": settings}
 
 
 def read_rows(
@@ -144,21 +150,21 @@ class _Open:
 class Scorer:
     """Judges rows one by one and keeps their numbers by benchmark."""
 
-    def __init__(self, files: Sequence[Path]):
+    def __init__(self, files: Sequence[Path], tokens: Tokens = SIMPLE):
         self.rules = Rules()
-        self._files = files
+        self._files, self._tokens = files, tokens
         self._columns: dict[str, Columns] = {}
         self._open: dict[tuple[str, str], _Open] = {}
 
-    def figures(self) -> dict[str, Any]:
-        """Return benchmark to its entry in results.json, sorted by name.
+    def results(self, votes: int, seen: Mapping[str, bool] | None) -> dict[str, Any]:
+        """Return the figures of results.json; see ``scoring.results_of``.
 
         Raises:
-            UserError: there were no rows.
+            UserError: there were no rows, or a question is not in ``seen``.
         """
         if not self._columns:
             raise UserError(f"{', '.join(file.name for file in self._files)}: no samples; give files with rows")
-        return {name: self._columns[name].figures(0) for name in sorted(self._columns)}
+        return results_of(self._columns, {}, votes, seen)
 
     def add(self, row: Row, file: int, line: int) -> None:
         """Judge a row.
@@ -181,13 +187,13 @@ class Scorer:
         if type(seed) is not int:
             self._refuse(file, line, f"has the seed {seed!r}; a seed is a whole number")
         if is_failed(row):
-            code, vote, thinking = CODES["failed"], 0, NO_LENGTH
+            code, vote, thinking, partial = CODES["failed"], 0, NO_LENGTH, NO_LENGTH
         else:
-            code, vote, thinking = self._judge(row, opened, file, line)
-        if not columns.add(opened.number, seed, code, vote, thinking):
+            code, vote, thinking, partial = self._judge(row, opened, file, line)
+        if not columns.add(opened.number, seed, code, vote, thinking, partial):
             self._refuse(file, line, f"is a second sample of question {name!r} with seed {seed}; give each one once")
 
-    def _judge(self, row: Row, opened: _Open, file: int, line: int) -> tuple[int, int, int]:
+    def _judge(self, row: Row, opened: _Open, file: int, line: int) -> tuple[int, int, int, int]:
         response = row.get("response")
         if type(response) is not str:
             if "response" not in row or response is not None:
@@ -197,8 +203,11 @@ class Scorer:
         columns = opened.columns
         if (before := row.get("verdict")) is not None:
             columns.changed = (columns.changed or 0) + (before != verdict.verdict)
+        if columns.overlaps:
+            columns.overlaps.add(opened.number, row, response, verdict.extracted, row.get("finish_reason") or "")
         vote = hash(vote_of(opened.task, verdict.verdict, verdict.extracted))
-        return CODES[verdict.verdict], vote, self._length(row, response, columns, file, line)
+        partial = partial_length(row) if verdict.verdict == "truncated" else NO_LENGTH
+        return CODES[verdict.verdict], vote, self._length(row, response, columns, file, line), partial
 
     def _length(self, row: Row, response: str, columns: Columns, file: int, line: int) -> int:
         """Return the length of a thought: as the row says, in tokens, or in words where it says nothing."""
@@ -220,7 +229,7 @@ class Scorer:
         benchmark, name = row["benchmark"], row["id"]
         columns = self._columns.get(benchmark)
         if columns is None:
-            columns = self._columns[benchmark] = Columns(benchmark)
+            columns = self._columns[benchmark] = Columns(benchmark, self._tokens)
         number = columns.find(name)
         if number is not None and not columns.same(number, key):
             first_file, first_line = divmod(columns.first_row(number), 2**40)
@@ -234,7 +243,7 @@ class Scorer:
         if number is None:
             if checker.has_broken_gold:
                 self._refuse(file, line, f"has the answer {question.answer!r}, which is {_unfit(question)}")
-            number = columns.open(name, str(row.get("cluster") or ""), key, file * 2**40 + line)
+            number = columns.open(name, str(row.get("cluster") or ""), key, file * 2**40 + line, question.task)
             try:
                 columns.constant.add(vars(question))
             except ValueError as error:
