@@ -33,20 +33,26 @@ def check_questions(found: Sequence[Question], where: str) -> None:
         )
 
 
-def check_images(questions: Iterable[Question], protocol: Protocol) -> None:
-    """Check the images of all questions by their number and headers.
+def check_images(questions: Iterable[Question], protocol: Protocol) -> dict[str, int]:
+    """Check the images of all questions by their number and headers; return how many there are.
+
+    Returns:
+        ``images``, those of them that are ``made_smaller`` to ``max_pixels``, and ``most`` of one question.
 
     Raises:
         UserError: a question has more than the protocol allows, or an image that is none.
     """
+    counts = {"images": 0, "made_smaller": 0, "most": 0}
     for question in questions:
         if len(question.images) > protocol.max_images:
             raise UserError(
                 f"question {question.id} has {len(question.images)} images, more than "
                 f"config.eval.max_images={protocol.max_images}; raise that, or leave its benchmark out"
             )
-        for data in question.images:
-            is_too_large(data, protocol.max_pixels, question.id)
+        counts["images"] += len(question.images)
+        counts["most"] = max(counts["most"], len(question.images))
+        counts["made_smaller"] += sum(is_too_large(data, protocol.max_pixels, question.id) for data in question.images)
+    return counts
 
 
 def check_access(questions: Iterable[Question], approved: Sequence[str], endpoint: str) -> None:

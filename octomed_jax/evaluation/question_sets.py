@@ -27,7 +27,7 @@ from octomed_jax.schema import Question
 from octomed_jax.storage import PathLike
 from octomed_jax.traces.lake import iterate_questions, iterate_rows
 
-GROUPS = (*CATEGORIES, EVERY, WITH_IMAGES)
+GROUPS = {name.lower(): name for name in (*CATEGORIES, EVERY, WITH_IMAGES)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +102,13 @@ def choose(questions: PathLike | Sequence[PathLike], benchmarks: Sequence[str]) 
     Raises:
         UserError: a folder is missing or holds no held-out question, or a name is unknown or not in the folders.
     """
-    whole = [Path(name) for name in benchmarks if _is_folder(name)]
+    whole = _each_once([Path(name) for name in benchmarks if _is_folder(name)])
     names = [name for name in benchmarks if not _is_folder(name)]
     given = [questions] if isinstance(questions, str | Path) or not isinstance(questions, Sequence) else list(questions)
     searched = [] if whole and not names else [one for folder in given for one in _folders(Path(folder))]
-    held = {folder: held_in(folder) for folder in _each_once([*searched, *whole])}
+    beside = {folder.resolve() for folder in whole}
+    searched = [folder for folder in _each_once(searched) if folder.resolve() not in beside]
+    held = {folder: held_in(folder) for folder in (*searched, *whole)}
     for folder in whole:
         if not held[folder]:
             raise UserError(f"{folder} holds no held-out question; build it with some, or name another folder")
@@ -114,6 +116,7 @@ def choose(questions: PathLike | Sequence[PathLike], benchmarks: Sequence[str]) 
     there = {name for folder in searched for name in held[folder]}
     if searched and not there:
         raise UserError(f"{where} holds no held-out question; build it with some, or name another folder")
+    there |= {name for folder in whole for name in held[folder]}
     wanted = {called for name in names for called in _called(name, there, where)} if names else there
     called = {
         folder: set(found) if folder in whole else set(found) & wanted
@@ -152,7 +155,7 @@ def _called(name: str, there: Collection[str], where: str) -> list[str]:
     if found or name in there:
         return found or [name]
     if name.lower() in GROUPS:
-        raise UserError(f"{where} holds no question of any benchmark of {name.lower()!r}; there are: {_list(there)}")
+        raise UserError(f"{where} holds no question of any benchmark of {name!r}; there are: {_list(there)}")
     try:
         one = find_benchmark(name)
     except UserError:
@@ -167,7 +170,7 @@ def _called(name: str, there: Collection[str], where: str) -> list[str]:
 def _registered(name: str) -> Sequence[Benchmark]:
     """Return the benchmarks of a category, or the one of a name, unless it is one of the other names of it."""
     if name.lower() in GROUPS:
-        return category_members(name.lower())
+        return category_members(GROUPS[name.lower()])
     try:
         one = find_benchmark(name)
     except UserError:

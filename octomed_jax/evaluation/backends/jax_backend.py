@@ -103,7 +103,12 @@ class JaxBackend:
         check_context(sizes[longest], budget, context_of(self._folder), name, str(self._folder))
         begun = budget - self._protocol.forced_answer_tokens if self._protocol.force_end_of_thinking else 0
         check_context(sizes[longest], begun, LENGTHS[-1], name, "our own generation")
-        self.told = {**self.told, "longest_prompt_tokens": sizes[longest]}
+        # The model's own limit, as it was trained, comes after the protocol's.
+        self.told = {
+            **self.told,
+            "longest_prompt_tokens": sizes[longest],
+            "model_max_pixels": self._builder.spec.max_pixels,
+        }
 
     def answer(self, asked: Sequence[Asked]) -> Generator[Answers, None, None]:
         """Yield the answers of a batch at a time, seed by seed.

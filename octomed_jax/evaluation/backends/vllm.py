@@ -78,5 +78,5 @@ def vllm_backend(
             tokenizer=folder,
         ) as backend,
     ):
-        backend.told = {**backend.told, "vllm": version}
+        backend.told = {**backend.told, "vllm": version, "model_max_pixels": builder.spec.max_pixels}
         yield backend
