@@ -22,7 +22,8 @@ from octomed_jax.evaluation.rank_correlation import (
 )
 
 Sample = Mapping[str, Any]
-MOST_RESAMPLED = 20_000  # questions of a benchmark that is resampled
+DRAWN = 10_000_000  # questions that are drawn for the intervals of results.json, in about a second
+FEWEST = 200  # resamples of an interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,26 +105,32 @@ def calibrate(samples: Iterable[Sample], resamples: int = RESAMPLES) -> SelfCali
 def calibrate_tables(tables: Mapping[str, "SampleTable"], resamples: int = RESAMPLES) -> SelfCalibration:
     """Return what ``calibrate`` does, of benchmarks whose samples are numbers in columns already.
 
-    Of a benchmark with more than MOST_RESAMPLED questions nothing is drawn, which would take minutes: it has no
-    bootstrap interval, nor has the figure over all benchmarks with such a one.
+    Args:
+        tables: by benchmark.
+        resamples: how many make an interval; 0: there is no bootstrap interval.
     """
-    found, strata, drawn = {}, list[Sequence[Stratum]](), list[Sequence[np.ndarray] | None]()
+    found, strata, drawn = {}, list[Sequence[Stratum]](), list[Sequence[np.ndarray]]()
     for name in sorted(tables):
         table = tables[name]
         strata.append(_strata(table))
-        few = len(table.cluster) <= MOST_RESAMPLED
-        drawn.append(
-            [resampled(one, _random(name, view), resamples) for view, one in enumerate(strata[-1])] if few else None
-        )
-        found[name] = _figures(table, strata[-1], drawn[-1])
+        if resamples:
+            drawn.append([resampled(one, _random(name, view), resamples) for view, one in enumerate(strata[-1])])
+        found[name] = _figures(table, strata[-1], drawn[-1] if resamples else None)
     timed = [one for one in found.values() if one.mean_length is not None]
-    every = [own for own in drawn if own is not None]
     views = [
-        pooled([own[view] for own in strata], [own[view] for own in every] if len(every) == len(drawn) else None)
-        for view in range(3)
+        pooled([own[view] for own in strata], [own[view] for own in drawn] if resamples else None) for view in range(3)
     ]
     lengths = [one.mean_length for one in timed if one.mean_length is not None]
     return SelfCalibration(found, across(lengths, [one.accuracy for one in timed]), Views(*views))
+
+
+def resamples_for(questions: int) -> int:
+    """Return how many resamples the intervals of so many questions take: fewer of many, which need fewer.
+
+    0 of so many that they would take more than about a second, or be too few to be a guide.
+    """
+    resamples = min(RESAMPLES, DRAWN // max(1, questions))
+    return resamples if resamples >= FEWEST else 0
 
 
 def across(lengths: Sequence[float], accuracies: Sequence[float]) -> Correlation:

@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from octomed_jax.evaluation.calibration import calibrate_tables
+from octomed_jax.evaluation.calibration import calibrate_tables, resamples_for
 from octomed_jax.evaluation.categories import category_figures
 from octomed_jax.evaluation.columns import CODES, NO_LENGTH, Columns
 from octomed_jax.evaluation.constant import best_constant
-from octomed_jax.evaluation.rank_correlation import RESAMPLES
 from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
 from octomed_jax.schema import VERDICTS
 from octomed_jax.verification.text import american
@@ -91,10 +90,11 @@ def _calibration(columns: Mapping[str, Columns]) -> dict[str, Any]:
     counted = {name: one for name, one in columns.items() if one.units == {TOKENS}}
     taken = counted or {name: one for name, one in columns.items() if one.units == {WORDS}}
     tables = {name: table for name, one in taken.items() if (table := one.table())}
+    resamples = resamples_for(sum(len(table.cluster) for table in tables.values()))
     return {
         "unit": (TOKENS if counted else WORDS) if tables else None,
-        "resamples": RESAMPLES,
-        **dataclasses.asdict(calibrate_tables(tables)),
+        "resamples": resamples,
+        **dataclasses.asdict(calibrate_tables(tables, resamples)),
         "left_out": sorted(columns.keys() - tables.keys()),
     }
 
