@@ -8,6 +8,8 @@ from importlib.util import find_spec
 
 from ml_collections import ConfigDict
 
+from octomed_jax.evaluation.protocol import EVAL
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """Return the demo's config; ``arg`` is empty or ``tiny``."""
@@ -226,42 +228,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.held_out = ConfigDict({"records": 0, "every": 0, "samples": 2, "max_new_tokens": 96})
     # The newest are kept, and every keep_every-th step (0: none).
     config.checkpoint = ConfigDict({"every": 300, "keep": 2, "keep_every": 0})
+    # Every field, what it means and the paper's value: EVAL in octomed_jax/evaluation/protocol.py. Here greedy, once,
+    # and short.
     config.eval = ConfigDict(
         {
-            # jax: our own generation; vllm: a server that is started and ended; endpoint: one that is there already.
-            "backend": "jax",
-            "benchmarks": (),  # that are measured; empty: all of the questions
-            "temperature": 0.0,  # the paper: 0.6
-            "top_p": 1.0,  # the paper: 0.95
-            "seeds": 1,  # samples of each question; the paper: 5
-            "max_new_tokens": 96,  # the paper: 8192
-            "max_pixels": 262144,  # larger images are made smaller before they are sent
-            "max_images": 10,  # of a question
-            "answer_format": "",  # how an answer is to be marked: boxed, tag or direct; empty: as in training
-            # End a thought that has used up the tokens, and let the model answer in so many more. The paper: yes.
+            **EVAL,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "seeds": 1,
+            "max_new_tokens": 96,
             "force_end_of_thinking": False,
-            "forced_answer_tokens": 512,
-            "batch": 100,  # prompts at once; jax alone
-            # An endpoint: its URL, the name that it knows, and what it may be sent.
-            "endpoint": "",
-            "model": "",
-            "api_key_env": "",  # NAME of the environment variable that holds the key
-            "approved_access": ("open",),  # access classes of questions that may be sent to it
-            "tokenizer": "",  # folder of its tokenizer and template; empty: its own count of tokens is used
-            # Requests at a time, the share of them that may fail for good, and how long to wait for any reply.
-            "in_flight": 64,
-            "most_failed": 0.01,
-            "patience_seconds": 600.0,
-            "vllm": {
-                "command": "vllm",  # the executable, as a name on PATH or a path
-                "dtype": "auto",
-                "tensor_parallel_size": 1,
-                "data_parallel_size": 1,
-                "max_num_seqs": 0,  # responses that are written at once; 0: vLLM's own choice
-                "gpu_memory_utilization": 0.0,  # share of a GPU's memory; 0: vLLM's own choice
-                "extra": (),  # further words for `vllm serve`
-                "start_seconds": 1800.0,  # for the first token
-            },
+            "batch": 100,
         }
     )
     config.export = ConfigDict(

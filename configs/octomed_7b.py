@@ -14,6 +14,7 @@ still the demo's: those of the paper come with their adapters. ``student.base`` 
 from ml_collections import ConfigDict
 
 from configs.demo import get_config as demo_config
+from octomed_jax.evaluation.protocol import EVAL
 
 
 def get_config() -> ConfigDict:
@@ -90,7 +91,6 @@ def get_config() -> ConfigDict:
         }
     )
     config.checkpoint.every = 500
-    config.eval.update({"temperature": 0.6, "top_p": 0.95, "seeds": 5, "max_new_tokens": 8192})
-    config.eval.force_end_of_thinking = True
+    config.eval = ConfigDict({**EVAL, "batch": 100})
     config.export.update({"dtype": "bfloat16", "verify": ("structure", "roundtrip")})
     return config

@@ -8,6 +8,9 @@ DIRECT_SUFFIX = "Answer in a short word or phrase."
 # The form is seen in released traces of MedQA; what asked for it is not, these words are ours.
 TAG_SUFFIX = "Please reason step-by-step, and put your final answer within <answer></answer>."
 SUFFIXES = {"boxed": BOXED_SUFFIX, "tag": TAG_SUFFIX, "direct": DIRECT_SUFFIX}
+# And how evaluation asks for a report, for which no short answer is to be marked; these words are ours.
+REPORT_SUFFIX = "Write the report."
+FORMATS = {**SUFFIXES, "report": REPORT_SUFFIX}
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -20,9 +23,9 @@ def user_text(question: Question, answer_format: str = "boxed") -> str:
     Raises:
         ValueError: ``answer_format`` is unknown.
     """
-    if answer_format not in SUFFIXES:
-        raise ValueError(f"unknown answer_format {answer_format!r}, one of {', '.join(SUFFIXES)}")
-    return ask(question, SUFFIXES[answer_format])
+    if answer_format not in FORMATS:
+        raise ValueError(f"unknown answer_format {answer_format!r}, one of {', '.join(FORMATS)}")
+    return ask(question, FORMATS[answer_format])
 
 
 def ask(question: Question, closing: str) -> str:

@@ -103,7 +103,7 @@ def stages(config: ConfigDict, folder: Path) -> list[tuple[str, str, Path, Calla
 
     def evaluate(name: str) -> Callable[[], object]:
         def work() -> object:
-            from octomed_jax.cli.eval import print_results
+            from octomed_jax.cli.eval_tables import print_results
             from octomed_jax.evaluation.run import evaluate
             from octomed_jax.hf.rendering import student_folder
 

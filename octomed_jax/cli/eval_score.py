@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from octomed_jax import storage
+from octomed_jax.cli.eval_tables import check_output, print_results
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.sample_files import find_files, score_files
-from octomed_jax.progress import console
+from octomed_jax.evaluation.text_overlap import SIMPLE, open_tokens
 
 DESCRIPTION = """Judges responses by the verifier, and gives the figures of each benchmark with their intervals.
 
@@ -31,18 +30,37 @@ def score(arguments: Sequence[str]) -> int:
         "samples", metavar="SAMPLES", nargs="+", type=Path, help="files of samples (.jsonl), or folders of them"
     )
     parser.add_argument("--output", metavar="FILE", required=True, help="where to write the results (.json)")
+    parser.add_argument(
+        "--votes", metavar="K", type=int, default=0, help="also the majority of K samples of a question (the paper: 10)"
+    )
+    parser.add_argument(
+        "--f1-tokenizer", metavar="DIR", help="tokenizer that token F1 counts by, such as GPT-2's (default: words)"
+    )
+    parser.add_argument(
+        "--seen", metavar="FILE", help="what `octomed eval seen` wrote: accuracies on what was seen in training apart"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options, overrides = parser.read(arguments)
     if overrides:
         parser.error(f"there is no config here, so nothing for --config.{overrides[0]} to override")
+    check_output(options.output)
     output = Path(options.output)
+    if options.votes < 0:
+        raise UserError(f"--votes={options.votes}: so many samples cannot vote; 0 is none")
     files = find_files(options.samples)
     if output.suffix != ".json" or output.is_dir():
         raise UserError(f"--output={output} is no .json file; results are JSON")
-    results = score_files(files)
+    tokens = open_tokens(options.f1_tokenizer) if options.f1_tokenizer else SIMPLE
+    seen = None
+    if options.seen:
+        # Loaded late: looking for what was seen takes more than scoring needs.
+        from octomed_jax.evaluation.seen_in_training import read_seen
+
+        seen = read_seen(options.seen)
+    results = score_files(files, options.votes, tokens, seen)
     storage.write_json(output, results)
     if not options.json:
-        print_scores(results["benchmarks"])
+        print_results(results)
     return finish(_last_line(results["benchmarks"], output), results, options.json)
 
 
@@ -51,35 +69,3 @@ def _last_line(benchmarks: Mapping[str, Any], output: Path) -> str:
     failed = f", {totals['failed']} requests failed" if totals["failed"] else ""
     what = f"{totals['samples']} responses to {totals['n']} questions of {len(benchmarks)} benchmarks"
     return f"{what}{failed}; results: {output}"
-
-
-def print_scores(benchmarks: Mapping[str, Any]) -> None:
-    """Print one line a benchmark."""
-    table = Table()
-    table.add_column("benchmark", min_width=12, overflow="fold")
-    for title in ("n", "accuracy", "Wilson", "bootstrap", "majority", "unparsed /cut /failed"):
-        table.add_column(title, justify="right", min_width=len(title.split()[0]))
-    for name, figures in benchmarks.items():
-        votes, accuracy = figures["maj_at"], figures["accuracy"]
-        k = max(votes, key=int, default="")
-        table.add_row(
-            name,
-            str(figures["n"]),
-            "-" if accuracy is None else f"{accuracy:.1%}",
-            _interval(figures["wilson"]),
-            _interval(figures["bootstrap"]),
-            f"{votes[k]:.1%}@{k}" if k else "-",
-            "/".join(str(figures[count]) for count in ("unparsed", "truncated", "failed")),
-        )
-    console.print(table)
-    for name, figures in benchmarks.items():
-        if lost := figures["only_failed"]:
-            more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-            console.print(
-                f"{name}: every request of {', '.join(lost[:5])}{more} failed; not counted in n", markup=False
-            )
-
-
-def _interval(ends: Sequence[float] | None) -> str:
-    """Return a 95 % interval in per cent."""
-    return "-" if ends is None else f"{100 * ends[0]:.1f}-{100 * ends[1]:.1f}"

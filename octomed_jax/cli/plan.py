@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from octomed_jax import progress
 from octomed_jax.cli.options import AUTO, Parser, finish
 from octomed_jax.errors import UserError
+from octomed_jax.evaluation.protocol import CLOSING
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.training.planning import generation_plan, plan, search
 from octomed_jax.training.planning.chips import GIB, Topology, read_topology
@@ -85,12 +86,29 @@ def _generation(config: ConfigDict, shards: Path, topology: Topology, options: a
     work = generation_plan.read_answering(
         config, model, PatchSpec(max_pixels=config.shard.max_pixels), options.prompt_tokens
     )
+    forced = None
+    if config.eval.force_end_of_thinking:
+        # A token has a letter at least, so that the closing text has no more tokens than these.
+        written = config.eval.max_new_tokens + len(CLOSING)
+        forced = generation_plan.with_forced(work, written, config.eval.forced_answer_tokens)
     if options.mesh == AUTO:
         found = generation_plan.best_generation(work, topology, options.compiled, not options.full)
     else:
         sizes = options.mesh or config.train.mesh
         found = generation_plan.plan_generation(work, topology, sizes, not options.full)
+    if forced:
+        found = _with_forced(found, generation_plan.plan_generation(forced, topology, found["mesh"], not options.full))
     return _told(found, topology, generation_plan.told, options)
+
+
+def _with_forced(found: dict[str, Any], forced: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan that fits only where the answers after thoughts that were ended fit too."""
+    return found | {
+        "forced": forced,
+        "fits": found["fits"] and forced["fits"],
+        "peak_bytes_per_device": max(found["peak_bytes_per_device"], forced["peak_bytes_per_device"]),
+        "short_by_bytes": max(found["short_by_bytes"], forced["short_by_bytes"]),
+    }
 
 
 def _search(job: Job, topology: Topology, options: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@ EVERY, WITH_IMAGES = "all 14", "the 9 with images"  # means over several categor
 ACCURACY = "accuracy"
 OPEN_AND_CLOSED = "closed accuracy, open token F1"
 REPORTS = "ROUGE-L, label F1"
+OWN_STYLES = ("direct", "report")  # in which a benchmark is asked whatever the config's format is
 LEFT_OUT = 0.01  # share of the published questions that an adapter may pass over and the benchmark still be whole
 
 
@@ -59,7 +60,8 @@ class Benchmark:
         questions: how many it has; None: not known.
         in_domain: the paper trained on its train split.
         metric: ACCURACY, OPEN_AND_CLOSED or REPORTS.
-        style: how the answer is asked for: ``boxed`` after reasoning, or ``direct``.
+        style: how the answer is asked for: ``boxed`` after reasoning, ``direct``, or ``report``; one of
+            ``prompts.FORMATS``.
         names: what else questions may call it.
         note: what one has to know, such as what the paper leaves open.
     """
@@ -179,7 +181,7 @@ ALL = (
         note="the open part of 127,995 questions; made of sets whose train splits may be learnt from",
     ),
     Benchmark(
-        *("mimic-cxr", "MIMIC-CXR reports", FURTHER, _from("mimic-cxr:test"), 3_269, True, REPORTS, "direct"),
+        *("mimic-cxr", "MIMIC-CXR reports", FURTHER, _from("mimic-cxr:test"), 3_269, True, REPORTS, "report"),
         note="studies, of which those without a report are passed over",
     ),
     Benchmark("mmmu", "MMMU (health, validation)", FURTHER, _from("mmmu:validation"), 150),

@@ -22,6 +22,8 @@ from octomed_jax.evaluation.rank_correlation import (
 from octomed_jax.evaluation.resampling import stream_of
 
 Sample = Mapping[str, Any]
+DRAWN = 10_000_000  # questions that are drawn for the intervals of results.json, in about a second
+FEWEST = 200  # resamples of an interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,16 +99,38 @@ def calibrate(samples: Iterable[Sample], resamples: int = RESAMPLES) -> SelfCali
     for sample in samples:
         if not (sample.get("error") or sample.get("finish_reason") == "error"):
             by_benchmark.setdefault(sample["benchmark"], []).append(sample)
+    return calibrate_tables({name: _table(name, rows) for name, rows in by_benchmark.items()}, resamples)
+
+
+def calibrate_tables(tables: Mapping[str, "SampleTable"], resamples: int = RESAMPLES) -> SelfCalibration:
+    """Return what ``calibrate`` does, of benchmarks whose samples are numbers in columns already.
+
+    Args:
+        tables: by benchmark.
+        resamples: how many make an interval; 0: there is no bootstrap interval.
+    """
     found, strata, drawn = {}, list[Sequence[Stratum]](), list[Sequence[np.ndarray]]()
-    for name in sorted(by_benchmark):
-        table = _table(name, by_benchmark[name])
+    for name in sorted(tables):
+        table = tables[name]
         strata.append(_strata(table))
-        drawn.append([resampled(one, stream_of(name, view), resamples) for view, one in enumerate(strata[-1])])
-        found[name] = _figures(table, strata[-1], drawn[-1])
+        if resamples:
+            drawn.append([resampled(one, stream_of(name, view), resamples) for view, one in enumerate(strata[-1])])
+        found[name] = _figures(table, strata[-1], drawn[-1] if resamples else None)
     timed = [one for one in found.values() if one.mean_length is not None]
-    views = [pooled([own[view] for own in strata], [own[view] for own in drawn]) for view in range(3)]
+    views = [
+        pooled([own[view] for own in strata], [own[view] for own in drawn] if resamples else None) for view in range(3)
+    ]
     lengths = [one.mean_length for one in timed if one.mean_length is not None]
     return SelfCalibration(found, across(lengths, [one.accuracy for one in timed]), Views(*views))
+
+
+def resamples_for(questions: int) -> int:
+    """Return how many resamples the intervals of so many questions take: fewer of many, which need fewer.
+
+    0 of so many that they would take more than about a second, or be too few to be a guide.
+    """
+    resamples = min(RESAMPLES, DRAWN // max(1, questions))
+    return resamples if resamples >= FEWEST else 0
 
 
 def across(lengths: Sequence[float], accuracies: Sequence[float]) -> Correlation:
@@ -127,8 +151,8 @@ def across(lengths: Sequence[float], accuracies: Sequence[float]) -> Correlation
 
 
 @dataclasses.dataclass(frozen=True)
-class _Table:
-    """The S samples of one benchmark, sorted by question and seed.
+class SampleTable:
+    """The S samples of one benchmark, sorted by question and seed; questions are numbered in the order of their ids.
 
     Attributes:
         question: [S] numbers of the questions.
@@ -150,7 +174,7 @@ class _Table:
     without_thought: int
 
 
-def _table(benchmark: str, samples: Sequence[Sample]) -> _Table:
+def _table(benchmark: str, samples: Sequence[Sample]) -> SampleTable:
     rows = sorted(samples, key=lambda sample: (sample["id"], sample["seed"]))
     for one, other in itertools.pairwise(rows):
         if (one["id"], one["seed"]) == (other["id"], other["seed"]):
@@ -163,7 +187,7 @@ def _table(benchmark: str, samples: Sequence[Sample]) -> _Table:
     length = np.array([_tokens(benchmark, row, "thinking_tokens") for row in rows])
     cut = np.array([row["verdict"] == "truncated" for row in rows])
     partial = np.array([_tokens(benchmark, row, "completion_tokens") for row in rows])
-    return _Table(
+    return SampleTable(
         question=question,
         order=np.arange(len(rows)) - first[question],
         right=np.array([float(row["verdict"] == "correct") for row in rows]),
@@ -184,7 +208,7 @@ def _tokens(benchmark: str, row: Sample, name: str) -> float:
     return float(value)
 
 
-def _strata(table: _Table) -> tuple[Stratum, Stratum, Stratum]:
+def _strata(table: SampleTable) -> tuple[Stratum, Stratum, Stratum]:
     """Return the pairs of the three views: mean length and difficulty of each question that has both."""
     everything = np.ones(len(table.question), dtype=bool)
     even = table.order % 2 == 0
@@ -195,7 +219,7 @@ def _strata(table: _Table) -> tuple[Stratum, Stratum, Stratum]:
     )
 
 
-def _stratum(table: _Table, lengths: np.ndarray, for_length: np.ndarray, for_difficulty: np.ndarray) -> Stratum:
+def _stratum(table: SampleTable, lengths: np.ndarray, for_length: np.ndarray, for_difficulty: np.ndarray) -> Stratum:
     length = _mean_of(table, lengths, for_length & ~np.isnan(lengths))
     solved = _mean_of(table, table.right, for_difficulty)
     kept = ~np.isnan(length) & ~np.isnan(solved)
@@ -203,7 +227,7 @@ def _stratum(table: _Table, lengths: np.ndarray, for_length: np.ndarray, for_dif
     return Stratum(length[kept], 1 - solved[kept], cluster)
 
 
-def _mean_of(table: _Table, values: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def _mean_of(table: SampleTable, values: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Return [N] the mean of the taken samples of each question, NaN of none; rounded, so that equal means are ties."""
     n = len(table.cluster)
     counts = np.bincount(table.question[taken], minlength=n)
@@ -211,7 +235,7 @@ def _mean_of(table: _Table, values: np.ndarray, taken: np.ndarray) -> np.ndarray
     return np.where(counts > 0, np.round(totals / np.maximum(counts, 1), 9), np.nan)
 
 
-def _figures(table: _Table, strata: Sequence[Stratum], drawn: Sequence[np.ndarray]) -> BenchmarkCalibration:
+def _figures(table: SampleTable, strata: Sequence[Stratum], drawn: Sequence[np.ndarray] | None) -> BenchmarkCalibration:
     lengths = strata[0].x
     everything = np.ones(len(table.question), dtype=bool)
     return BenchmarkCalibration(
@@ -221,5 +245,5 @@ def _figures(table: _Table, strata: Sequence[Stratum], drawn: Sequence[np.ndarra
         mean_length=float(lengths.mean()) if len(lengths) else None,
         cut_off=table.cut_off,
         without_thought=table.without_thought,
-        within=Views(*map(correlation, strata, drawn)),
+        within=Views(*map(correlation, strata, drawn or (None,) * len(strata))),
     )

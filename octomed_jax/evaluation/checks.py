@@ -4,36 +4,23 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.errors import UserError
 from octomed_jax.evaluation.protocol import Protocol
 from octomed_jax.schema import Question
 from octomed_jax.storage import read_json
 from octomed_jax.teacher.requests import is_too_large
 
 
-def chosen_questions(questions: Iterable[Question], benchmarks: Sequence[str], where: str) -> list[Question]:
-    """Return the questions of some benchmarks, or of all where none is named, in order.
+def check_questions(found: Sequence[Question], where: str) -> None:
+    """Check the questions that are to be asked.
 
     Args:
-        questions: held-out ones.
-        benchmarks: names.
-        where: the folder that a message names.
+        found: all of them.
+        where: the folders that a message names.
 
     Raises:
-        UserError: a benchmark is unknown, an id is there twice, a question has no gold answer, or there is none.
+        UserError: an id is there twice, or a question has no gold answer.
     """
-    found = list(questions)
-    known = sorted({question.benchmark for question in found})
-    for name in benchmarks:
-        if name not in known:
-            raise UserError(
-                f"no benchmark {name!r} among the held-out questions of {where}{did_you_mean(name, known)}; "
-                f"there are: {', '.join(known)}"
-            )
-    if benchmarks:
-        found = [question for question in found if question.benchmark in benchmarks]
-    if not found:
-        raise UserError(f"{where} holds no held-out question; build it with some, or name another folder")
     ids = Counter(question.id for question in found)
     twice = [name for name, count in ids.items() if count > 1]
     if twice:
@@ -44,23 +31,28 @@ def chosen_questions(questions: Iterable[Question], benchmarks: Sequence[str], w
             f"question {missing[0].id} of {missing[0].benchmark} has no gold answer ({len(missing)} such); "
             "name the benchmarks that have one in config.eval.benchmarks"
         )
-    return found
 
 
-def check_images(questions: Iterable[Question], protocol: Protocol) -> None:
-    """Check the images of all questions by their number and headers.
+def check_images(questions: Iterable[Question], protocol: Protocol) -> dict[str, int]:
+    """Check the images of all questions by their number and headers; return how many there are.
+
+    Returns:
+        ``images``, those of them that are ``made_smaller`` to ``max_pixels``, and ``most`` of one question.
 
     Raises:
         UserError: a question has more than the protocol allows, or an image that is none.
     """
+    counts = {"images": 0, "made_smaller": 0, "most": 0}
     for question in questions:
         if len(question.images) > protocol.max_images:
             raise UserError(
                 f"question {question.id} has {len(question.images)} images, more than "
                 f"config.eval.max_images={protocol.max_images}; raise that, or leave its benchmark out"
             )
-        for data in question.images:
-            is_too_large(data, protocol.max_pixels, question.id)
+        counts["images"] += len(question.images)
+        counts["most"] = max(counts["most"], len(question.images))
+        counts["made_smaller"] += sum(is_too_large(data, protocol.max_pixels, question.id) for data in question.images)
+    return counts
 
 
 def check_access(questions: Iterable[Question], approved: Sequence[str], endpoint: str) -> None:

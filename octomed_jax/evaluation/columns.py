@@ -1,17 +1,21 @@
-"""What is kept of the samples of one benchmark: numbers in columns, some 40 bytes a sample, and no text."""
+"""What is kept of the samples of one benchmark: numbers in columns, some 50 bytes a sample, and no text."""
 
 from array import array
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from octomed_jax.errors import UserError
+from octomed_jax.evaluation.calibration import SampleTable
 from octomed_jax.evaluation.constant import BestConstant
+from octomed_jax.evaluation.overlaps import Overlaps, kind_of
 from octomed_jax.evaluation.resampling import cluster_table, draw_means, interval
 from octomed_jax.evaluation.statistics import summary, wilson
-from octomed_jax.evaluation.voting import Votes, at_each
+from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
+from octomed_jax.evaluation.voting import TIES, Votes, at_each, maj_at
 from octomed_jax.schema import OPEN_TASKS, VERDICTS
 
 FAILED = len(VERDICTS)
@@ -28,10 +32,12 @@ class Columns:
         constant: the best constant answer, to which questions are added.
         units: what thoughts are measured in.
         changed: how many rows carried another verdict than they have now; None where none carried one.
+        overlaps: what is scored by its texts; None where no question is.
     """
 
-    def __init__(self, benchmark: str):
-        self._benchmark = benchmark
+    def __init__(self, benchmark: str, tokens: Tokens = SIMPLE):
+        self._benchmark, self._tokens = benchmark, tokens
+        self.overlaps: Overlaps | None = None
         self.constant = BestConstant()
         self.units: set[str] = set()
         self.changed: int | None = None
@@ -42,12 +48,13 @@ class Columns:
         self._others: set[tuple[int, int]] = set()  # (question, seed) of the rest
         self._question, self._verdict = array("q"), array("b")
         self._votes, self._thinking = array("q"), array("q")
+        self._seeds, self._partial = array("q"), array("q")
 
     def find(self, name: str) -> int | None:
         """Return the number of a question; None where none of its samples came before."""
         return self._ids.get(name)
 
-    def open(self, name: str, cluster: str, key: int, where: int) -> int:
+    def open(self, name: str, cluster: str, key: int, where: int, task: str = "") -> int:
         """Begin a question; return its number.
 
         Args:
@@ -55,8 +62,12 @@ class Columns:
             cluster: empty: it is one of its own.
             key: a hash of everything that must be the same in all of its rows.
             where: a number for its first row.
+            task: of the question.
         """
         number = self._ids[name] = len(self._ids)
+        if kind := kind_of(self._benchmark, task):
+            self.overlaps = self.overlaps or Overlaps(self._benchmark, self._tokens)
+            self.overlaps.kinds[number] = kind
         own = (bool(cluster), cluster or name)
         self._clusters.append(self._names.setdefault(own, len(self._names)))
         self._keys.append(key)
@@ -72,7 +83,7 @@ class Columns:
         """Return what ``open`` was given as the place of a question's first row."""
         return self._first[question]
 
-    def add(self, question: int, seed: int, code: int, vote: int, thinking: int) -> bool:
+    def add(self, question: int, seed: int, code: int, vote: int, thinking: int, partial: int = NO_LENGTH) -> bool:
         """Add a sample; return False, and add nothing, if the question has one of that seed.
 
         Args:
@@ -81,6 +92,7 @@ class Columns:
             code: one of CODES.
             vote: a hash of the answer that was read; of correct and wrong ones only.
             thinking: length of the thought, or NO_LENGTH.
+            partial: tokens of a response that was cut off, where they are known.
         """
         if 0 <= seed < _SEEDS_IN_MASK:
             mask = self._masks[question]
@@ -95,6 +107,8 @@ class Columns:
         self._verdict.append(code)
         self._votes.append(vote)
         self._thinking.append(thinking)
+        self._seeds.append(seed)
+        self._partial.append(partial)
         return True
 
     @property
@@ -129,14 +143,23 @@ class Columns:
         held, asked, right = (np.bincount(one, minlength=len(self._ids)) for one in chosen)
         return held, asked, right
 
-    def figures(self, n_train: int) -> dict[str, Any]:
-        """Return the benchmark's entry in results.json."""
+    def figures(self, n_train: int, votes: int = 0, seen: Mapping[str, bool] | None = None) -> dict[str, Any]:
+        """Return the benchmark's entry in results.json.
+
+        Args:
+            n_train: its number of questions to learn from.
+            votes: of how many samples a majority is taken; 0: of none.
+            seen: id of a question to whether it was seen in training; None: nobody looked.
+
+        Raises:
+            UserError: a question is not in ``seen``.
+        """
         question, verdict = np.array(self._question), np.array(self._verdict)
         failed = verdict == FAILED
         asked = np.bincount(question[~failed], minlength=len(self._ids))
         right = np.bincount(question[verdict == CORRECT], minlength=len(self._ids))
         there = asked > 0
-        ruled = not set(self.constant.tasks) & set(OPEN_TASKS)
+        ruled = self._ruled
         answer, baseline = self.constant.best() if len(self.constant.tasks) == 1 and ruled else (None, None)
         return {
             "n": int(there.sum()),
@@ -152,8 +175,83 @@ class Columns:
             **self._lengths(verdict),
             "task": ", ".join(sorted(self.constant.tasks)),
             "n_train": n_train,
+            **({"vote": self._vote(asked, votes)} if votes and ruled else {}),
+            **(
+                self.overlaps.figures(right / np.maximum(asked, 1), asked, np.array(self._clusters))
+                if self.overlaps
+                else {}
+            ),
+            **({} if seen is None else {"seen": self._seen(seen, right, asked)}),
             **({} if self.changed is None else {"verdicts_changed": self.changed}),
         }
+
+    @property
+    def _ruled(self) -> bool:
+        """Whether there is a rule of right and wrong for all questions."""
+        return not set(self.constant.tasks) & set(OPEN_TASKS)
+
+    def table(self) -> SampleTable | None:
+        """Return the samples as calibration takes them, failed ones left out; None where there is nothing to compare.
+
+        That is so for tasks without a rule of right and wrong, and without an answer.
+        """
+        verdict = np.array(self._verdict)
+        kept = np.flatnonzero(verdict != FAILED)
+        if not len(kept) or not self._ruled:
+            return None
+        names = list(self._ids)
+        place_of = np.empty(len(names), int)
+        place_of[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+        place, seeds = place_of[np.array(self._question)[kept]], np.array(self._seeds)[kept]
+        order = np.lexsort((seeds, place))
+        kept, numbers = kept[order], np.array(self._question)[kept[order]]
+        _, first, question = np.unique(place[order], return_index=True, return_inverse=True)
+        length = np.array(self._thinking)[kept].astype(float)
+        length[length == NO_LENGTH] = np.nan
+        if len(self.units) > 1:
+            length[:] = np.nan
+        cut = verdict[kept] == CODES["truncated"]
+        partial = np.array(self._partial)[kept].astype(float)
+        partial[partial == NO_LENGTH] = np.nan
+        groups: dict[int, int] = {}
+        clusters = np.array(self._clusters)[numbers[first]].tolist()
+        return SampleTable(
+            question=question,
+            order=np.arange(len(kept)) - first[question],
+            right=(verdict[kept] == CORRECT).astype(float),
+            length=length,
+            least=np.where(np.isnan(length) & cut, partial, length),
+            cluster=np.array([groups.setdefault(one, len(groups)) for one in clusters]),
+            cut_off=int(cut.sum()),
+            without_thought=int((np.isnan(length) & ~cut).sum()),
+        )
+
+    def _vote(self, asked: np.ndarray, votes: int) -> dict[str, Any]:
+        """Return the accuracy of a majority of so many samples, over the questions that have as many."""
+        found = {number: maj_at(own, votes) for number, own in self._each(asked) if own[0] >= votes}
+        told = {"of": votes, "ties": TIES, "n": len(found), "left_out": int((asked > 0).sum()) - len(found)}
+        if not found:
+            return told | {"accuracy": None, "bootstrap": None, "clusters": []}
+        rates = np.fromiter(found.values(), float, len(found))
+        table = cluster_table(rates, np.array(self._clusters)[list(found)])
+        ends = interval(draw_means(table, f"{self._benchmark} vote"), [table])
+        return told | {"accuracy": float(rates.mean()), "bootstrap": list(ends), "clusters": table}
+
+    def _seen(self, seen: Mapping[str, bool], right: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+        """Return how many questions were seen in training, and the accuracies on these and on the others."""
+        unknown = next((name for name in self._ids if name not in seen), None)
+        if unknown is not None:
+            raise UserError(
+                f"question {unknown} of {self._benchmark} is not among those that were looked up; run `octomed eval "
+                "seen` on the questions that were measured on"
+            )
+        known = np.array([seen[name] for name in self._ids])
+        there = asked > 0
+        told: dict[str, Any] = {"n": int(there.sum()), "seen": int((known & there).sum())}
+        for name, chosen in (("accuracy_seen", known & there), ("accuracy_unseen", ~known & there)):
+            rates = right[chosen] / asked[chosen]
+            told[name] = float(rates.mean()) if len(rates) and self._ruled else None
+        return told
 
     def _intervals(self, right: np.ndarray, asked: np.ndarray, clusters: np.ndarray, ruled: bool) -> dict[str, Any]:
         n = len(asked)
@@ -174,6 +272,10 @@ class Columns:
 
     def _tally(self, asked: np.ndarray) -> "Counter[Votes]":
         """Count the questions by how their samples agree."""
+        return Counter(votes for _, votes in self._each(asked))
+
+    def _each(self, asked: np.ndarray) -> Iterator[tuple[int, Votes]]:
+        """Yield the number of each question with an answer, and how its samples agree."""
         question, verdict, votes = np.array(self._question), np.array(self._verdict), np.array(self._votes)
         wrong = verdict == WRONG
         groups: list[list[int]] = [[] for _ in self._ids]
@@ -185,11 +287,9 @@ class Columns:
             sizes = np.diff(np.append(starts, len(pairs)))
             for number, size in zip(pairs[starts, 0].tolist(), sizes.tolist(), strict=True):
                 into[number].append(size)
-        tally: Counter[Votes] = Counter()
         for number, size in enumerate(asked.tolist()):
             if size:
-                tally[size, tuple(sorted(rights[number])), tuple(sorted(groups[number]))] += 1
-        return tally
+                yield number, (size, tuple(sorted(rights[number])), tuple(sorted(groups[number])))
 
     def _lengths(self, verdict: np.ndarray) -> dict[str, Any]:
         thinking = np.array(self._thinking)

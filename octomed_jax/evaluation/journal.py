@@ -15,7 +15,6 @@ from octomed_jax import storage
 from octomed_jax.evaluation.backends.base import Answer, Answers
 from octomed_jax.evaluation.protocol import PROTOCOL_VERSION, Protocol
 from octomed_jax.progress import say
-from octomed_jax.prompts import user_text
 from octomed_jax.schema import Question
 from octomed_jax.storage import fingerprint, sha256_bytes
 
@@ -26,7 +25,7 @@ def key_of(identity: str, question: Question, protocol: Protocol, draw: int) -> 
     """Return the name of a sample: equal for equal model, prompt, images, sampling, seed and protocol version."""
     known = len(question.image_hashes) == len(question.images)
     images = list(question.image_hashes) if known else [sha256_bytes(data) for data in question.images]
-    prompt = sha256_bytes(user_text(question, protocol.answer_format).encode())
+    prompt = sha256_bytes(protocol.text_of(question).encode())
     return fingerprint([PROTOCOL_VERSION, identity, prompt, images, protocol.sampling, draw])
 
 

@@ -13,7 +13,7 @@ ALLOWABLE = {
     "sampling": {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty"},
     "budget": {"max_new_tokens", "max_tokens", "force_end_of_thinking", "forced_answer_tokens", "closing"},
     "seeds": {"seed", "seeds"},
-    "prompt": {"answer_format", "prompt", "system_prompt", "suffix"},
+    "prompt": {"answer_format", "formats_by_benchmark", "prompt", "system_prompt", "suffix"},
     "images": {"max_pixels", "max_images"},
 }
 # Not about settings: each side may hold benchmarks that the other lacks.
@@ -28,6 +28,7 @@ NEVER = {
 # result and does not hinder.
 NOTED = {"backend", "batch", "model", "random_weights", "endpoint", "tokenizer", "api_key_env", "approved_access"}
 NOTED |= {"in_flight", "most_failed", "patience_seconds", "vllm", "benchmarks", "samples", "level", "bootstrap"}
+NOTED |= {"votes", "ties", "f1_tokens"}  # of figures that are not compared
 # Without a results.json they are not known.
 Settings = Mapping[str, Any] | None
 

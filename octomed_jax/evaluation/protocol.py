@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from octomed_jax.configuration import answer_format_of, plain
 from octomed_jax.errors import UserError, did_you_mean
-from octomed_jax.prompts import SUFFIXES
-from octomed_jax.schema import ACCESS_CLASSES
+from octomed_jax.prompts import SUFFIXES, user_text
+from octomed_jax.schema import ACCESS_CLASSES, Question
 
 PROTOCOL_VERSION = 1  # of what a question and a setting come to; raised when the same config asks in another way
 BACKENDS = ("jax", "vllm", "endpoint")
@@ -17,18 +17,22 @@ BACKENDS = ("jax", "vllm", "endpoint")
 # Answer:"; how the paper spells it is not published.
 CLOSING = "\n</think>\n\nFinal Answer:"
 
+# Every field with the paper's value, where it has one. A config takes them over, and names what it has otherwise.
 EVAL: dict[str, Any] = {
     "backend": "jax",  # jax: our own generation; vllm: a server that is started and ended; endpoint: one that is there
-    "benchmarks": (),  # that are measured; empty: all of the questions
+    "benchmarks": (),  # that are measured: names, categories, folders of questions; empty: all of the questions
     "temperature": 0.6,
     "top_p": 0.95,
     "seeds": 5,  # samples of each question
+    "votes": 0,  # also the majority of so many of them, at most as many as seeds; the paper: 10 in some cells. 0: none
     "max_new_tokens": 8192,
     "max_pixels": 262144,  # larger images are made smaller before they are sent
     "max_images": 10,  # of a question; one with more is refused
     "answer_format": "",  # how an answer is to be marked: boxed, tag or direct; empty: as in training
-    "force_end_of_thinking": False,  # end a thought that has used up the tokens, and let the model answer
-    "forced_answer_tokens": 512,  # for that answer, on top of max_new_tokens
+    "formats_by_benchmark": True,  # but the legacy VQA sets directly, and reports as such: as the registry has it
+    "force_end_of_thinking": True,  # end a thought that has used up the tokens, and let the model answer
+    "forced_answer_tokens": 512,  # for that answer, on top of max_new_tokens; the paper: not published
+    "f1_tokenizer": "",  # folder of the tokenizer that token F1 counts by, such as GPT-2's (the paper's); empty: words
     "batch": 8,  # prompts at once; jax alone
     "endpoint": "",  # its URL; endpoint alone, as all up to tokenizer
     "model": "",  # the name that it knows
@@ -52,8 +56,12 @@ EVAL: dict[str, Any] = {
 
 # Fields of no effect on a sample, and those that only some back ends look at.
 _NOT_IN_RESULT = ("endpoint", "api_key_env", "approved_access", "in_flight", "most_failed", "patience_seconds")
-_OF_BACKEND = {"batch": ("jax",), "model": ("endpoint",), "tokenizer": (), "vllm": ("vllm",)}
+_OF_BACKEND = {"batch": ("jax",), "model": ("endpoint",), "tokenizer": (), "f1_tokenizer": (), "vllm": ("vllm",)}
 _NOT_OF_SERVER = ("command", "start_seconds")
+
+
+# Of no effect on how one sample is drawn; what a question is asked is in its text.
+_NOT_SAMPLING = ("seeds", "votes", "max_images", "formats_by_benchmark")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +72,11 @@ class Protocol:
     top_p: float
     max_new_tokens: int
     seeds: int
+    votes: int
     max_pixels: int
     max_images: int
     answer_format: str
+    formats_by_benchmark: bool
     force_end_of_thinking: bool
     forced_answer_tokens: int
 
@@ -74,9 +84,20 @@ class Protocol:
     def sampling(self) -> dict[str, Any]:
         """What decides how the tokens of one sample are drawn, its seed apart."""
         fields = dataclasses.asdict(self)
-        for name in ("seeds", "max_images", *(() if self.force_end_of_thinking else ("forced_answer_tokens",))):
+        for name in _NOT_SAMPLING + (() if self.force_end_of_thinking else ("forced_answer_tokens",)):
             fields.pop(name)
         return fields
+
+    def format_of(self, question: Question) -> str:
+        """Return in which format a question is asked, one of ``prompts.FORMATS``."""
+        from octomed_jax.evaluation.benchmarks import OWN_STYLES, benchmark_of  # late: configs take EVAL from here
+
+        one = benchmark_of(question.benchmark) if self.formats_by_benchmark else None
+        return one.style if one and one.style in OWN_STYLES else self.answer_format
+
+    def text_of(self, question: Question) -> str:
+        """Return the user turn of a question."""
+        return user_text(question, self.format_of(question))
 
     def budget(self, closing_tokens: int) -> int:
         """Return the most tokens that may follow a prompt, the text that ends a thought being so many."""
@@ -112,10 +133,15 @@ def _check_fields(settings: ConfigDict) -> None:
         raise UserError(f"eval.backend={settings.backend!r} is unknown{hint}; one of: {', '.join(BACKENDS)}")
     least: Mapping[str, float] = dict.fromkeys(
         ("seeds", "max_new_tokens", "max_pixels", "forced_answer_tokens", "batch", "in_flight"), 1
-    ) | dict.fromkeys(("max_images", "most_failed", "patience_seconds"), 0)
+    ) | dict.fromkeys(("votes", "max_images", "most_failed", "patience_seconds"), 0)
     for name, smallest in least.items():
         if settings[name] < smallest:
             raise UserError(f"config.eval.{name}={settings[name]}: it must be at least {smallest}")
+    if settings.votes > settings.seeds:
+        raise UserError(
+            f"config.eval.votes={settings.votes} is more than config.eval.seeds={settings.seeds}, the samples of a "
+            "question; raise seeds to as many, or lower votes"
+        )
     if not 0 <= settings.temperature <= 2 or not 0 < settings.top_p <= 1:
         raise UserError(
             f"config.eval: temperature={settings.temperature} or top_p={settings.top_p} is out of range "

@@ -18,13 +18,16 @@ from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.evaluation import journal as journals
 from octomed_jax.evaluation.backends.base import Answer, Asked, Backend
 from octomed_jax.evaluation.backends.choose import open_backend
-from octomed_jax.evaluation.checks import check_access, check_images, chosen_questions
+from octomed_jax.evaluation.checks import check_access, check_images
 from octomed_jax.evaluation.journal import Journal, key_of
 from octomed_jax.evaluation.protocol import CLOSING, PROTOCOL_VERSION, Protocol, read_protocol, result_settings
-from octomed_jax.evaluation.scoring import score_samples
+from octomed_jax.evaluation.question_sets import choose
+from octomed_jax.evaluation.scoring import scored
+from octomed_jax.evaluation.seen_in_run import look_up, trained_inputs
+from octomed_jax.evaluation.text_overlap import SIMPLE, open_tokens
+from octomed_jax.evaluation.voting import TIES
 from octomed_jax.schema import Question
 from octomed_jax.teacher.requests import request_seed
-from octomed_jax.traces.lake import iterate_questions, iterate_rows
 from octomed_jax.verification.candidates import THINK_END, THINK_START
 from octomed_jax.verification.check import VERIFIER_VERSION, check_response
 
@@ -34,20 +37,22 @@ STAGE = "eval"
 def evaluate(
     config: ConfigDict,
     model: storage.PathLike,
-    questions: storage.PathLike,
+    questions: storage.PathLike | Sequence[storage.PathLike],
     output: storage.PathLike,
     random_weights: bool = False,
     weights: storage.PathLike | None = None,
+    trained: Sequence[storage.PathLike] = (),
 ) -> manifests.Manifest:
     """Answer the held-out questions and judge the answers.
 
     Args:
         config: uses ``eval``, ``seed`` and the student's answer format.
         model: a Hugging Face folder; without meaning where ``eval.backend`` is an endpoint.
-        questions: what ``octomed questions build`` wrote.
+        questions: what ``octomed questions build`` wrote, or a folder of such folders; one or several.
         output: the new folder with samples and results.
         random_weights: the folder holds no weights; start as training starts.
         weights: the folder of the weights, where it is not ``model``.
+        trained: folders of what the model was trained on, in which the questions are looked up; none: nobody looks.
 
     Raises:
         UserError: a folder is missing, or something would spoil the evaluation.
@@ -56,21 +61,23 @@ def evaluate(
     protocol = read_protocol(config)
     if storage.in_bucket(output):
         raise UserError(f"{output} lies in a bucket; an evaluation is written to a disk: give a folder, and copy it")
-    model, questions = Path(model), Path(questions)
+    model = Path(model)
     weights = Path(weights or model)
     _check_weights(config.eval.backend, model, weights, random_weights)
-    given = manifests.read_manifest(questions, *manifests.QUESTION_STAGES)
+    sets = choose(questions, config.eval.benchmarks)
+    tokens = open_tokens(config.eval.f1_tokenizer) if config.eval.f1_tokenizer else SIMPLE
     request = {
-        "eval": result_settings(config),
+        "eval": {**result_settings(config), "benchmarks": sets.named, "f1_tokens": tokens.name},
         "seed": config.seed,
         "answer_format": protocol.answer_format,
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
         "protocol": PROTOCOL_VERSION,
         **({"closing": CLOSING} if protocol.force_end_of_thinking else {}),
+        **({"ties": TIES} if protocol.votes else {}),
     }
     identity = _model_identity(config, model, weights)
-    inputs = {"questions": given.identity, "model": identity}
+    inputs = {**sets.inputs, "model": identity, **trained_inputs(trained)}
     storage.put_back(output)
     name = manifests.request_of(STAGE, request, inputs)
     done = manifests.finished(output, STAGE, request, inputs)
@@ -78,30 +85,26 @@ def evaluate(
         (Path(output) / journals.NAME).unlink(missing_ok=True)
         if not done.counts.get("failed"):
             return done
-    asked_for = chosen_questions(
-        iterate_questions(questions / "heldout.parquet"), config.eval.benchmarks, str(questions)
-    )
-    check_images(asked_for, protocol)
+    asked_for = sets.read()
+    images = check_images(asked_for, protocol)
     if config.eval.backend == "endpoint":
         check_access(asked_for, config.eval.approved_access, config.eval.endpoint)
-    train_counts = Counter(
-        row["benchmark"] for row in iterate_rows(questions / "questions.parquet", columns=["benchmark"])
-    )
-    with (
-        storage.staged_folder(output, request=name, replaces=bool(done)) as folder,
-        open_backend(
-            config,
-            protocol,
-            asked_for,
-            model=model,
-            weights=weights,
-            identity=identity,
-            random_weights=random_weights,
-            log=Path(f"{output}.vllm.log"),
-        ) as backend,
-    ):
-        asked = _asked(asked_for, protocol, backend.identity, config.seed)
-        with Journal(Path(folder) / journals.NAME) as journal:
+    with storage.staged_folder(output, request=name, replaces=bool(done)) as folder:
+        seen = look_up(sets, trained, Path(folder))  # before anybody is asked: a folder may be of no use
+        with (
+            open_backend(
+                config,
+                protocol,
+                asked_for,
+                model=model,
+                weights=weights,
+                identity=identity,
+                random_weights=random_weights,
+                log=Path(f"{output}.vllm.log"),
+            ) as backend,
+            Journal(Path(folder) / journals.NAME) as journal,
+        ):
+            asked = _asked(asked_for, protocol, backend.identity, config.seed)
             if done:
                 journal.add(_held_before(asked, Path(output)))
             failures = _answer_all(backend, asked, journal, config.eval.most_failed)
@@ -110,8 +113,9 @@ def evaluate(
             lines = [json.dumps(sample, ensure_ascii=False) for sample in samples if sample["benchmark"] == benchmark]
             storage.write_text(folder / "samples" / f"{benchmark}.jsonl", "\n".join(lines) + "\n")
         results = {
-            "benchmarks": score_samples(samples, train_counts),
+            **scored(samples, sets.train_counts(), protocol.votes, tokens, seen),
             "settings": request,
+            "images": images,
             "backend": {"identity": backend.identity, **backend.told},
         }
         storage.write_json(folder / "results.json", results)
@@ -126,8 +130,8 @@ def evaluate(
                 for file, digest in manifests.hash_files(folder).items()
                 if file != journals.NAME and not file.startswith(".")
             },
-            licences=given.licences,
-            access=given.access,
+            licences=sets.licences,
+            access=sets.access,
         )
         manifests.write_manifest(folder, manifest)
     # Not before: a run that is killed until here is finished from the journal.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +13,8 @@ from octomed_jax.errors import UserError
 from octomed_jax.evaluation.columns import CODES, NO_LENGTH, Columns
 from octomed_jax.evaluation.resampling import DRAWS, LEVEL, METHOD, SEED
 from octomed_jax.evaluation.sample_rows import Row, find_files, first_difference, key_of, read_rows, row_at
-from octomed_jax.evaluation.scoring import TOKENS, WORDS, is_failed, vote_of
+from octomed_jax.evaluation.scoring import TOKENS, WORDS, is_failed, partial_length, results_of, vote_of
+from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
 from octomed_jax.schema import VERDICTS, Question
 from octomed_jax.verification.candidates import THINK_END, THINK_START
 from octomed_jax.verification.check import Checker, Rules
@@ -26,16 +27,21 @@ _CHECKERS = 16384  # that are held at once
 _LINES = 2**40  # more than a file has
 
 
-def score_files(files: Sequence[Path]) -> dict[str, Any]:
+def score_files(
+    files: Sequence[Path], votes: int = 0, tokens: Tokens = SIMPLE, seen: Mapping[str, bool] | None = None
+) -> dict[str, Any]:
     """Return the content of results.json for files of samples, which are read once, row by row.
 
     Args:
         files: JSON lines, of one benchmark or several, whose questions may lie in more than one of them.
+        votes: of how many samples of a question a majority is taken; 0: of none.
+        tokens: of which token F1 is counted.
+        seen: id of a question to whether it was seen in training; None: nobody looked.
 
     Raises:
         UserError: a row cannot be scored; file and line are named.
     """
-    scorer, digests = Scorer(files), []
+    scorer, digests = Scorer(files, tokens), []
     with progress.bar("scoring", sum(file.stat().st_size for file in files), "bytes") as line:
         for number, file in enumerate(files):
             digest = hashlib.sha256()
@@ -46,8 +52,8 @@ def score_files(files: Sequence[Path]) -> dict[str, Any]:
         "samples": digests,
         "level": LEVEL,
         "bootstrap": {"method": METHOD, "draws": DRAWS, "seed": SEED},
-    }
-    return {"benchmarks": scorer.figures(), "settings": settings}
+    } | ({"votes": votes} if votes else {})
+    return {**scorer.results(votes, seen), "settings": settings}
 
 
 @dataclasses.dataclass(slots=True)
@@ -71,29 +77,30 @@ class Scorer:
         images: benchmark and id to a hash of the question's images, of rows with the column ``image_hash``.
     """
 
-    def __init__(self, files: Sequence[Path], believe: bool = False):
+    def __init__(self, files: Sequence[Path], tokens: Tokens = SIMPLE, believe: bool = False):
         """Begin with no rows.
 
         Args:
             files: where the rows come from.
+            tokens: how texts are cut into tokens, where they are compared.
             believe: a verdict that a row carries counts as it is; of such rows the verdicts are kept and nothing else.
         """
         self.rules = Rules()
         self.columns: dict[str, Columns] = {}
         self.judged: set[bool] = set()
         self.images: dict[tuple[str, str], int] = {}
-        self._files, self._believe = files, believe
+        self._files, self._tokens, self._believe = files, tokens, believe
         self._open: dict[tuple[str, str], _Open] = {}
 
-    def figures(self) -> dict[str, Any]:
-        """Return benchmark to its entry in results.json, sorted by name.
+    def results(self, votes: int, seen: Mapping[str, bool] | None) -> dict[str, Any]:
+        """Return the figures of results.json; see ``scoring.results_of``.
 
         Raises:
-            UserError: there were no rows.
+            UserError: there were no rows, or a question is not in ``seen``.
         """
         if not self.columns:
             raise UserError(f"{', '.join(file.name for file in self._files)}: no samples; give files with rows")
-        return {name: self.columns[name].figures(0) for name in sorted(self.columns)}
+        return results_of(self.columns, {}, votes, seen)
 
     def first_row(self, benchmark: str, name: str) -> Row:
         """Return the first row of a question, read again."""
@@ -142,12 +149,12 @@ class Scorer:
         if type(seed) is not int:
             self._refuse(file, line, f"has the seed {seed!r}; a seed is a whole number")
         if is_failed(row):
-            code, vote, thinking = CODES["failed"], 0, NO_LENGTH
+            code, vote, thinking, partial = CODES["failed"], 0, NO_LENGTH, NO_LENGTH
         elif self._believe and row.get("verdict") is not None:
-            code, vote, thinking = self._believed(row, file, line), 0, NO_LENGTH
+            code, vote, thinking, partial = self._believed(row, file, line), 0, NO_LENGTH, NO_LENGTH
         else:
-            code, vote, thinking = self._judge(row, opened, file, line)
-        if not columns.add(opened.number, seed, code, vote, thinking):
+            code, vote, thinking, partial = self._judge(row, opened, file, line)
+        if not columns.add(opened.number, seed, code, vote, thinking, partial):
             self._refuse(file, line, f"is a second sample of question {name!r} with seed {seed}; give each one once")
 
     def _believed(self, row: Row, file: int, line: int) -> int:
@@ -156,7 +163,7 @@ class Scorer:
             self._refuse(file, line, f"has the verdict {row['verdict']!r}; one of {', '.join(VERDICTS)}")
         return CODES[row["verdict"]]
 
-    def _judge(self, row: Row, opened: _Open, file: int, line: int) -> tuple[int, int, int]:
+    def _judge(self, row: Row, opened: _Open, file: int, line: int) -> tuple[int, int, int, int]:
         self.judged.add(True)
         if opened.check is None:
             checker = self._checker(row, file, line)
@@ -170,8 +177,11 @@ class Scorer:
         columns = opened.columns
         if (before := row.get("verdict")) is not None:
             columns.changed = (columns.changed or 0) + (before != verdict.verdict)
+        if columns.overlaps:
+            columns.overlaps.add(opened.number, row, response, verdict.extracted, row.get("finish_reason") or "")
         vote = hash(vote_of(opened.task, verdict.verdict, verdict.extracted))
-        return CODES[verdict.verdict], vote, self._length(row, response, columns, file, line)
+        partial = partial_length(row) if verdict.verdict == "truncated" else NO_LENGTH
+        return CODES[verdict.verdict], vote, self._length(row, response, columns, file, line), partial
 
     def _length(self, row: Row, response: str, columns: Columns, file: int, line: int) -> int:
         """Return the length of a thought: as the row says, in tokens, or in words where it says nothing."""
@@ -193,7 +203,7 @@ class Scorer:
         benchmark, name = row["benchmark"], row["id"]
         columns = self.columns.get(benchmark)
         if columns is None:
-            columns = self.columns[benchmark] = Columns(benchmark)
+            columns = self.columns[benchmark] = Columns(benchmark, self._tokens)
         number = columns.find(name)
         if number is not None and not columns.same(number, key):
             first_file, first_line = divmod(columns.first_row(number), _LINES)
@@ -213,7 +223,8 @@ class Scorer:
         else:
             checker = self._checker(row, file, line)
         if number is None:
-            number = columns.open(name, str(row.get("cluster") or ""), key, file * _LINES + line)
+            task = checker.question.task if checker else ""
+            number = columns.open(name, str(row.get("cluster") or ""), key, file * _LINES + line, task)
             try:
                 if checker:
                     columns.constant.add(vars(checker.question))

@@ -1,14 +1,18 @@
 """From judged samples to the figures of ``results.json`` (docs/evaluation.md)."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from octomed_jax.evaluation.calibration import calibrate_tables, resamples_for
+from octomed_jax.evaluation.categories import category_figures
 from octomed_jax.evaluation.columns import CODES, NO_LENGTH, Columns
 from octomed_jax.evaluation.constant import best_constant
+from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
 from octomed_jax.schema import VERDICTS
 from octomed_jax.verification.text import american
 
-__all__ = ["best_constant", "score_samples", "vote_of"]
+__all__ = ["best_constant", "results_of", "score_samples", "scored", "vote_of"]
 
 Sample = Mapping[str, Any]
 TOKENS, WORDS = "tokens", "words"  # what a thought is measured in
@@ -35,13 +39,74 @@ def score_samples(samples: Iterable[Sample], train_counts: Mapping[str, int]) ->
     Raises:
         ValueError: an unknown verdict, the same (id, seed) twice, or a gold answer that cannot be one.
     """
+    return _figures(_columns_of(samples, SIMPLE), train_counts, 0, None)
+
+
+def scored(
+    samples: Iterable[Sample],
+    train_counts: Mapping[str, int],
+    votes: int = 0,
+    tokens: Tokens = SIMPLE,
+    seen: Mapping[str, bool] | None = None,
+) -> dict[str, Any]:
+    """Return ``results_of`` judged rows; see ``score_samples`` for them and for what is raised.
+
+    Args:
+        samples, train_counts: as there.
+        votes: of how many samples of a question a majority is taken; 0: of none.
+        tokens: of which token F1 is counted.
+        seen: id of a question to whether it was seen in training; None: nobody looked.
+    """
+    return results_of(_columns_of(samples, tokens), train_counts, votes, seen)
+
+
+def results_of(
+    columns: Mapping[str, Columns], train_counts: Mapping[str, int], votes: int, seen: Mapping[str, bool] | None
+) -> dict[str, Any]:
+    """Return ``benchmarks``, ``categories`` and ``calibration`` of results.json.
+
+    Raises:
+        UserError: a question is not in ``seen``.
+    """
+    benchmarks = _figures(columns, train_counts, votes, seen)
+    return {
+        "benchmarks": benchmarks,
+        "categories": category_figures(benchmarks),
+        "calibration": _calibration(columns),
+    }
+
+
+def _figures(
+    columns: Mapping[str, Columns], train_counts: Mapping[str, int], votes: int, seen: Mapping[str, bool] | None
+) -> dict[str, dict[str, Any]]:
+    return {name: columns[name].figures(train_counts.get(name, 0), votes, seen) for name in sorted(columns)}
+
+
+def _calibration(columns: Mapping[str, Columns]) -> dict[str, Any]:
+    """Return how thinking length goes with difficulty (docs/evaluation-comparison.md), as plain data.
+
+    Words and tokens are no one length: where some benchmarks are measured in words, only the others are taken.
+    """
+    counted = {name: one for name, one in columns.items() if one.units == {TOKENS}}
+    taken = counted or {name: one for name, one in columns.items() if one.units == {WORDS}}
+    tables = {name: table for name, one in taken.items() if (table := one.table())}
+    resamples = resamples_for(sum(len(table.cluster) for table in tables.values()))
+    return {
+        "unit": (TOKENS if counted else WORDS) if tables else None,
+        "resamples": resamples,
+        **dataclasses.asdict(calibrate_tables(tables, resamples)),
+        "left_out": sorted(columns.keys() - tables.keys()),
+    }
+
+
+def _columns_of(samples: Iterable[Sample], tokens: Tokens) -> dict[str, Columns]:
     columns: dict[str, Columns] = {}
     for place, sample in enumerate(samples):
         own = columns.get(sample["benchmark"])
         if own is None:
-            own = columns[sample["benchmark"]] = Columns(sample["benchmark"])
+            own = columns[sample["benchmark"]] = Columns(sample["benchmark"], tokens)
         _add(own, sample, place)
-    return {name: columns[name].figures(train_counts.get(name, 0)) for name in sorted(columns)}
+    return columns
 
 
 def _add(columns: Columns, sample: Sample, place: int) -> None:
@@ -52,15 +117,25 @@ def _add(columns: Columns, sample: Sample, place: int) -> None:
         )
     question = columns.find(sample["id"])
     if question is None:
-        question = columns.open(sample["id"], sample.get("cluster") or "", 0, place)
+        question = columns.open(sample["id"], sample.get("cluster") or "", 0, place, sample["task"])
         columns.constant.add(sample)
     verdict = "failed" if failed else sample["verdict"]
     vote = hash(vote_of(sample["task"], verdict, sample.get("extracted") or ""))
     thinking = NO_LENGTH if failed or (length := sample.get("thinking_tokens")) is None else length
     if not failed:
         columns.units.add(TOKENS)
-    if not columns.add(question, sample["seed"], CODES[verdict], vote, thinking):
+    partial = partial_length(sample) if verdict == "truncated" else NO_LENGTH
+    if not columns.add(question, sample["seed"], CODES[verdict], vote, thinking, partial):
         raise ValueError(f"sample {sample['id']} of {sample['benchmark']} is there twice with seed {sample['seed']}")
+    if columns.overlaps and not failed:
+        read = (sample.get("response") or "", sample.get("extracted") or "", sample.get("finish_reason") or "")
+        columns.overlaps.add(question, sample, *read)
+
+
+def partial_length(row: Sample) -> int:
+    """Return the tokens of a response that was cut off, where thoughts are counted in tokens and the row says it."""
+    length = row.get("completion_tokens") if "thinking_tokens" in row else None
+    return length if type(length) is int and length >= 0 else NO_LENGTH
 
 
 def is_failed(row: Sample) -> bool:

@@ -5,6 +5,7 @@ others give them, and each with what it depends on: token F1 by the tokenizer, w
 """
 
 import dataclasses
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -97,6 +98,11 @@ def rouge_l(text: str, golds: Sequence[str]) -> float:
     return max(2 * common_length(given, gold) / (len(given) + len(gold)) for gold in known)
 
 
+def has_rouge_words(text: str) -> bool:
+    """Say whether a gold text has a word for ROUGE-L."""
+    return bool(_ROUGE_WORDS.search(text.lower()))
+
+
 def common_length(left: Sequence[str], right: Sequence[str]) -> int:
     """Return the length of the longest common subsequence of two lists of words.
 
@@ -113,9 +119,55 @@ def common_length(left: Sequence[str], right: Sequence[str]) -> int:
     return len(left) - row.bit_count()
 
 
+@functools.lru_cache(maxsize=4096)  # a run names few sets of labels
 def labels_of(text: str) -> frozenset[str]:
     """Return the labels of a multi-label answer, ``Edema; Effusion``, in lower case with single spaces."""
     return frozenset(name for part in text.split(";") if (name := " ".join(part.lower().split())))
+
+
+class LabelCounts:
+    """How often labels were named, found and rightly found, over texts that come one after the other.
+
+    Attributes:
+        n: texts.
+    """
+
+    def __init__(self) -> None:
+        self.n = self._exact = 0
+        self._gold, self._given, self._right = Counter[str](), Counter[str](), Counter[str]()
+
+    def add(self, gold: frozenset[str], given: frozenset[str]) -> None:
+        """Count a text: its gold labels and those that were given, in one spelling."""
+        self.n += 1
+        self._exact += gold == given
+        self._gold.update(gold)
+        self._given.update(given)
+        self._right.update(gold & given)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what ``label_f1`` does."""
+        labels = {
+            name: {
+                "gold": self._gold[name],
+                "given": self._given[name],
+                "right": self._right[name],
+                "f1": _ratio(2 * self._right[name], self._gold[name] + self._given[name]),
+            }
+            for name in sorted(self._gold | self._given)
+        }
+        in_gold = [2 * self._right[name] / (self._gold[name] + self._given[name]) for name in sorted(self._gold)]
+        right = self._right.total()
+        return {
+            "n": self.n,
+            "micro": {
+                "precision": _ratio(right, self._given.total()),
+                "recall": _ratio(right, self._gold.total()),
+                "f1": _ratio(2 * right, self._gold.total() + self._given.total()),
+            },
+            "macro_f1": _ratio(sum(in_gold), len(in_gold)),
+            "exact": _ratio(self._exact, self.n),
+            "labels": labels,
+        }
 
 
 def label_f1(pairs: Iterable[tuple[Iterable[str], Iterable[str]]]) -> dict[str, Any]:
@@ -129,37 +181,10 @@ def label_f1(pairs: Iterable[tuple[Iterable[str], Iterable[str]]]) -> dict[str, 
         nothing to divide by. ``macro_f1``: the plain mean over the labels that any gold names. ``exact``: the share of
         texts with just the gold labels. ``labels``: of each label, sorted, its gold, given and right ones, and its f1.
     """
-    gold_counts, given_counts, right_counts = Counter[str](), Counter[str](), Counter[str]()
-    n = exact = 0
+    counts = LabelCounts()
     for gold, given in pairs:
-        gold, given = frozenset(gold), frozenset(given)
-        n += 1
-        exact += gold == given
-        gold_counts.update(gold)
-        given_counts.update(given)
-        right_counts.update(gold & given)
-    labels = {
-        name: {
-            "gold": gold_counts[name],
-            "given": given_counts[name],
-            "right": right_counts[name],
-            "f1": _ratio(2 * right_counts[name], gold_counts[name] + given_counts[name]),
-        }
-        for name in sorted(gold_counts | given_counts)
-    }
-    in_gold = [2 * right_counts[name] / (count + given_counts[name]) for name, count in gold_counts.items()]
-    right = right_counts.total()
-    return {
-        "n": n,
-        "micro": {
-            "precision": _ratio(right, given_counts.total()),
-            "recall": _ratio(right, gold_counts.total()),
-            "f1": _ratio(2 * right, gold_counts.total() + given_counts.total()),
-        },
-        "macro_f1": _ratio(sum(in_gold), len(in_gold)),
-        "exact": _ratio(exact, n),
-        "labels": labels,
-    }
+        counts.add(frozenset(gold), frozenset(given))
+    return counts.figures()
 
 
 def _ratio(part: float, whole: float) -> float | None:
@@ -176,7 +201,7 @@ def report_scores(samples: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for sample in samples:
         if _failed(sample):
             continue
-        if not _ROUGE_WORDS.search(sample["answer"].lower()):
+        if not has_rouge_words(sample["answer"]):
             without += 1
             continue
         scores.append(rouge_l(split_response(sample["response"]).answer, (sample["answer"],)))
@@ -193,14 +218,19 @@ def _failed(sample: Mapping[str, Any]) -> bool:
     return bool(sample.get("error")) or sample["finish_reason"] == "error"
 
 
-def answer_text(sample: Mapping[str, Any]) -> str:
+def answer_of(response: str, extracted: str, finish_reason: str) -> str:
     """Return what a sample answers: what the verifier read, else all that stands after the thought.
 
     "" of one that was cut off.
     """
-    if sample["finish_reason"] == "length":
+    if finish_reason == "length":
         return ""
-    return sample["extracted"] or split_response(sample["response"]).answer
+    return extracted or split_response(response).answer
+
+
+def answer_text(sample: Mapping[str, Any]) -> str:
+    """Return ``answer_of`` of a judged row."""
+    return answer_of(sample["response"], sample["extracted"], sample["finish_reason"])
 
 
 def open_and_closed(samples: Iterable[Mapping[str, Any]], tokens: Tokens = SIMPLE) -> dict[str, Any]:

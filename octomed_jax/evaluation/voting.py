@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from math import comb
 
+TIES = "split evenly: where t answers lead and r of them are right, a vote counts r/t; no answer, no vote"
 SIZES = (1, 2, 4, 5, 8, 10, 16)  # the k that are reported, as far as every question has so many samples
 
 # A question's samples: how many there are, and how often each right and each wrong answer was given, in order of size.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -22,8 +23,7 @@ from octomed_jax.evaluation.backends.endpoint_checks import served_length, weigh
 from octomed_jax.evaluation.checks import check_context
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
 from octomed_jax.inputs.tokenizer import ChatTokenizer, load_tokenizer
-from octomed_jax.prompts import SUFFIXES
-from octomed_jax.schema import TASKS, Question
+from octomed_jax.schema import Question
 from octomed_jax.teacher.client import api_key
 from octomed_jax.teacher.pool import Pool
 from octomed_jax.teacher.prepare import Preparer
@@ -35,6 +35,16 @@ from octomed_jax.verification.candidates import THINK_START
 SETTINGS = "config.eval"
 _DATE = re.compile(r"([-@:][\d-]+)?")
 AHEAD = 2  # times as many samples are begun as may be in flight: their images are ready when a place is
+
+
+@dataclasses.dataclass(frozen=True)
+class _Words(Prompt):
+    """The protocol's words for each question."""
+
+    protocol: Protocol
+
+    def text(self, question: Question) -> str:
+        return self.protocol.text_of(question)
 
 
 class EndpointBackend:
@@ -80,19 +90,12 @@ class EndpointBackend:
 
     async def _check(self, questions: Sequence[Question], length: int | None, template: Path | None) -> None:
         longest = max(questions, key=lambda question: weight_of(question, self._protocol.max_pixels))
-        messages = await self._preparer.messages(longest)
-        await self._pool.check(messages, self._sampling(0, 1))
+        await self._pool.check(await self._preparer.messages(longest), self._sampling(0, 1))
+        completion = await self._tried(longest, "the longest prompt")
+        most = max(questions, key=lambda question: len(question.images))
+        if len(most.images) > len(longest.images):
+            await self._tried(most, f"{len(most.images)} images")
         client = self._pool.endpoints[0].client
-        try:
-            async with self._pool.completing(messages, self._sampling(0, 1)) as completion:
-                _check_name(completion, client.model, client.url)
-        except RequestFailed as failure:
-            if failure.transient:
-                raise client.explain(failure) from None
-            raise UserError(
-                f"{client.url} refuses the longest prompt, that of question {longest.id} ({failure}); "
-                "serve it with a longer context or more images, or leave that benchmark out"
-            ) from None
         closing = len(self._tokenizer.encode(CLOSING)) if self._tokenizer else len(CLOSING)  # at least a letter a token
         check_context(completion.prompt_tokens, self._protocol.budget(closing), length, longest.id, client.url)
         self.told = {**self.told, "longest_prompt_tokens": completion.prompt_tokens, "max_model_len": length}
@@ -100,6 +103,26 @@ class EndpointBackend:
             with_images = any(question.images for question in questions)
             self._continuing = await find_way(client, template, with_images)
             self.told = {**self.told, "continued_by": self._continuing.way}
+
+    async def _tried(self, question: Question, what: str) -> Completion:
+        """Return one token after a question that is the hardest in some way.
+
+        Raises:
+            TryAgain: the endpoint does not answer.
+            UserError: it refuses that, or answers as another model.
+        """
+        client = self._pool.endpoints[0].client
+        try:
+            async with self._pool.completing(await self._preparer.messages(question), self._sampling(0, 1)) as found:
+                _check_name(found, client.model, client.url)
+                return found
+        except RequestFailed as failure:
+            if failure.transient:
+                raise client.explain(failure) from None
+            raise UserError(
+                f"{client.url} refuses {what}, that of question {question.id} ({failure}); "
+                "serve it with a longer context or more images, or leave that benchmark out"
+            ) from None
 
     def answer(self, asked: Sequence[Asked]) -> Generator[Answers, None, None]:
         """Yield answers as they come; a request that failed for good is one with an ``error``."""
@@ -182,8 +205,7 @@ def endpoint_backend(
     pool = Pool([url], model, api_key_env, in_flight, patience, SETTINGS)
     loaded = load_tokenizer(tokenizer) if tokenizer else None
     length = served_length(pool.endpoints[0].client, api_key(api_key_env, SETTINGS))
-    suffix = SUFFIXES[protocol.answer_format]
-    prompt = Prompt(protocol.answer_format, "the words of training", dict.fromkeys(TASKS, suffix))
+    prompt = _Words(protocol.answer_format, "the words of training", {}, protocol)
     with asyncio.Runner() as runner, Preparer(prompt, protocol.max_pixels) as preparer:
         runner.run(pool.__aenter__())
         try:

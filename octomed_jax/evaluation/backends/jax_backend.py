@@ -22,7 +22,7 @@ from octomed_jax.evaluation.checks import check_context, context_of
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
 from octomed_jax.hf.source import holds_weights, load_parameters
 from octomed_jax.inputs.buckets import LENGTHS, prompt_batches
-from octomed_jax.inputs.builder import ExampleSize
+from octomed_jax.inputs.builder import ExampleBuilder, ExampleSize
 from octomed_jax.inputs.examples import Example
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.inputs.rows import Bucket, assemble
@@ -80,6 +80,7 @@ class JaxBackend:
         else:
             self._parameters = jax.jit(lambda: initial_parameters(config, random_seed))()
         self._builder = example_builder(folder, protocol.answer_format)
+        self._builders = {self._builder.answer_format: self._builder}
         self._folder, self._protocol, self._batch = folder, protocol, batch
         self.identity = f"jax:{identity}:{random_seed}:{batch}"
         self.told: Mapping[str, Any] = {"thinking_tokens": "tokenizer"}
@@ -102,7 +103,12 @@ class JaxBackend:
         check_context(sizes[longest], budget, context_of(self._folder), name, str(self._folder))
         begun = budget - self._protocol.forced_answer_tokens if self._protocol.force_end_of_thinking else 0
         check_context(sizes[longest], begun, LENGTHS[-1], name, "our own generation")
-        self.told = {**self.told, "longest_prompt_tokens": sizes[longest]}
+        # The model's own limit, as it was trained, comes after the protocol's.
+        self.told = {
+            **self.told,
+            "longest_prompt_tokens": sizes[longest],
+            "model_max_pixels": self._builder.spec.max_pixels,
+        }
 
     def answer(self, asked: Sequence[Asked]) -> Generator[Answers, None, None]:
         """Yield the answers of a batch at a time, seed by seed.
@@ -124,15 +130,22 @@ class JaxBackend:
         images = tuple(prepare_image(data, self._protocol.max_pixels, question.id) for data in question.images)
         return dataclasses.replace(question, images=images)
 
+    def _builder_of(self, question: Question) -> ExampleBuilder:
+        """Return what renders a question in the format in which it is asked."""
+        name = self._protocol.format_of(question)
+        if name not in self._builders:
+            self._builders[name] = ExampleBuilder(self._builder.tokenizer, self._builder.spec, name)
+        return self._builders[name]
+
     def _built(self, question: Question) -> Example:
         try:
-            return self._builder.build(question, None)
+            return self._builder_of(question).build(question, None)
         except StopAndLook as error:
             error.keeps_work = True  # the answers to the other questions are right all the same
             raise
 
     def _measure(self, question: Question, begun: str | None) -> ExampleSize:
-        return self._builder.measure(question, begun)
+        return self._builder_of(question).measure(question, begun)
 
     def _batches(self, sizes: Sequence[ExampleSize]) -> Iterator[tuple[Bucket, list[int]]]:
         tokens = [(size.tokens, size.cells) for size in sizes]
@@ -156,7 +169,9 @@ class JaxBackend:
         begun = {number: with_closing(written[number][0]) for number in cut}
         for bucket, chosen in self._batches([self._measure(shown[number], begun[number]) for number in cut]):
             numbers = [cut[place] for place in chosen]
-            examples = [_to_go_on(self._builder.build(shown[number], begun[number])) for number in numbers]
+            examples = [
+                _to_go_on(self._builder_of(shown[number]).build(shown[number], begun[number])) for number in numbers
+            ]
             keys = jax.vmap(jax.random.fold_in, (0, None))(
                 _keys([asked[number] for number in numbers], self._batch), _FORCED
             )

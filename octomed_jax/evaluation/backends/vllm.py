@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from octomed_jax.evaluation.backends.endpoint import EndpointBackend, endpoint_backend
 from octomed_jax.evaluation.checks import check_context, context_of
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
+from octomed_jax.inputs.builder import ExampleBuilder
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.schema import Question
 from octomed_jax.teacher.server.vllm import VllmSettings, vllm_version
@@ -40,7 +41,9 @@ def vllm_backend(
         UserError: it does not start, or the longest prompt does not leave room for its answer.
     """
     builder = example_builder(folder, protocol.answer_format)
-    sizes = [(builder.measure(question, None).tokens, question.id) for question in questions]
+    formats = {protocol.format_of(question) for question in questions}
+    builders = {name: ExampleBuilder(builder.tokenizer, builder.spec, name) for name in formats}
+    sizes = [(builders[protocol.format_of(one)].measure(one, None).tokens, one.id) for one in questions]
     longest, name = max(sizes)
     budget = protocol.budget(len(builder.tokenizer.encode(CLOSING)))
     context = context_of(folder)
@@ -75,5 +78,5 @@ def vllm_backend(
             tokenizer=folder,
         ) as backend,
     ):
-        backend.told = {**backend.told, "vllm": version}
+        backend.told = {**backend.told, "vllm": version, "model_max_pixels": builder.spec.max_pixels}
         yield backend

@@ -83,6 +83,26 @@ def read_answering(config: ConfigDict, model: Qwen25VLConfig, spec: PatchSpec, p
     return Answering(model, spec, config.export.dtype, sampling, config.eval.batch, prompt_tokens, new_tokens)
 
 
+def with_forced(work: Answering, written: int, new_tokens: int) -> Answering:
+    """Return the answers to thoughts that used up their tokens: prompts that are read anew with all that was written.
+
+    Args:
+        work: the answers before.
+        written: tokens of a whole thought, with the text that ends it.
+        new_tokens: the budget of the answer that follows.
+
+    Raises:
+        UserError: that is too long for our own generation.
+    """
+    whole = work.prompt_tokens + written
+    if whole > LENGTHS[-1]:
+        raise UserError(
+            f"--prompt-tokens={work.prompt_tokens} and {written} tokens of a thought that is ended are more than "
+            f"{LENGTHS[-1]:,}; lower eval.max_new_tokens, or set eval.force_end_of_thinking to False"
+        )
+    return dataclasses.replace(work, prompt_tokens=whole, new_tokens=new_tokens)
+
+
 def plan_generation(
     work: Answering, topology: Topology, sizes: Mapping[str, int], quick: bool = True
 ) -> dict[str, Any]:
@@ -332,6 +352,12 @@ def told(found: Mapping[str, Any]) -> list[str]:
             f"a second; a whole batch {found['batch_seconds_low'] / 60:,.1f} to "
             f"{found['batch_seconds_high'] / 60:,.1f} min",
         ]
+    if forced := found.get("forced"):
+        lines.append(
+            f"forced  thoughts that use up their tokens are read anew: {forced['prompt_tokens']:,} tokens and at most "
+            f"{forced['new_tokens']:,} new ones, peak {forced['peak_bytes_per_device'] / GIB:.2f} GiB"
+            + (f", up to {forced['batch_seconds_high'] / 60:,.1f} min a batch" if forced["fits"] else ", does NOT fit")
+        )
     if not found["compiled"]:
         lines.append("        from shapes alone: nothing was compiled")
     return lines
