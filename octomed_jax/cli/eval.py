@@ -9,6 +9,7 @@ from rich.table import Table
 
 from octomed_jax.cli.eval_benchmarks import list_benchmarks
 from octomed_jax.cli.eval_compare import compare
+from octomed_jax.cli.eval_report import report
 from octomed_jax.cli.eval_score import score
 from octomed_jax.cli.eval_seen import seen
 from octomed_jax.cli.options import Parser, finish, subverb
@@ -17,7 +18,14 @@ from octomed_jax.progress import console
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    table = {"run": run_eval, "score": score, "compare": compare, "benchmarks": list_benchmarks, "seen": seen}
+    table = {
+        "run": run_eval,
+        "score": score,
+        "compare": compare,
+        "report": report,
+        "benchmarks": list_benchmarks,
+        "seen": seen,
+    }
     return subverb("eval", table, arguments, "Measure models on held-out questions.")
 
 

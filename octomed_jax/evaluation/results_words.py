@@ -1,0 +1,155 @@
+"""What the Markdown and the page of a report on results both say, as cells and sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from octomed_jax.evaluation import paper_results as paper
+from octomed_jax.evaluation.comparison_text import conclusion
+
+LETTERS = "ABCDEF"
+MOST_NAME = 80
+marks = {
+    f"majority of {paper.MAJORITY_OF}": "†",
+    "looks like a majority vote": "‡",
+    "not the mean of its rows": "§",
+}
+mark_words = (
+    ("†", f"a majority vote of {paper.MAJORITY_OF} samples, as the paper marks it"),
+    ("‡", "not marked, but above the paper's own plain mean (Figure 8), as a majority vote would be"),
+    ("§", "as printed; not the mean of the cells above it"),
+)
+
+Table = Mapping[str, Any]
+
+
+def name_of(text: str) -> str:
+    """Return a name, cut where it is very long."""
+    return text if len(text) <= MOST_NAME else f"{text[: MOST_NAME - 1]}…"
+
+
+def per_cent(share: float | None) -> str:
+    """Return a share as per cent with one decimal; a dash for none."""
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def with_interval(figures: Table | None, key: str = "bootstrap") -> str:
+    """Return an accuracy with its interval in per cent; a dash for none."""
+    if figures is None or figures["accuracy"] is None:
+        return "–"
+    low, high = figures[key]
+    return f"{per_cent(figures['accuracy'])} ({per_cent(low)}–{per_cent(high)})"
+
+
+def counts_of(row: Table) -> str:
+    """Return the numbers of questions of a row: one where all models have as many."""
+    counts = [found["n"] if found else None for found in row["results"]]
+    if len(set(counts)) == 1:
+        return "–" if counts[0] is None else f"{counts[0]:,}"
+    return " / ".join("–" if count is None else f"{count:,}" for count in counts)
+
+
+def paper_cell(cell: Table | None, key: str) -> str:
+    """Return a cell of the paper, in per cent as printed, with its mark where it has one."""
+    if not cell or cell[key] is None:
+        return "–"
+    mark = marks.get(cell["mark"], "") if key == "student" else ""
+    return f"{100 * cell[key]:.{1 if key == 'plain_mean' else 2}f}{mark}"
+
+
+def missing_words(category: Table, models: Sequence[Table]) -> list[str]:
+    """Return in words what of a category of the paper is missing in which model."""
+    words = []
+    for letter, model, mean in zip(LETTERS, models, category["overall"], strict=False):
+        who = f"{letter} ({name_of(model['name'])})" if len(models) > 1 else "this result"
+        if mean["missing"]:
+            words.append(f"missing in {who}: {', '.join(mean['missing'])}")
+        if mean["short"]:
+            words.append(f"with fewer questions than published in {who}: {', '.join(mean['short'])}")
+    return words
+
+
+def measured_cell(found: Table | None) -> str:
+    """Return what was measured of a row of the paper's table: the plain mean, and the vote of as many samples."""
+    if found is None or found["accuracy"] is None:
+        return "–"
+    vote = f" (vote {per_cent(found['majority'])})" if found["majority"] is not None else ""
+    return per_cent(found["accuracy"]) + vote
+
+
+def rho(one: Table) -> str:
+    """Return a rank correlation with its interval; which of the two intervals, and of how many pairs."""
+    if one["rho"] is None:
+        return "–"
+    ends = one["bootstrap"] or one["fisher"]
+    shown = f"{_signed(ends[0])} to {_signed(ends[1])}; " if ends else ""
+    return f"{_signed(one['rho'])} ({shown}n = {one['n']:,})"
+
+
+def seen_number(value: float | None) -> str:
+    """Return a figure of what was seen in training: a count, or a share as per cent."""
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{100 * value:.1f} %"
+
+
+def seen_names(table: Table) -> list[str]:
+    """Return what figures of it there are."""
+    return list(dict.fromkeys(name for row in table["seen"] for name in row["figures"]))
+
+
+def _signed(value: float) -> str:
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def headline(table: Table) -> str:
+    """Return the title of the page."""
+    names = [name_of(model["name"]) for model in table["models"]]
+    n = len({row["name"] for category in table["categories"] for row in category["rows"] if row["measured"]})
+    what = "1 benchmark" if n == 1 else f"{n} benchmarks"
+    who = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{who} on {what}"
+
+
+def lead(table: Table) -> str:
+    """Return what is to be known first: the comparison's verdict, or the mean of all with its interval."""
+    found = [one for one in table["comparisons"] if one["comparison"]]
+    if len(found) == 1 and len(table["models"]) == 2:
+        return f"A is {name_of(found[0]['a'])}, B is {name_of(found[0]['b'])}. {conclusion(found[0]['comparison'])}."
+    parts = []
+    for letter, model, mean in zip(LETTERS, table["models"], table["mean_of_all"], strict=False):
+        who = f"{letter} ({name_of(model['name'])})" if len(table["models"]) > 1 else "Mean accuracy"
+        n = len(mean["benchmarks"])
+        parts.append(f"{who}: {with_interval(mean)} % over {n} benchmark{'s' if n != 1 else ''}")
+    return "; ".join(parts) + "."
+
+
+def missing_parts(table: Table) -> list[str]:
+    """Return what this report lacks, and why."""
+    words = [
+        f"{name_of(model['name'])}: no samples lie beside its results, so that its examples, failures by reason, "
+        "lengths against difficulty and paired comparisons are missing"
+        for model in table["models"]
+        if not model["has_samples"]
+    ]
+    words += [
+        f"{name_of(one['a'])} and {name_of(one['b'])} are not compared: {one['why_not']}"
+        for one in table["comparisons"]
+        if one["why_not"]
+    ]
+    if not table["seen"]:
+        words.append("what was seen in training is not in these results, so that nothing is said of it")
+    return words
+
+
+def hidden_words(told: Table) -> list[str]:
+    """Return in words which samples are not shown as examples because they are not open."""
+    words = [
+        f"{name_of(one['benchmark'])} ({name_of(one['model'])}): {one['samples']:,} samples are of a credentialed "
+        "source, and none of them is shown"
+        for one in told["credentialed"]
+    ]
+    if told["credentialed_folders"]:
+        words.append(
+            f"the folder of {', '.join(map(name_of, told['credentialed_folders']))} is marked credentialed as a whole; "
+            "--questions=DIR tells which of its questions are open"
+        )
+    return words
