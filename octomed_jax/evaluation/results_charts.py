@@ -46,7 +46,9 @@ def lanes(
             parts.append(tag("line", class_="rail", x1=0, x2="100%", y1=first, y2=first))
             if (share := row.get("reference")) is not None:
                 last = first + LANE * (len(row["spans"]) - 1)
-                parts.append(tag("line", class_="mark baseline", x1=at(share), x2=at(share), y1=first - 9, y2=last + 9))
+                parts.append(
+                    tag("line", class_="mark reference", x1=at(share), x2=at(share), y1=first - 9, y2=last + 9)
+                )
             for model, span in enumerate(row["spans"]):
                 if span:
                     lane = first + LANE * model

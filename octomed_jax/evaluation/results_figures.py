@@ -34,12 +34,12 @@ def draw(table: Table) -> dict[str, str]:
     """Return figure name to its SVG, without those of which there are no numbers."""
     drawn = {"accuracy": _accuracy(table), "failures": _failures(table)}
     for letter, one in _lettered(table["comparisons"]):
-        drawn[f"forest-{letter}"] = _forest(one["comparison"], letter)
+        drawn[f"forest-{letter}"] = _forest(table, one["comparison"], letter)
     if any(table["votes"]):
         drawn["votes"] = _votes(table)
-    for letter, one in zip(LETTERS, table["calibration"], strict=False):
+    for model, one in enumerate(table["calibration"]):
         if one:
-            drawn[f"across-{letter}"] = _across(letter, one)
+            drawn[f"across-{LETTERS[model]}"] = _across(table, model)
     if any(table["calibration"]):
         drawn["across-paper"] = _paper_across(table["paper_lengths"][paper.STUDENT]["points"])
         drawn["classes"] = _solved(table)
@@ -53,16 +53,24 @@ def _lettered(comparisons: Sequence[Table]) -> list[tuple[str, Table]]:
     return [(letter, one) for letter, one in zip(LETTERS[1:], comparisons, strict=False) if one["comparison"]]
 
 
+def numbers_of(table: Table) -> dict[str, str]:
+    """Return benchmark to the number that it has in all figures: the paper's as in its Figure 8, others after them."""
+    own = [name for found in table["calibration"] if found for name in found["benchmarks"]]
+    keys = {name: str(place) for place, name in enumerate(paper.FIGURE_8, 1)}
+    found = {name: keys[one.name] for name in own if (one := benchmark_of(name)) and one.name in keys}
+    others = sorted(set(own) - found.keys())
+    return {**found, **{name: str(place) for place, name in enumerate(others, len(keys) + 1)}}
+
+
 def numbered(table: Table, model: int) -> list[dict[str, Any]]:
-    """Return the benchmarks of a model that have a length and an accuracy, from the easiest, with numbers."""
-    found = table["calibration"][model]
+    """Return the benchmarks of a model that have a length and an accuracy, from the easiest, with their numbers."""
+    found, keys = table["calibration"][model], numbers_of(table)
     rows = [
-        {"name": name, "error": 1 - one["accuracy"], "tokens": one["mean_length"]}
+        {"key": keys[name], "name": name, "error": 1 - one["accuracy"], "tokens": one["mean_length"]}
         for name, one in (found["benchmarks"].items() if found else ())
         if one["mean_length"] is not None
     ]
-    rows.sort(key=lambda row: (row["error"], row["name"]))
-    return [{"key": str(place), **row} for place, row in enumerate(rows, 1)]
+    return sorted(rows, key=lambda row: (row["error"], row["name"]))
 
 
 def _accuracy(table: Table) -> str:
@@ -71,7 +79,7 @@ def _accuracy(table: Table) -> str:
         rows = [_accuracy_row(row) for row in category["rows"] if any(_has(one) for one in row["results"])][:left]
         left -= len(rows)
         if rows:
-            groups.append((category["category"], rows))
+            groups.append((category["category"].capitalize(), rows))
     names = ", ".join(f"{letter} {model['name']}" for letter, model in zip(LETTERS, table["models"], strict=False))
     label = f"Accuracy with 95 % intervals by benchmark, of {names}; the tables hold the same numbers"
     return lanes(groups, charts.PER_CENT, label)
@@ -95,8 +103,10 @@ def _accuracy_row(row: Table) -> dict[str, Any]:
     return {"name": shortened(row["title"], 22) + n, "value": value, "spans": spans, "reference": plain_mean}
 
 
-def _forest(comparison: Table, letter: str) -> str:
-    found = dict(list(comparison["benchmarks"].items())[:MOST_ROWS])
+def _forest(table: Table, comparison: Table, letter: str) -> str:
+    order = [row["name"] for category in table["categories"] for row in category["rows"]]
+    both = sorted(comparison["benchmarks"], key=order.index)[:MOST_ROWS]
+    found = {name: comparison["benchmarks"][name] for name in both}
     if len(comparison["benchmarks"]) > 1:
         found[ALL] = comparison["overall"]
     rows = [
@@ -148,11 +158,10 @@ def _votes(table: Table) -> str:
     return over_k(lines, names, marks, label)
 
 
-def _across(letter: str, found: Table) -> str:
-    table = {"calibration": [found]}
-    points = [(row["key"], row["error"], row["tokens"]) for row in numbered(table, 0)]
-    label = f"Mean thinking length of {letter} against the share answered wrong, a numbered point a benchmark"
-    return charts.scatter(points, label, f"mean thinking {found['unit']}")
+def _across(table: Table, model: int) -> str:
+    points = [(row["key"], row["error"], row["tokens"]) for row in numbered(table, model)]
+    label = f"Mean thinking length of {LETTERS[model]} against the share answered wrong, a numbered point a benchmark"
+    return charts.scatter(points, label, f"mean thinking {table['calibration'][model]['unit']}")
 
 
 def _paper_across(points: Table) -> str:
@@ -208,7 +217,7 @@ def _solved(table: Table) -> str:
 def failure_rows(table: Table) -> list[dict[str, Any]]:
     """Return benchmark, letter of the model, and what became of what was asked."""
     several = len(table["models"]) > 1
-    names = sorted({name for found in table["failures"] for name in found})
+    names = [row["name"] for category in table["categories"] for row in category["rows"] if row["measured"]]
     return [
         {"name": name, "letter": letter if several else "", "counts": found[name]}
         for name in names
@@ -237,8 +246,17 @@ def _reasons(letter: str, counts: Mapping[str, int]) -> str:
         shown = [*shown[:-1], (f"{len(rest) + 1} other reasons", sum(n for _, n in rest) + shown[-1][1])]
     kinds = {"wrong": "rejected", "unparsed": "unread", "truncated": "cut"}
     bars = [
-        (shortened(name), count, f"{count:,}", kinds.get(REASONS.get(name, "").partition(":")[0], "failed"))
+        (
+            shortened(name),
+            count,
+            f"{count:,}",
+            FAILED if name == "request_failed" else kinds.get(_verdict(name), FAILED),
+        )
         for name, count in shown
     ]
     told = ", ".join(f"{name} {value}" for name, _, value, _ in bars)
     return charts.bars(bars, f"Samples of {letter} that are not right, by reason code: {told}")
+
+
+def _verdict(reason: str) -> str:
+    return REASONS.get(reason, "").partition(":")[0]

@@ -13,10 +13,10 @@ from octomed_jax.evaluation.results_data import FAILED, Result
 # Upper ends of the classes of solve rates, and what they are called; from the hardest.
 CLASSES = (
     (0.0, "never solved"),
-    (0.25, "up to a quarter"),
-    (0.5, "up to half"),
-    (0.75, "up to three quarters"),
-    (1 - 1e-9, "not always"),
+    (0.25, "up to 1/4"),
+    (0.5, "up to 1/2"),
+    (0.75, "up to 3/4"),
+    (1 - 1e-9, "above 3/4"),
     (1.0, "always solved"),
 )
 KEPT = ("benchmark", "id", "seed", "thinking_tokens", "completion_tokens", "cluster")

@@ -145,10 +145,10 @@ def _seen(table: Table) -> list[str]:
 def _paper(table: Table) -> list[str]:
     if not any(found for row in table["paper_table"] for found in row["measured"]):
         return []
-    head = ["", *(f"{letter}, measured" for letter in words.LETTERS[: len(table["models"])]), *paper.MODELS]
+    head = ["", *(f"{letter}, measured" for letter in words.LETTERS[: len(table["models"])]), *words.paper_models()]
     body = []
     for row in table["paper_table"]:
-        cells = [row["cells"].get(model) for model in paper.MODELS]
+        cells = [row["cells"].get(model) for model in words.paper_models()]
         theirs = [
             "–" if cell is None else f"{cell['accuracy']:.2f}{words.marks.get(cell['mark'], '')}" for cell in cells
         ]

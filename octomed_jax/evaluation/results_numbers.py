@@ -184,7 +184,9 @@ def settings(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 def _told(result: Result) -> dict[str, Any]:
     """Return what is told of how a result came about."""
-    told: dict[str, Any] = {"settings": result.settings, "backend": result.backend}
+    told: dict[str, Any] = {"settings": dict(result.settings), "backend": result.backend}
+    if files := result.settings.get("samples"):  # hashes of many files tell a reader nothing
+        told["settings"]["samples"] = {"files": len(files), "fingerprint": storage.fingerprint(files)}
     if result.manifest:
         names = ("inputs", "licences", "access", "code_version", "code_commit")
         told["run"] = {name: result.manifest.get(name) for name in names}

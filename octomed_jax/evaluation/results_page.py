@@ -41,7 +41,7 @@ def write_page(table: Mapping[str, Any], examples: Sequence[Mapping[str, Any]]) 
         table=table,
         words=words,
         paper_source=paper.TABLE,
-        paper_models=paper.MODELS,
+        paper_models=words.paper_models(),
         titles={name: BENCHMARKS[name].title for name in paper.TABLE_2},
         most_each=EACH,
         letters=letters,

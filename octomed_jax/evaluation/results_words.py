@@ -68,6 +68,11 @@ def missing_words(category: Table, models: Sequence[Table]) -> list[str]:
     return words
 
 
+def paper_models() -> list[str]:
+    """Return the models of Table 2 with the paper's own first, the others in its order."""
+    return [paper.STUDENT, *(model for model in paper.MODELS if model != paper.STUDENT)]
+
+
 def measured_cell(found: Table | None) -> str:
     """Return what was measured of a row of the paper's table: the plain mean, and the vote of as many samples."""
     if found is None or found["accuracy"] is None:
