@@ -30,8 +30,8 @@ KINDS = {
     "unparsed": "no answer found",
     "truncated": "cut off",
 }
-EACH = 6  # of a kind, of a benchmark and a model
-MOST = 160  # of a page
+EACH = 4  # of a kind, of a benchmark and a model
+MOST = 120  # of a page
 MOST_TEXT = 6000  # characters of a question, a thought or an answer
 MOST_SHORT = 400  # of an option, a gold answer, what was read
 MOST_NAME = 120  # of an id or a name

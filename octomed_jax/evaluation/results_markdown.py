@@ -44,14 +44,13 @@ def _accuracy(table: Table) -> list[str]:
         body = [_row(row, theirs) for row in category["rows"]]
         for_all = category["overall"]
         if for_all:
-            label = " / ".join(dict.fromkeys(one["label"] for one in for_all))
             cells = [words.with_interval(one) for one in for_all]
-            body.append([label, "", *cells, *_paper_cells(category["paper"], theirs)])
+            body.append([words.overall_name(category), "", *cells, *_paper_cells(category["paper"], theirs)])
         parts += [f"### {category['category'][0].upper()}{category['category'][1:]}", grid(head, body)]
         parts.append(bullets(words.missing_words(category, table["models"])))
     if len({row["name"] for one in table["categories"] for row in one["rows"] if row["measured"]}) > 1:
         cells = "; ".join(
-            f"{letter} {words.with_interval(one)} over {len(one['benchmarks'])}"
+            f"{letter} {words.mean_words(one)} over {len(one['benchmarks'])}"
             for letter, one in zip(_letters(table), table["mean_of_all"], strict=True)
         )
         parts.append(f"Mean of all measured: {cells}.")

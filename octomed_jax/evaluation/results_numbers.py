@@ -58,9 +58,14 @@ def _row(name: str, one: Benchmark | None, results: Sequence[Result]) -> dict[st
         "measured": bool(counts),
         "questions": one.questions if one else None,
         "short": short,
-        "results": [found and {key: found.get(key) for key in SHOWN} for found in figures],
+        "results": [found and _shown(found) for found in figures],
         "paper": _paper(one.name) if one else None,
     }
+
+
+def _shown(found: Figures) -> dict[str, Any]:
+    clusters = sum(count for *_, count in found.get("clusters") or ())
+    return {**{key: found.get(key) for key in SHOWN}, "n_clusters": clusters}
 
 
 def _paper(row: str) -> dict[str, Any] | None:

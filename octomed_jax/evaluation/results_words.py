@@ -56,16 +56,29 @@ def paper_cell(cell: Table | None, key: str) -> str:
     return f"{100 * cell[key]:.{1 if key == 'plain_mean' else 2}f}{mark}"
 
 
+def overall_name(category: Table) -> str:
+    """Return what the mean over a category is called: an overall only where all models have all of it, whole."""
+    means = category["overall"]
+    if all(mean["label"] == "overall" for mean in means):
+        return "overall"
+    total = sum(row["paper"] is not None for row in category["rows"])
+    have = sorted({len(mean["benchmarks"]) for mean in means})
+    return f"partial mean ({' / '.join(map(str, have))} of {total})"
+
+
 def missing_words(category: Table, models: Sequence[Table]) -> list[str]:
-    """Return in words what of a category of the paper is missing in which model."""
-    words = []
-    for letter, model, mean in zip(LETTERS, models, category["overall"], strict=False):
-        who = f"{letter} ({name_of(model['name'])})" if len(models) > 1 else "this result"
+    """Return in words what of a category of the paper is missing in which model, or is there in part."""
+    found: dict[str, list[str]] = {}
+    for letter, mean in zip(LETTERS, category["overall"], strict=False):
+        if mean["label"].startswith("none"):
+            found.setdefault(f"no mean ({mean['label'].removeprefix('none: ')})", []).append(letter)
         if mean["missing"]:
-            words.append(f"missing in {who}: {', '.join(mean['missing'])}")
+            found.setdefault(f"not measured: {', '.join(mean['missing'])}", []).append(letter)
         if mean["short"]:
-            words.append(f"with fewer questions than published in {who}: {', '.join(mean['short'])}")
-    return words
+            found.setdefault(f"fewer questions than published: {', '.join(mean['short'])}", []).append(letter)
+    return [
+        text if len(letters) == len(models) else f"{text} (in {', '.join(letters)})" for text, letters in found.items()
+    ]
 
 
 def paper_models() -> list[str]:
@@ -105,6 +118,13 @@ def _signed(value: float) -> str:
     return "0.00" if text == "-0.00" else text.replace("-", "−")
 
 
+def mean_words(mean: Table) -> str:
+    """Return a mean over benchmarks with its interval, or why there is none: one of a single cluster leaves it open."""
+    if mean["accuracy"] is not None and list(mean["bootstrap"]) == [0.0, 1.0]:
+        return f"{per_cent(mean['accuracy'])} (no interval: a benchmark is a single cluster)"
+    return with_interval(mean)
+
+
 def headline(table: Table) -> str:
     """Return the title of the page."""
     names = [name_of(model["name"]) for model in table["models"]]
@@ -123,7 +143,7 @@ def lead(table: Table) -> str:
     for letter, model, mean in zip(LETTERS, table["models"], table["mean_of_all"], strict=False):
         who = f"{letter} ({name_of(model['name'])})" if len(table["models"]) > 1 else "Mean accuracy"
         n = len(mean["benchmarks"])
-        parts.append(f"{who}: {with_interval(mean)} % over {n} benchmark{'s' if n != 1 else ''}")
+        parts.append(f"{who}, in per cent over {n} benchmark{'s' if n != 1 else ''}: {mean_words(mean)}")
     return "; ".join(parts) + "."
 
 
@@ -139,6 +159,11 @@ def missing_parts(table: Table) -> list[str]:
         f"{name_of(one['a'])} and {name_of(one['b'])} are not compared: {one['why_not']}"
         for one in table["comparisons"]
         if one["why_not"]
+    ]
+    words += [
+        f"{name_of(model['name'])}: no two samples of every question, so that votes and pass rates are missing"
+        for model, one in zip(table["models"], table["votes"], strict=True)
+        if not one
     ]
     if not table["seen"]:
         words.append("what was seen in training is not in these results, so that nothing is said of it")
