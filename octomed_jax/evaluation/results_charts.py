@@ -52,7 +52,7 @@ def lanes(
             for model, span in enumerate(row["spans"]):
                 if span:
                     lane = first + LANE * model
-                    ends = {"x1": at(span[0]), "x2": at(span[2]), "y1": lane, "y2": lane}
+                    ends: dict[str, Any] = {"x1": at(span[0]), "x2": at(span[2]), "y1": lane, "y2": lane}
                     parts.append(tag("line", class_=f"mark span m m{model}", **ends))
             parts += [point(model, span[1], first + LANE * model) for model, span in enumerate(row["spans"]) if span]
             parts += row_labels(first, row["name"], row["value"])

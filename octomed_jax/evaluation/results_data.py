@@ -10,7 +10,7 @@ from typing import Any
 from octomed_jax import manifests, storage
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.columns import NO_LENGTH
-from octomed_jax.evaluation.sample_files import ENDINGS, count_words, read_rows
+from octomed_jax.evaluation.sample_files import count_words, read_rows
 from octomed_jax.evaluation.scoring import is_failed
 from octomed_jax.schema import VERDICTS
 from octomed_jax.verification.check import Checker
@@ -18,6 +18,7 @@ from octomed_jax.verification.rows import question_of
 
 MOST_MODELS = 6
 MOST_BENCHMARKS = 200  # of a result
+ENDINGS = (".jsonl", ".ndjson")  # of a file of samples
 COUNTS = ("n", "samples", "unparsed", "truncated", "failed")
 FAILED = "failed"
 OUTCOMES = (*VERDICTS, FAILED)
@@ -36,6 +37,8 @@ class Result:
         benchmarks: its part of that name, checked.
         settings: its settings; empty where there are none.
         backend: what it says of its back end.
+        categories: its means over categories; empty where it has none.
+        calibration: its figures of length against difficulty; empty where it has none.
         manifest: of the folder of ``octomed eval run``; empty where there is none.
         files: of samples; empty where none were found.
         judged_here: rows are judged when they are read, since the file was scored and not run.
@@ -47,6 +50,8 @@ class Result:
     benchmarks: dict[str, dict[str, Any]]
     settings: dict[str, Any]
     backend: dict[str, Any]
+    categories: dict[str, Any]
+    calibration: dict[str, Any]
     manifest: dict[str, Any]
     files: tuple[Path, ...]
     judged_here: bool
@@ -98,7 +103,9 @@ def _read(text: str) -> Result:
         path=path,
         benchmarks=found["benchmarks"],
         settings=settings,
-        backend=_table(found, "backend", path),
+        backend={**_table(found, "backend", path), **({"images": images} if (images := found.get("images")) else {})},
+        categories=_table(found, "categories", path),
+        calibration=_table(found, "calibration", path),
         manifest=manifest,
         files=tuple(files),
         judged_here="samples" in settings,

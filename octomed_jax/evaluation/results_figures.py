@@ -107,6 +107,9 @@ def _forest(table: Table, comparison: Table, letter: str) -> str:
     order = [row["name"] for category in table["categories"] for row in category["rows"]]
     both = sorted(comparison["benchmarks"], key=order.index)[:MOST_ROWS]
     found = {name: comparison["benchmarks"][name] for name in both}
+    for name, mean in comparison.get("categories", {}).items():
+        if len(mean["benchmarks"]) > 1:
+            found[f"mean: {name}"] = mean
     if len(comparison["benchmarks"]) > 1:
         found[ALL] = comparison["overall"]
     rows = [

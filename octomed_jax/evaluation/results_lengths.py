@@ -31,33 +31,48 @@ def kept_of(sample: Sample) -> dict[str, Any] | None:
     return {**{name: sample[name] for name in KEPT}, "verdict": sample["outcome"]}
 
 
-def calibration(result: Result, samples: Sequence[Sample]) -> dict[str, Any]:
-    """Return how thinking length goes with difficulty.
+def calibration(result: Result, samples: Sequence[Sample]) -> dict[str, Any] | None:
+    """Return how thinking length goes with difficulty: the figures of the results where they have them.
 
     Args:
         result: whose samples they are; its accuracies must be theirs.
         samples: of ``kept_of``.
 
+    Returns:
+        None where no benchmark has a rule of right and wrong.
+
     Raises:
         UserError: two samples are one, a length is none, or the accuracies are not those of the results.
     """
+    ruled = [row for row in samples if result.benchmarks[row["benchmark"]]["accuracy"] is not None]
+    _check_accuracies(result, ruled)
+    if not ruled:
+        return None
+    if (told := result.calibration) and told.get("benchmarks"):
+        return {**{name: told[name] for name in ("unit", "benchmarks", "across", "within")}, "classes": _classes(ruled)}
     try:
-        found = calibrate(samples)
+        found = calibrate(ruled)
     except ValueError as error:
         raise UserError(f"{result.path}: {error}") from error
-    for name, one in found.benchmarks.items():
-        written = result.benchmarks[name]["accuracy"]
-        if written is not None and not math.isclose(written, one.accuracy, abs_tol=1e-6):
-            raise UserError(
-                f"{result.path} has the accuracy {written} of {name}, the samples beside it {one.accuracy}; "
-                "`octomed eval score` makes results of these samples"
-            )
     units = {(figures.get("thinking_tokens") or {}).get("unit") for figures in result.benchmarks.values()} - {None}
-    return {
-        "unit": " and ".join(sorted(map(str, units))) or "tokens",
-        **dataclasses.asdict(found),
-        "classes": _classes(samples),
-    }
+    unit = " and ".join(sorted(map(str, units))) or "tokens"
+    return {"unit": unit, **dataclasses.asdict(found), "classes": _classes(ruled)}
+
+
+def _check_accuracies(result: Result, samples: Iterable[Sample]) -> None:
+    """Refuse samples whose accuracies are not those that the results say."""
+    rights: dict[str, dict[str, list[bool]]] = {}
+    for sample in samples:
+        own = rights.setdefault(sample["benchmark"], {})
+        own.setdefault(sample["id"], []).append(sample["verdict"] == "correct")
+    for name, questions in rights.items():
+        written = result.benchmarks[name]["accuracy"]
+        found = math.fsum(sum(right) / len(right) for right in questions.values()) / len(questions)
+        if not math.isclose(written, found, abs_tol=1e-6) or len(questions) != result.benchmarks[name]["n"]:
+            raise UserError(
+                f"{result.path} has the accuracy {written:.6f} of {name} over {result.benchmarks[name]['n']} questions, "
+                f"the samples beside it {found:.6f} over {len(questions)}; `octomed eval score` makes results of them"
+            )
 
 
 def _classes(samples: Iterable[Sample]) -> list[dict[str, Any]]:

@@ -19,7 +19,14 @@ def write_markdown(table: Table) -> str:
     if len(table["models"]) > 1:
         named = zip(words.LETTERS, table["models"], strict=False)
         parts.append(bullets(f"{letter}: {words.name_of(model['name'])}" for letter, model in named))
-    parts += [*_accuracy(table), *_compared(table), *_votes(table), *_lengths(table), *_failures(table)]
+    parts += [
+        *_accuracy(table),
+        *_measures(table),
+        *_compared(table),
+        *_votes(table),
+        *_lengths(table),
+        *_failures(table),
+    ]
     parts += [*_seen(table), *_paper(table), *_settings(table)]
     if lacking := words.missing_parts(table):
         parts += ["## What is missing here", bullets(lacking)]
@@ -42,10 +49,9 @@ def _accuracy(table: Table) -> list[str]:
         head = ["benchmark", "n", *_letters(table)]
         head += [f"{BASE}, paper", f"{paper.STUDENT}, paper", "its plain mean, paper"] if theirs else []
         body = [_row(row, theirs) for row in category["rows"]]
-        for_all = category["overall"]
-        if for_all:
-            cells = [words.with_interval(one) for one in for_all]
-            body.append([words.overall_name(category), "", *cells, *_paper_cells(category["paper"], theirs)])
+        if for_all := category["overall"]:
+            means = [words.with_interval(one) for one in for_all]
+            body.append([words.overall_name(category), "", *means, *_paper_cells(category["paper"], theirs)])
         parts += [f"### {category['category'][0].upper()}{category['category'][1:]}", grid(head, body)]
         parts.append(bullets(words.missing_words(category, table["models"])))
     if len({row["name"] for one in table["categories"] for row in one["rows"] if row["measured"]}) > 1:
@@ -55,6 +61,23 @@ def _accuracy(table: Table) -> list[str]:
         )
         parts.append(f"Mean of all measured: {cells}.")
     return parts
+
+
+def _measures(table: Table) -> list[str]:
+    body = [
+        [
+            words.name_of(row["benchmark"]),
+            words.LETTERS[row["model"]],
+            row["what"],
+            "–" if row["n"] is None else f"{row['n']:,}",
+            words.measure_words(row),
+            "–" if row["paper"] is None else words.per_cent(row["paper"]),
+            row["note"],
+        ]
+        for row in table["measures"]
+    ]
+    head = ["benchmark", "model", "measure", "n", "per cent", f"{paper.LEGACY_SOURCE}", "note"]
+    return ["### Other measures", grid(head, body)] if body else []
 
 
 def _row(row: Table, theirs: bool) -> list[str]:

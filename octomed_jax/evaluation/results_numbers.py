@@ -86,7 +86,14 @@ def _share(per_cent: float | None) -> float | None:
 
 
 def _overall(category: str, result: Result) -> dict[str, Any]:
-    """Return the mean over the benchmarks of a category, and whether it is one of all of them, whole."""
+    """Return the mean over the benchmarks of a category, and whether it is one of all of them, whole.
+
+    Results that have the mean are believed; of others it is made as they would.
+    """
+    if told := result.categories.get(category):
+        mean = told["overall"] if told["overall"] is not None else told["partial"]
+        kept = {name: told[name] for name in ("bootstrap", "benchmarks", "missing", "short", "label")}
+        return {"accuracy": mean, **kept}
     called, twice, short = [], [], []
     for one in category_members(category):
         names = [name for name in result.benchmarks if benchmark_of(name) is one]
@@ -103,7 +110,7 @@ def _overall(category: str, result: Result) -> dict[str, Any]:
     return {**found, "short": short, "label": label}
 
 
-_NO_MEAN = {"accuracy": None, "bootstrap": None, "benchmarks": [], "missing": [], "short": []}
+_NO_MEAN: dict[str, Any] = {"accuracy": None, "bootstrap": None, "benchmarks": [], "missing": [], "short": []}
 
 
 def mean_of_all(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -129,7 +136,54 @@ def _measured(row: str, result: Result) -> dict[str, Any] | None:
     if len(names) != 1:
         return None
     figures = result.benchmarks[names[0]]
-    return {"accuracy": figures["accuracy"], "majority": (figures.get("maj_at") or {}).get(str(paper.MAJORITY_OF))}
+    vote = figures.get("vote") or {}
+    majority = vote.get("accuracy") if vote.get("of") == paper.MAJORITY_OF else None
+    if majority is None:
+        majority = (figures.get("maj_at") or {}).get(str(paper.MAJORITY_OF))
+    return {"accuracy": figures["accuracy"], "majority": majority}
+
+
+def measures(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return what is not an accuracy over all questions: closed accuracy, token F1, ROUGE-L, label F1, vote.
+
+    Rows of benchmark, number of the model, what it is, value, interval (or None), number of questions, and a note.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in sorted({name for result in results for name in result.benchmarks}):
+        for model, result in enumerate(results):
+            for one in _measures(result.benchmarks.get(name) or {}):
+                rows.append({"benchmark": name, "model": model, **one, "paper": _legacy(name, one["what"])})
+    return rows
+
+
+def _measures(figures: Figures) -> list[dict[str, Any]]:
+    found = []
+    if closed := figures.get("closed"):
+        found.append(_measure("closed accuracy", closed, "accuracy"))
+    if open_f1 := figures.get("token_f1"):
+        found.append(_measure("open token F1", open_f1, "mean", f"tokens: {open_f1.get('tokenizer')}"))
+    if rouge := figures.get("rouge_l"):
+        found.append(_measure("ROUGE-L", rouge, "mean"))
+    if labels := figures.get("label_f1"):
+        found.append(_measure("label F1, micro", {"n": labels["n"], **labels["micro"]}, "f1"))
+        found.append(_measure("label F1, macro", labels, "macro_f1"))
+    if vote := figures.get("vote"):
+        left_out = f"{vote['left_out']} with fewer samples left out" if vote.get("left_out") else ""
+        found.append(_measure(f"majority of {vote['of']}", vote, "accuracy", left_out))
+    return found
+
+
+def _measure(what: str, figures: Figures, key: str, note: str = "") -> dict[str, Any]:
+    ends = figures.get("bootstrap")
+    return {"what": what, "value": figures.get(key), "interval": ends, "n": figures.get("n"), "note": note}
+
+
+def _legacy(name: str, what: str) -> float | None:
+    one = benchmark_of(name)
+    keys = {"closed accuracy": "closed_accuracy", "open token F1": "open_token_f1"}
+    if one is None or one.name not in paper.LEGACY or what not in keys:
+        return None
+    return _share(paper.LEGACY[one.name][keys[what]])
 
 
 def votes(result: Result) -> dict[str, Any] | None:

@@ -41,6 +41,7 @@ def write_page(table: Mapping[str, Any], examples: Sequence[Mapping[str, Any]]) 
         table=table,
         words=words,
         paper_source=paper.TABLE,
+        legacy_source=paper.LEGACY_SOURCE,
         paper_models=words.paper_models(),
         titles={name: BENCHMARKS[name].title for name in paper.TABLE_2},
         most_each=EACH,

@@ -85,6 +85,7 @@ def _table(results: Sequence[Result], questions: Questions, allow: Sequence[str]
         "paper_lengths": lengths.of_paper(),
         "failures": [numbers.failures(*pair) for pair in zip(results, outcomes, strict=True)],
         "reasons": reasons,
+        "measures": numbers.measures(results),
         "seen": numbers.seen_rows(results),
         "settings": numbers.settings(results),
         "questions_given": questions.given,

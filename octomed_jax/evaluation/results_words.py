@@ -40,6 +40,12 @@ def with_interval(figures: Table | None, key: str = "bootstrap") -> str:
     return f"{per_cent(figures['accuracy'])} ({per_cent(low)}–{per_cent(high)})"
 
 
+def measure_words(row: Table) -> str:
+    """Return a measure that is no accuracy over all questions, in per cent with its interval where it has one."""
+    ends = row["interval"]
+    return per_cent(row["value"]) + (f" ({per_cent(ends[0])}–{per_cent(ends[1])})" if ends else "")
+
+
 def counts_of(row: Table) -> str:
     """Return the numbers of questions of a row: one where all models have as many."""
     counts = [found["n"] if found else None for found in row["results"]]
