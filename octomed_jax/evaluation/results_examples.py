@@ -200,18 +200,5 @@ def _shown(sample: Row) -> dict[str, Any]:
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text without what no page may hold (control characters, halves of an emoji), and not too long."""
-    text = text if len(text) <= most else f"{text[:most]} … (cut here; {len(text):,} characters in all)"
-    text = text.encode("utf-8", "replace").decode()
-    return "".join("\ufffd" if unseen(character) else character for character in text)
-
-
-def unseen(character: str) -> bool:
-    """Say whether a character is a control, or one that turns the direction of the text around it."""
-    code = ord(character)
-    return (
-        (code < 32 and character not in "\n\t")
-        or 127 <= code < 160
-        or 0x202A <= code <= 0x202E
-        or 0x2066 <= code <= 0x2069
-    )
+    """Return a text that is not too long."""
+    return text if len(text) <= most else f"{text[:most]} … (cut here; {len(text):,} characters in all)"

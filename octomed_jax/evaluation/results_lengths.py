@@ -70,8 +70,8 @@ def _check_accuracies(result: Result, samples: Iterable[Sample]) -> None:
         found = math.fsum(sum(right) / len(right) for right in questions.values()) / len(questions)
         if not math.isclose(written, found, abs_tol=1e-6) or len(questions) != result.benchmarks[name]["n"]:
             raise UserError(
-                f"{result.path} has the accuracy {written:.6f} of {name} over {result.benchmarks[name]['n']} questions, "
-                f"the samples beside it {found:.6f} over {len(questions)}; `octomed eval score` makes results of them"
+                f"{result.path} says {written:.6f} of {name} over {result.benchmarks[name]['n']} questions; "
+                f"the samples beside it, {found:.6f} over {len(questions)}: `octomed eval score` makes results of them"
             )
 
 

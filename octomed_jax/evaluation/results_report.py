@@ -16,6 +16,7 @@ from octomed_jax.evaluation.results_data import Result, read_results, read_sampl
 from octomed_jax.evaluation.results_examples import Choice, Questions
 from octomed_jax.evaluation.results_markdown import write_markdown
 from octomed_jax.evaluation.results_page import write_page
+from octomed_jax.evaluation.results_words import readable
 from octomed_jax.storage import PathLike
 
 PAGE_FILE, MARKDOWN_FILE = "report.html", "results.md"
@@ -48,8 +49,8 @@ def write_results_report(
     examples = choice.examples()
     table["examples"] = _told(choice, len(examples))
     text, page = write_markdown(table), write_page(table, examples)
-    storage.write_text(folder / MARKDOWN_FILE, text)
-    storage.write_text(folder / PAGE_FILE, page)
+    storage.write_text(folder / MARKDOWN_FILE, readable(text))
+    storage.write_text(folder / PAGE_FILE, readable(page))
     return folder / PAGE_FILE, table
 
 

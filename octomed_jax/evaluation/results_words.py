@@ -1,5 +1,6 @@
 """What the Markdown and the page of a report on results both say, as cells and sentences."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,15 @@ mark_words = (
     ("§", "as printed; not the mean of the cells above it"),
 )
 
+# What no page may hold, or what would turn the direction of other text around: controls, halves of an emoji.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 Table = Mapping[str, Any]
+
+
+def readable(text: str) -> str:
+    """Return a whole page with a mark in place of every character that no page may hold."""
+    return _UNSEEN.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def name_of(text: str) -> str:
