@@ -116,7 +116,7 @@ def _read(text: str) -> Result:
 def _named(text: str) -> tuple[str, Path]:
     """Return the name that is given, or none, and the path."""
     name, mark, path = text.partition("=")
-    if not mark or Path(text).exists() or not name.strip() or "/" in name:
+    if not mark or Path(text).exists() or not name.strip():
         return "", Path(text)
     return name.strip(), Path(path)
 

@@ -40,8 +40,8 @@ def exam(count: int = 20) -> list[Question]:
     ]  # fmt: skip
 
 
-def rows(given: list[Question], every: int, longer: int = 1) -> list[dict]:
-    """Return samples in the form of docs/evaluation.md: of ``every`` questions and seeds one is wrong.
+def rows(given: list[Question], bad: int, longer: int = 1) -> list[dict]:
+    """Return samples in the form of docs/evaluation.md: the more ``bad``, the more are wrong, and these think longer.
 
     Some cannot be read, some are cut off and one request fails, at places that depend on the numbers alone.
     """
@@ -49,7 +49,7 @@ def rows(given: list[Question], every: int, longer: int = 1) -> list[dict]:
     for place, question in enumerate(given):
         for seed in range(SEEDS):
             number = place * 7 + seed * 3
-            right = number % every != 0
+            right = number % 10 >= place % 4 * bad
             mark = SECRET if question.access != "open" else "weighed"
             thought = f"<think>{mark} {PLANTED} case {place}"
             answer = question.answer if right else "no such thing" if question.task == "mcq" else "something else"
@@ -61,14 +61,14 @@ def rows(given: list[Question], every: int, longer: int = 1) -> list[dict]:
                 "question": question.question, "options": list(question.options), "answer": question.answer,
                 "aliases": list(question.aliases), "lower_limit": question.lower_limit,
                 "upper_limit": question.upper_limit, "cluster": question.cluster, "seed": seed, "response": response,
-                "finish_reason": "stop", "thinking_tokens": (10 + place % 5 * 20 + (0 if right else 30)) * longer,
+                "finish_reason": "stop", "thinking_tokens": (40 + place % 5 + (0 if right else 60)) * longer,
                 "completion_tokens": 200 * longer,
             }  # fmt: skip
             if number % 41 == 5:
                 row |= {"response": thought, "finish_reason": "length", "thinking_tokens": None}
             elif number % 43 == 6:
                 row["response"] = f"{thought}</think>\n\nIt cannot be said."
-            elif place == 2 and seed == 1 and question.benchmark == "medqa":
+            elif question.id == "medqa:test:0002" and seed == 1:
                 row |= {"response": "", "finish_reason": "error", "error": "HTTP 500", "thinking_tokens": None}
             made.append(row)
     return made
@@ -99,4 +99,4 @@ def judged(given: list[Question], samples: list[dict]) -> dict[tuple[str, str], 
 def make_two(folder: Path) -> tuple[Path, Path]:
     """Write the results of two models on the same questions; return their folders."""
     given = asked() + exam()
-    return write(folder / "before", rows(given, 2)), write(folder / "after", rows(given, 5, longer=2))
+    return write(folder / "before", rows(given, 3)), write(folder / "after", rows(given, 1, longer=2))
