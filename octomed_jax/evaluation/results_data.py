@@ -75,9 +75,10 @@ def read_results(given: Sequence[str]) -> list[Result]:
 
 
 def _read(text: str) -> Result:
-    name, path = _named(text)
-    if storage.in_bucket(str(path)):
-        raise UserError(f"{text} lies in a bucket; copy it to a disk, and give that")
+    name, where = _named(text)
+    if storage.in_bucket(where):
+        raise UserError(f"{where} lies in a bucket; copy it to a disk, and give that")
+    path = Path(where)
     if path.is_dir():
         if not (path / "results.json").is_file():
             raise UserError(f"{path} holds no results.json; `octomed eval score` makes one of samples")
@@ -113,12 +114,12 @@ def _read(text: str) -> Result:
     )
 
 
-def _named(text: str) -> tuple[str, Path]:
+def _named(text: str) -> tuple[str, str]:
     """Return the name that is given, or none, and the path."""
     name, mark, path = text.partition("=")
     if not mark or Path(text).exists() or not name.strip():
-        return "", Path(text)
-    return name.strip(), Path(path)
+        return "", text
+    return name.strip(), path
 
 
 def _default_name(path: Path) -> str:
