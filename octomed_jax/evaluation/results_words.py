@@ -76,6 +76,8 @@ def overall_name(category: Table) -> str:
     means = category["overall"]
     if all(mean["label"] == "overall" for mean in means):
         return "overall"
+    if not any(mean["missing"] for mean in means):
+        return "partial mean (not all questions)"
     total = sum(row["paper"] is not None for row in category["rows"])
     have = sorted({len(mean["benchmarks"]) for mean in means})
     return f"partial mean ({' / '.join(map(str, have))} of {total})"

@@ -224,11 +224,8 @@ def test_nothing_in_the_samples_is_read_as_html(made, tmp_path):
     hostile = f"</script></article>{PLANTED}\x00\x07\ud800\u202e[x](javascript:alert(1)) | `"
     samples = []
     for row in rows(exam(40), 2):
-        row |= {
-            "benchmark": f"medqa {hostile.replace(chr(0xD800), '')}",
-            "id": row["id"] + hostile,
-            "question": hostile * 3,
-        }
+        name = hostile.replace("\ud800", "")  # half of a character is no name
+        row |= {"benchmark": f"medqa {name}", "id": row["id"] + name, "question": hostile * 3}
         row |= {"response": f"<think>{hostile}</think>{hostile}\n\\boxed{{{'Gout' if row['seed'] else hostile}}}"}
         samples.append(row | {"task": "short_answer", "options": [], "answer": "Gout", "finish_reason": "stop"})
     folder = tmp_path / "hostile"
