@@ -6,6 +6,7 @@ from pathlib import Path
 
 from octomed_jax.cli.eval_benchmarks import list_benchmarks
 from octomed_jax.cli.eval_compare import compare
+from octomed_jax.cli.eval_report import report
 from octomed_jax.cli.eval_score import score
 from octomed_jax.cli.eval_seen import seen
 from octomed_jax.cli.eval_tables import check_output, print_results
@@ -15,7 +16,14 @@ from octomed_jax.errors import UserError
 
 def run(arguments: Sequence[str]) -> int:
     """Find the subverb."""
-    table = {"run": run_eval, "score": score, "compare": compare, "benchmarks": list_benchmarks, "seen": seen}
+    table = {
+        "run": run_eval,
+        "score": score,
+        "compare": compare,
+        "report": report,
+        "benchmarks": list_benchmarks,
+        "seen": seen,
+    }
     return subverb("eval", table, arguments, "Measure models on held-out questions.")
 
 

@@ -11,16 +11,17 @@ VIEWS = [(1400, 900, "light"), (390, 844, "light"), (1400, 900, "dark"), (390, 8
 VIEWS_OF_A_PAGE = pytest.mark.parametrize("view", range(len(VIEWS)), ids=["-".join(map(str, view)) for view in VIEWS])
 
 
-def look_at(page, profile):
-    """Return what a browser sees of a page in each of VIEWS; skip where there is no browser."""
+def look_at(page, profile, ask=()):
+    """Return what a browser sees of a page in each of VIEWS, and what expressions give; skip where there is none."""
     binary = report_browser.find()
     if binary is None:
         pytest.skip("no Chromium on PATH (Debian: apt-get install chromium), so the page cannot be looked at")
-    return report_browser.look(binary, page(), VIEWS, profile)
+    return report_browser.look(binary, page(), VIEWS, profile, ask)
 
 
 class PageChecks:
     title = ""
+    scripts = 0
 
     def test_nothing_is_wider_than_the_window(self, views, view):
         assert views[view]["client"] > VIEWS[view][0] - 20
@@ -40,7 +41,7 @@ class PageChecks:
 
     def test_nothing_planted_runs(self, views, view):
         assert views[view]["title"] == self.title
-        assert views[view]["scripts"] == 0
+        assert views[view]["scripts"] == self.scripts
 
     def test_follows_the_colour_scheme(self, views, view):
         assert views[view]["dark"] == (VIEWS[view][2] == "dark")

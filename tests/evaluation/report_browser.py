@@ -41,17 +41,20 @@ def find() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-def look(binary: str, page: Path, views: list[tuple[int, int, str]], profile: Path) -> list[dict[str, Any]]:
+def look(
+    binary: str, page: Path, views: list[tuple[int, int, str]], profile: Path, ask: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
     """Return what MEASURE finds at each (width, height, ``light`` or ``dark``), with ``problems`` and ``requests``.
 
-    ``problems`` are console messages, exceptions and log entries; ``requests`` addresses other than the page and data.
+    ``problems`` are console messages, exceptions and log entries; ``requests`` addresses other than the page and data;
+    ``told`` what each expression of ``ask`` gives, one after the other.
     """
     command = [binary, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": str(profile)}
     )
     try:
-        return asyncio.run(asyncio.wait_for(_look(process, page, views, profile), 90))
+        return asyncio.run(asyncio.wait_for(_look(process, page, views, profile, ask), 90))
     finally:
         process.terminate()
         try:
@@ -61,7 +64,9 @@ def look(binary: str, page: Path, views: list[tuple[int, int, str]], profile: Pa
             process.wait()
 
 
-async def _look(process: Any, page: Path, views: list[tuple[int, int, str]], profile: Path) -> list[dict[str, Any]]:
+async def _look(
+    process: Any, page: Path, views: list[tuple[int, int, str]], profile: Path, ask: tuple[str, ...]
+) -> list[dict[str, Any]]:
     port_file = profile / "DevToolsActivePort"
     while not (port_file.exists() and re.match(r"\d+\n.", port_file.read_text())):
         assert process.poll() is None, f"Chromium ended with {process.returncode} before it listened"
@@ -75,10 +80,12 @@ async def _look(process: Any, page: Path, views: list[tuple[int, int, str]], pro
             tab = Tab(socket)
             for domain in ("Page", "Runtime", "Log", "Network"):
                 await tab.call(f"{domain}.enable")
-            return [await _measure(tab, page, *view) for view in views]
+            return [await _measure(tab, page, *view, ask) for view in views]
 
 
-async def _measure(tab: "Tab", page: Path, width: int, height: int, scheme: str) -> dict[str, Any]:
+async def _measure(
+    tab: "Tab", page: Path, width: int, height: int, scheme: str, ask: tuple[str, ...]
+) -> dict[str, Any]:
     tab.events.clear()
     await tab.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
@@ -86,9 +93,10 @@ async def _measure(tab: "Tab", page: Path, width: int, height: int, scheme: str)
     await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     await tab.call("Page.navigate", url=page.as_uri())
     await tab.wait_for("Page.loadEventFired")
-    result = (await tab.call("Runtime.evaluate", expression=MEASURE, returnByValue=True))["result"]["value"]
+    result = await tab.evaluate(MEASURE)
     if folder := os.environ.get("OCTOMED_SCREENSHOTS"):  # to look at the page oneself
         await tab.screenshot(Path(folder) / f"report-{width}-{scheme}.png")
+    result["told"] = [await tab.evaluate(expression) for expression in ask]
     loud = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
     urls = [event["params"]["request"]["url"] for event in tab.events if event["method"] == "Network.requestWillBeSent"]
     result["problems"] = [json.dumps(event["params"])[:300] for event in tab.events if event["method"] in loud]
@@ -113,6 +121,9 @@ class Tab:
                 assert "error" not in message, f"{method}: {message['error']}"
                 return message["result"]
             self.events.append(message)
+
+    async def evaluate(self, expression: str) -> Any:
+        return (await self.call("Runtime.evaluate", expression=expression, returnByValue=True))["result"].get("value")
 
     async def wait_for(self, method: str) -> None:
         while not any(event.get("method") == method for event in self.events):
