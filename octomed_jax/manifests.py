@@ -1,6 +1,7 @@
 """What a stage's folder says about itself: ``manifest.json``, written last, by which finished work is known."""
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -76,8 +77,9 @@ def request_of(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str])
     return fingerprint([FORMAT_VERSION, __version__, stage, dict(config), dict(inputs)])
 
 
+@functools.cache  # its code was loaded once too
 def code_commit() -> str:
-    """Return the commit of the checkout this package runs from, or ``unknown``."""
+    """Return the commit of the checkout this process runs from, or ``unknown``."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return "unknown"

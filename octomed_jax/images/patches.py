@@ -95,16 +95,6 @@ def channel_values(pixels: UInt8[np.ndarray, "G K Q"]) -> Iterator[Float32[np.nd
         yield normalise(pixels[:, channel % pixels.shape[1]], channel)
 
 
-def to_patches(image: Image.Image, spec: PatchSpec) -> tuple[Float32[np.ndarray, "G E"], tuple[int, int]]:
-    """Resize an RGB or gray image and cut it into patches of values, in the order channel, frame, y, x.
-
-    Returns:
-        The patches, and the grid (height, width) in patches.
-    """
-    pixels, grid = cut(image, spec)
-    return patch_values(pixels, spec.temporal_patch_size), grid
-
-
 def patch_values(pixels: UInt8[np.ndarray, "G K Q"], frames: int) -> Float32[np.ndarray, "G E"]:
     """Return the values of cut pixels; a still image is repeated in ``frames``."""
     values = np.empty((len(pixels), 3, frames, pixels.shape[2]), np.float32)

@@ -7,16 +7,6 @@ from octomed_jax.errors import UserError
 from octomed_jax.inputs.plan import ExampleIndex
 
 
-def hold_out(index: ExampleIndex, records: int, seed: int) -> tuple[ExampleIndex, ExampleIndex]:
-    """Return the examples to train on, and those of ``records`` held-out records, all responses of each.
-
-    Raises:
-        UserError: nothing would be left to train on.
-    """
-    held = held_examples(index, np.ones(len(index), bool), records, seed)
-    return index.only(~held), index.only(held)
-
-
 def held_examples(index: ExampleIndex, among: Bool[np.ndarray, "N"], records: int, seed: int) -> Bool[np.ndarray, "N"]:
     """Return which examples are of ``records`` held-out records, chosen from those of the examples of ``among``.
 

@@ -4,15 +4,13 @@ Legend: B rows, L tokens, W window slots, S patches of a slot, U patches of a me
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from octomed_jax.images.patches import PatchSpec
 from octomed_jax.inputs.examples import Example, ImagePatches
 from octomed_jax.inputs.windows import place_cells
-
-Batch = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,6 @@ from octomed_jax.verification.verify import COUNTS, VERDICTS
 
 FUNNEL = "funnel.json"
 _FACTS = [field.name for field in LAKE_SCHEMA.field("attempts").type.value_type]
-_JUDGED = [field.name for field in LAKE_SCHEMA.field("verdicts").type.value_type]
 _ASKED = [name for name in QUESTION_SCHEMA.names if name != "image"]
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from octomed_jax.storage import sha256_bytes
 
@@ -33,8 +32,3 @@ def wrong_images(table: pa.Table, pool: ThreadPoolExecutor) -> Iterator[tuple[st
 def _lists(column: pa.ChunkedArray) -> Iterator[pa.ListScalar]:
     for chunk in column.chunks:
         yield from chunk
-
-
-def count_images(table: pa.Table) -> int:
-    """Return how many images the questions of a table have."""
-    return pc.sum(pc.fill_null(pc.list_value_length(table["image_hash"]), 0)).as_py() or 0

@@ -6,10 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from octomed_jax.images.patches import IMAGE_MEAN, IMAGE_STD, PatchSpec, normalise, to_patches
+from octomed_jax.images.patches import IMAGE_MEAN, IMAGE_STD, PatchSpec, cut, normalise, patch_values
 from octomed_jax.images.resize import smart_resize
 
 image_processing = pytest.importorskip("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
+
+
+def to_patches(image, spec):
+    pixels, grid = cut(image, spec)
+    return patch_values(pixels, spec.temporal_patch_size), grid
 
 
 @pytest.mark.parametrize("size", [(112, 112), (300, 200), (30, 500), (28, 28), (600, 900), (17, 41)])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octomed_jax.errors import UserError
-from octomed_jax.inputs.held_out import hold_out
+from tests.inputs.holding import hold_out
 from tests.inputs.test_plan import random_index
 
 

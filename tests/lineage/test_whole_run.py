@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from octomed_jax import manifests, storage
-from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.lineage.check import check
 from octomed_jax.lineage.folders import open_folders
 from octomed_jax.lineage.learned import index_of
 from octomed_jax.lineage.walk import trace
+from tests.inputs.holding import hold_out
 
 pytestmark = pytest.mark.integration
 HELD = 6

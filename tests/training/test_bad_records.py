@@ -8,11 +8,11 @@ import pytest
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.evaluation.held_out import HeldOut
 from octomed_jax.hf.rendering import rendering, student_folder
-from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.render import read_index
 from octomed_jax.traces.shards import ShardReader
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_lines, read_metrics
+from tests.inputs.holding import hold_out
 from tests.traces.corpus import spoil_image
 
 

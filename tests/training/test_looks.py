@@ -12,12 +12,12 @@ from octomed_jax.cli.train import run as run_train
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.held_out import HeldOut
 from octomed_jax.hf.rendering import rendering, student_folder
-from octomed_jax.inputs.held_out import hold_out
 from octomed_jax.inputs.render import read_index
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import MetricsLog, read_lines, read_metrics
 from octomed_jax.training.record import Record
 from octomed_jax.training.request import make_plan
+from tests.inputs.holding import hold_out
 from tests.tiny import tiny_config
 
 ORDER: list[tuple[str, int]] = []  # in which steps were sent to the devices and their metrics read

@@ -22,7 +22,6 @@ from octomed_jax.progress import bar, say
 from octomed_jax.questions.packages.pinned import Package
 from octomed_jax.storage import sha256_bytes
 
-CACHE_VARIABLE = "OCTOMED_CACHE"
 ATTEMPT_SECONDS = 900
 
 

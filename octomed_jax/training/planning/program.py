@@ -7,7 +7,7 @@ as the loop runs, and kernels count by what they are given. All figures are thos
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -356,8 +356,3 @@ def totals(messages: Sequence[Message]) -> dict[str, dict[str, float]]:
         total["count"] += message.times
         total["bytes"] += message.bytes * message.times
     return kinds
-
-
-def heaviest(program: Program, count: int) -> Iterator[Message]:
-    """Yield the collectives that move the most."""
-    yield from sorted(program.messages, key=lambda message: -message.bytes * message.times)[:count]
