@@ -74,6 +74,11 @@ def test_a_run(tmp_path, root, monkeypatch, capsys, made, how, words, line):
         (json.dumps(ROW) + "\n" + json.dumps(ROW), [], "line 2 is a second sample of question 'q0' with seed 0"),
         (json.dumps(ROW) + "\n" + json.dumps({**ROW, "seed": 1, "question": "?"}), [], "one id is one question"),
         (json.dumps(ROW) + "\n" + json.dumps(ROW)[:70], [], "line 2 is cut off in the middle; get the file again"),
+        (
+            json.dumps({**ROW, "task": "report", "options": [], "labels": "Edema", "labels_found": []}),
+            [],
+            "a.jsonl line 1 cannot be scored: labels is 'Edema'; it is a list of names, or missing",
+        ),
         (json.dumps(ROW), ["--votes=-1"], "--votes=-1: so many samples cannot vote"),
         (json.dumps(ROW), ["--seen=/none.jsonl"], "no such file: /none.jsonl; make it with `octomed eval seen"),
         (json.dumps(ROW), ["--output=gs://bucket/r.json"], "--output=gs://bucket/r.json lies in a bucket"),
