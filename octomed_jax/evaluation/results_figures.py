@@ -136,7 +136,7 @@ def _title(name: str) -> str:
 
 
 def _points(share: float) -> str:
-    text = f"{100 * share:+.1f}"
+    text = f"{100 * share:+.0f}" if abs(share) > 0.9995 else f"{100 * share:+.1f}"
     return "0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 

@@ -177,11 +177,9 @@ def missing_parts(table: Table) -> list[str]:
         for one in table["comparisons"]
         if one["why_not"]
     ]
-    words += [
-        f"{name_of(model['name'])}: no two samples of every question, so that votes and pass rates are missing"
-        for model, one in zip(table["models"], table["votes"], strict=True)
-        if not one
-    ]
+    pairs = zip(table["models"], table["votes"], strict=True)
+    if single := [name_of(model["name"]) for model, one in pairs if not one]:
+        words.append(f"{', '.join(single)}: no two samples of every question, so that votes and pass rates are missing")
     if not table["seen"]:
         words.append("what was seen in training is not in these results, so that nothing is said of it")
     return words
