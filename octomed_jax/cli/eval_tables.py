@@ -27,15 +27,14 @@ def print_results(results: Mapping[str, Any]) -> None:
     benchmarks = results["benchmarks"]
     table = Table()
     table.add_column("benchmark", min_width=12, overflow="fold")
-    for title in ("n", "constant", "accuracy", "Wilson", "bootstrap", "majority", "unparsed /cut /failed"):
-        table.add_column(title, justify="right", min_width=len(title.split()[0]) if title != "constant" else 4)
+    for title in ("n", "best constant", "accuracy", "95 % interval", "majority", "unparsed /cut /failed"):
+        table.add_column(title, justify="right", min_width=max(map(len, title.split())), overflow="fold")
     for name, figures in benchmarks.items():
         table.add_row(
             name,
             str(figures["n"]),
             _share(figures["baseline"]),
             _share(figures["accuracy"]),
-            _interval(figures["wilson"]),
             _interval(figures["bootstrap"]),
             _majority(figures),
             "/".join(str(figures[count]) for count in ("unparsed", "truncated", "failed")),
