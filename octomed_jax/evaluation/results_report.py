@@ -18,8 +18,10 @@ from octomed_jax.evaluation.results_markdown import write_markdown
 from octomed_jax.evaluation.results_page import write_page
 from octomed_jax.evaluation.results_words import readable
 from octomed_jax.storage import PathLike
+from octomed_jax.verification.check import REASONS
 
 PAGE_FILE, MARKDOWN_FILE = "report.html", "results.md"
+OTHER_REASON = "another code"  # rows may hold any text there
 NO_SAMPLES = "no samples lie beside its results"
 
 
@@ -67,7 +69,7 @@ def _table(results: Sequence[Result], questions: Questions, allow: Sequence[str]
                 line.advance()
                 by_benchmark[sample["benchmark"]][sample["outcome"]] += 1
                 if sample["outcome"] != "correct":
-                    by_reason[sample["reason"] or sample["outcome"]] += 1
+                    by_reason[sample["reason"] if sample["reason"] in REASONS else OTHER_REASON] += 1
                 if row := lengths.kept_of(sample):
                     kept.append(row)
                 choice.see(result.name, sample)
@@ -80,7 +82,7 @@ def _table(results: Sequence[Result], questions: Questions, allow: Sequence[str]
         "categories": numbers.categories(results),
         "mean_of_all": numbers.mean_of_all(results),
         "paper_table": numbers.paper_table(results),
-        "comparisons": [_compared(results[0], other, allow) for other in results[1:]],
+        "comparisons": [_compared(results[0], other, allow, bool(choice.hidden.credentialed)) for other in results[1:]],
         "votes": [numbers.votes(result) for result in results],
         "calibration": calibrations,
         "paper_lengths": lengths.of_paper(),
@@ -110,8 +112,14 @@ def _model(result: Result) -> dict[str, Any]:
     }
 
 
-def _compared(a: Result, b: Result, allow: Sequence[str]) -> dict[str, Any]:
-    """Return the paired comparison of two models, or why there is none."""
+def _compared(a: Result, b: Result, allow: Sequence[str], hides: bool) -> dict[str, Any]:
+    """Return the paired comparison of two models, or why there is none.
+
+    Args:
+        a, b: the models.
+        allow: what may differ.
+        hides: some samples may not be shown; what is wrong with one would name it.
+    """
     comparison, why = None, ""
     for result in (a, b):
         if not result.files:
@@ -124,7 +132,7 @@ def _compared(a: Result, b: Result, allow: Sequence[str]) -> dict[str, Any]:
         try:
             comparison = compare(str(a.compared), str(b.compared), allow)
         except UserError as error:
-            why = str(error)
+            why = "`octomed eval compare` says why (it may name a credentialed question)" if hides else str(error)
     return {"a": a.name, "b": b.name, "comparison": comparison, "why_not": why}
 
 

@@ -173,7 +173,7 @@ def test_a_credentialed_folder_shows_nothing_unless_its_questions_say_so(folder,
     del results["settings"]["samples"]
     for path in (place / "samples").iterdir():
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        verdicts = {"verdict": "wrong", "extracted": SECRET, "reason": "other_text"}
+        verdicts = {"verdict": "wrong", "extracted": SECRET, "reason": f"told by {SECRET}"}
         path.write_text("".join(json.dumps(line | verdicts) + "\n" for line in lines))
         name = path.stem
         samples = results["benchmarks"][name]["samples"]
@@ -283,6 +283,16 @@ def test_models_on_other_questions_are_shown_and_not_compared(two, tmp_path):
     assert "base and other are not compared:" in page
     assert "--allow=benchmarks" in page
     assert 'id="figure-forest-B"' not in page
+
+
+def test_why_models_are_not_compared_names_no_credentialed_question(tmp_path):
+    wards = [row | {"access": "credentialed"} for row in rows(asked(), 3) if row["benchmark"] == "wards"]
+    less = [row for row in wards if row["id"] != wards[0]["id"]]
+    given = [str(write(tmp_path / name, samples)) for name, samples in (("all", wards), ("less", less))]
+    _, table = write_results_report(given, tmp_path / "out")
+    assert "`octomed eval compare` says why" in table["comparisons"][0]["why_not"]
+    for path in (tmp_path / "out").iterdir():
+        assert SECRET not in path.read_text()
 
 
 def test_a_whole_category_is_an_overall(tmp_path, monkeypatch):
