@@ -6,8 +6,9 @@ from octomed_jax import storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.progress import console
 
-ABOUT = """Compares two evaluations of the same questions, pair by pair: for each benchmark the accuracies, their
-difference with its interval, an exact test, and a verdict in words (docs/evaluation-comparison.md).
+ABOUT = """Compares two evaluations of the same questions, pair by pair: for each benchmark, and for the mean over each
+category and over all, the accuracies, their difference with its interval, a test, and a verdict in words
+(docs/evaluation-comparison.md).
 
 A and B are folders of `octomed eval run`, or files of samples. What differs in questions, options, gold, verifier or
 settings stops the comparison; --allow=NAME lets a setting differ: sampling, budget, seeds, prompt, images (then models
@@ -27,6 +28,9 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--allow", metavar="NAME", action="append", default=[], help="what may differ; may be given several times"
     )
+    parser.add_argument(
+        "--judge", action="store_true", help="judge all responses again, whatever verdicts the samples carry"
+    )
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
     options, overrides = parser.read(arguments)
     if overrides:
@@ -35,7 +39,7 @@ def compare(arguments: Sequence[str]) -> int:
     from octomed_jax.evaluation.comparison import compare as compare_sides
     from octomed_jax.evaluation.comparison_text import conclusion, write_markdown
 
-    comparison = compare_sides(options.a, options.b, options.allow)
+    comparison = compare_sides(options.a, options.b, options.allow, options.judge)
     where = "--output=DIR writes it"
     if options.output:
         storage.write_json(f"{options.output}/compare.json", comparison)

@@ -5,7 +5,6 @@ Difficulty is empirical: 1 minus the share of samples that are right. docs/evalu
 
 import dataclasses
 import itertools
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from octomed_jax.evaluation.rank_correlation import (
     pooled,
     resampled,
 )
+from octomed_jax.evaluation.resampling import stream_of
 
 Sample = Mapping[str, Any]
 DRAWN = 10_000_000  # questions that are drawn for the intervals of results.json, in about a second
@@ -114,7 +114,7 @@ def calibrate_tables(tables: Mapping[str, "SampleTable"], resamples: int = RESAM
         table = tables[name]
         strata.append(_strata(table))
         if resamples:
-            drawn.append([resampled(one, _random(name, view), resamples) for view, one in enumerate(strata[-1])])
+            drawn.append([resampled(one, stream_of(name, view), resamples) for view, one in enumerate(strata[-1])])
         found[name] = _figures(table, strata[-1], drawn[-1] if resamples else None)
     timed = [one for one in found.values() if one.mean_length is not None]
     views = [
@@ -247,7 +247,3 @@ def _figures(table: SampleTable, strata: Sequence[Stratum], drawn: Sequence[np.n
         without_thought=table.without_thought,
         within=Views(*map(correlation, strata, drawn or (None,) * len(strata))),
     )
-
-
-def _random(name: str, use: int) -> np.random.Generator:
-    return np.random.default_rng([use, zlib.crc32(name.encode("utf-8", "surrogatepass"))])

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -115,6 +115,33 @@ class Columns:
     def samples(self) -> int:
         """How many samples there are, failed ones too."""
         return len(self._question)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The ids of the questions."""
+        return self._ids.keys()
+
+    def key(self, question: int) -> int:
+        """Return what ``open`` was given as the hash of a question."""
+        return self._keys[question]
+
+    def cluster(self, question: int) -> int:
+        """Return the number of a question's cluster."""
+        return self._clusters[question]
+
+    def seeds(self) -> list[list[int]]:
+        """Return of each question the seeds of its samples, sorted; of failed ones too."""
+        found = [[seed for seed in range(mask.bit_length()) if mask >> seed & 1] for mask in self._masks]
+        for question, seed in sorted(self._others):
+            found[question].append(seed)
+        return [sorted(seeds) for seeds in found]
+
+    def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return of each question how many samples there are, how many of them with an answer, and how many right."""
+        question, verdict = np.array(self._question, np.int64), np.array(self._verdict)
+        chosen = (question, question[verdict != FAILED], question[verdict == CORRECT])
+        held, asked, right = (np.bincount(one, minlength=len(self._ids)) for one in chosen)
+        return held, asked, right
 
     def figures(self, n_train: int, votes: int = 0, seen: Mapping[str, bool] | None = None) -> dict[str, Any]:
         """Return the benchmark's entry in results.json.

@@ -14,19 +14,27 @@ Comparison = Mapping[str, Any]
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """Return a row of texts for each benchmark and, of several, one for their mean; columns as in HEAD."""
+    """Return a row of texts for each benchmark and, of several, for the means over them; columns as in HEAD."""
     body = [_row(name, str(one["n"]), one, one["p_holm"]) for name, one in comparison["benchmarks"].items()]
-    if len(body) > 1:
+    body += [
+        _row(f"{name}, {one['label'].partition(' ')[0]}", "", one, one["p_holm"]) for name, one in _means(comparison)
+    ]
+    if len(comparison["benchmarks"]) > 1:
         body.append(_row(ALL, "", comparison["overall"], comparison["overall"]["p"]))
     return body
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Return the verdict of each benchmark, and of their mean, in words."""
-    found = {**comparison["benchmarks"], ALL: comparison["overall"]}
-    if len(found) == 2:
-        found.pop(ALL)
+    """Return the verdict of each benchmark, and of the means over them, in words."""
+    found = {**comparison["benchmarks"], **{f"{name}, {one['label']}": one for name, one in _means(comparison)}}
+    if len(comparison["benchmarks"]) > 1:
+        found[ALL] = comparison["overall"]
     return [f"{name}: {one['verdict']}{_could(one)}" for name, one in found.items()]
+
+
+def _means(comparison: Comparison) -> list[tuple[str, Comparison]]:
+    """Return the categories that are a mean over several benchmarks."""
+    return [(name, one) for name, one in comparison["categories"].items() if len(one["benchmarks"]) > 1]
 
 
 def _could(one: Comparison) -> str:
@@ -44,7 +52,8 @@ def conclusion(comparison: Comparison) -> str:
     overall = comparison["overall"]
     low, high = overall["interval"]
     counts = ", ".join(f"{verdict} on {verdicts.count(verdict)}" for verdict in sorted(set(verdicts)))
-    return f"{overall['verdict']}: B − A is {_points(overall['difference'])} ({_range(low, high)}); {counts}"
+    several = f" on the mean of {len(verdicts)} benchmarks" if len(verdicts) > 1 else ""
+    return f"{overall['verdict']}{several}: B − A is {_points(overall['difference'])} ({_range(low, high)}); {counts}"
 
 
 def write_markdown(comparison: Comparison) -> str:
@@ -102,5 +111,7 @@ def _how_to_read(comparison: Comparison) -> str:
         "sign-flip test of the paired differences (with one sample a question and no clusters McNemar's exact test), "
         f"adjusted by Holm over {len(comparison['benchmarks'])}. *No evidence of a difference* does not say that "
         "they are equal: *could have shown* is the true difference in points that these questions would have found in "
-        f"{100 * comparison['power']:.0f} of 100 cases. The mean counts every benchmark the same and is one test more."
+        f"{100 * comparison['power']:.0f} of 100 cases. A mean counts every benchmark the same. Means of categories "
+        "are adjusted by Holm among themselves, and *partial* where benchmarks or questions are missing; the mean of "
+        "all is one test more."
     )

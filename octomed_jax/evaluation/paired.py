@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import bdtr, betaincinv, ndtr, ndtri, stdtrit
 
-LEVEL = 0.95  # of intervals; tests reject below 1 - LEVEL
+from octomed_jax.evaluation.resampling import DRAWS, LEVEL, kinds_of
+from octomed_jax.evaluation.resampling import resampled as resampled_kinds
+
 POWER = 0.8  # with which `smallest_difference` is found
-RESAMPLES = 10_000  # as in the paper
 FLIPS = 99_999  # with the data as they are, 100,000
 _MOST_WORK = 50_000_000  # cosines of an exact test; above it signs are drawn
 _MOST_LATTICE = 1_000_000
@@ -89,7 +90,9 @@ def _exact(units: np.ndarray, counts: np.ndarray, total: int, reach: int) -> flo
     for unit, count in zip(units, counts, strict=True):
         transform *= np.cos(2 * np.pi * (places * unit % period) / period) ** count
     shares = np.fft.irfft(transform, n=period)  # shares[s % period] of the signs give the total s
-    return float(min(1.0, max(0.0, 2 * shares[total : reach + 1].sum())))
+    # The signs as they are and all turned reach it; below that is nothing but rounding.
+    least = 2.0 ** (1 - int(counts.sum()))
+    return float(min(1.0, max(least, 2 * shares[total : reach + 1].sum())))
 
 
 def _drawn(sizes: Sequence[np.ndarray], counts: Sequence[np.ndarray], total: float, rng: np.random.Generator) -> float:
@@ -102,10 +105,8 @@ def _drawn(sizes: Sequence[np.ndarray], counts: Sequence[np.ndarray], total: flo
     return (1 + int(far.sum())) / (FLIPS + 1)
 
 
-def resampled(sums: np.ndarray, sizes: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
+def resampled(sums: np.ndarray, sizes: np.ndarray, rng: np.random.Generator, resamples: int = DRAWS) -> np.ndarray:
     """Return the mean difference of each bootstrap sample of the clusters.
-
-    Clusters with the same sum and size are the same to a bootstrap, so their numbers are drawn as one multinomial.
 
     Args:
         sums: [C] sums of the differences.
@@ -116,9 +117,7 @@ def resampled(sums: np.ndarray, sizes: np.ndarray, rng: np.random.Generator, res
     Returns:
         [resamples] differences.
     """
-    kinds, counts = np.unique(np.stack([np.round(sums, 12), sizes], axis=1), axis=0, return_counts=True)
-    drawn = rng.multinomial(len(sums), counts / len(sums), size=resamples)
-    return (drawn @ kinds[:, 0]) / (drawn @ kinds[:, 1])
+    return resampled_kinds(kinds_of(sums, sizes), rng, resamples)
 
 
 def interval_of_mean(

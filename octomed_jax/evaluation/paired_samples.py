@@ -1,49 +1,21 @@
 """Reads the judged samples of two evaluations and pairs their questions."""
 
 import dataclasses
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
 
 from octomed_jax.errors import UserError
+from octomed_jax.evaluation.columns import Columns
 from octomed_jax.evaluation.paired_settings import Settings
-from octomed_jax.schema import VERDICTS
+from octomed_jax.evaluation.sample_files import Scorer
+from octomed_jax.evaluation.sample_rows import find_files, first_difference
+from octomed_jax.schema import OPEN_TASKS
 from octomed_jax.storage import PathLike, read_json
-from octomed_jax.verification.check import VERIFIER_VERSION, check_response
-from octomed_jax.verification.rows import question_of
 
-# What makes a question the same question. The prompt is made of these and of settings.
-CONTENT = ("task", "question", "options", "answer", "aliases", "lower_limit", "upper_limit", "cluster")
-NEEDED = ("benchmark", "id", "question", "answer")
-FAILED = "failed"
-Key = tuple[str, str]  # benchmark, id
-
-
-@dataclasses.dataclass
-class Asked:
-    """One question of one side.
-
-    Attributes:
-        content: the fields of CONTENT.
-        outcomes: seed to one of VERDICTS, or FAILED where the request failed for good.
-    """
-
-    content: dict[str, Any]
-    outcomes: dict[int, str]
-
-    @property
-    def answered(self) -> int:
-        """How many samples there are an answer of."""
-        return sum(outcome != FAILED for outcome in self.outcomes.values())
-
-    @property
-    def right(self) -> int:
-        """How many of them are correct."""
-        return sum(outcome == "correct" for outcome in self.outcomes.values())
+_MOST_LATTICE = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,17 +24,22 @@ class Side:
 
     Attributes:
         name: the path, as the user wrote it.
-        questions: (benchmark, id) to the question with its outcomes.
-        settings: those of results.json; None of a sample file, where they are not known.
+        samples: the reader that read them, which holds their numbers by benchmark.
+        settings: those of results.json; None of sample files, where they are not known.
         origin: identity of the folder of questions, where a manifest names one; None where none does.
-        verdicts: ``as written``, or ``by verifier N`` where the rows had none.
+        verdicts: ``as written``, or ``by verifier N`` where responses were judged here.
     """
 
     name: str
-    questions: dict[Key, Asked]
+    samples: Scorer
     settings: Settings
     origin: str | None
     verdicts: str
+
+    @property
+    def benchmarks(self) -> dict[str, Columns]:
+        """Benchmark to its samples."""
+        return self.samples.columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,35 +76,41 @@ class Pairs:
         return np.bincount(self.cluster)
 
 
-def read_side(path: PathLike) -> Side:
+def read_side(path: PathLike, judge: bool = False) -> Side:
     """Read a folder of ``octomed eval run``, or one file of samples.
 
-    Rows that have no verdict are judged here.
+    Rows that have no verdict are judged here, and so are those of a folder whose results are of ``octomed eval score``:
+    that judged them again, and wrote no verdicts into them.
+
+    Args:
+        path: what to read.
+        judge: all responses are judged here, whatever verdicts rows carry.
 
     Raises:
-        UserError: nothing is there, or a row is not what docs/stages.md says; with file, line and field.
+        UserError: nothing is there, or a row is not what docs/evaluation.md says; with file, line and field.
     """
     place = epath.Path(path)
-    if not place.exists():
-        raise UserError(f"{path} does not exist; give a folder of `octomed eval run` or a file of samples (.jsonl)")
     settings = origin = None
-    files = [place]
     if place.is_dir():
-        files = sorted((place / "samples").glob("*.jsonl")) if (place / "samples").is_dir() else []
-        if not files or not (place / "results.json").exists():
-            lacks = "results.json" if files else "samples/*.jsonl"
+        if not (place / "samples").is_dir() or not (place / "results.json").exists():
+            lacks = "results.json" if (place / "samples").is_dir() else "folder samples"
             raise UserError(f"{path} holds no {lacks}; give a folder of `octomed eval run` or a file of samples")
         settings, origin = _settings(place), _origin(place)
-    questions: dict[Key, Asked] = {}
-    judged = {_add(row, where, questions) for file in files for where, row in _rows(file)}
-    if not questions:
+    files = find_files([place])
+    samples = Scorer(files, believe=not (judge or _scored_again(settings)))
+    for number in range(len(files)):
+        samples.read(number)
+    if not samples.columns:
         raise UserError(f"{path} holds no samples")
-    if len(judged) > 1:
+    if len(samples.judged) > 1:
         raise UserError(
-            f"{path} has rows with a verdict and rows without; take the verdicts out, and all are judged here"
+            f"{path} has rows with a verdict and rows without; by --judge all are judged here, on both sides"
         )
-    verdicts = f"by verifier {VERIFIER_VERSION}" if judged == {True} else "as written"
-    return Side(str(path), questions, settings, origin, verdicts)
+    verdicts = "as written"
+    if samples.judged == {True}:
+        verdicts = f"by verifier {samples.rules.name}"
+        settings = settings and {**settings, "verifier": samples.rules.name}
+    return Side(str(path), samples, settings, origin, verdicts)
 
 
 def _settings(folder: epath.Path) -> Settings:
@@ -138,6 +121,10 @@ def _settings(folder: epath.Path) -> Settings:
     return settings
 
 
+def _scored_again(settings: Settings) -> bool:
+    return settings is not None and isinstance(settings.get("samples"), list)
+
+
 def _origin(folder: epath.Path) -> str | None:
     if not (folder / "manifest.json").exists():
         return None
@@ -145,83 +132,6 @@ def _origin(folder: epath.Path) -> str | None:
     inputs = manifest.get("inputs") if isinstance(manifest, dict) else None
     found = inputs.get("questions") if isinstance(inputs, dict) else None
     return found if isinstance(found, str) else None
-
-
-def _rows(file: epath.Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            where = f"{file} line {number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                cut = "" if line.endswith(b"\n") else ", the last one: the file was cut"
-                raise UserError(f"{where} is not JSON{cut}; make the samples again") from error
-            if not isinstance(row, dict):
-                raise UserError(f"{where} is no object of a sample")
-            yield where, row
-
-
-def _add(row: dict[str, Any], where: str, questions: dict[Key, Asked]) -> bool:
-    """Add a row; say whether it had to be judged."""
-    for name in NEEDED:
-        if name not in row:
-            raise UserError(f"{where} has no {name!r}")
-    for name in ("benchmark", "id"):
-        if not isinstance(row[name], str) or not row[name] or not _writable(row[name]):
-            raise UserError(f"{where}: {name}={row[name]!r} is not a text")
-    seed = row.get("seed") or 0
-    if type(seed) is not int:
-        raise UserError(f"{where}: seed={seed!r} is not a whole number")
-    key = (row["benchmark"], row["id"])
-    content = {name: _even(row.get(name)) for name in CONTENT}
-    asked = questions.setdefault(key, Asked(content, {}))
-    if field := _first_difference(asked.content, content):
-        raise UserError(
-            f"{where}: {field} of question {row['id']!r} ({row['benchmark']}) is not that of its other rows"
-        )
-    if seed in asked.outcomes:
-        raise UserError(f"{where}: question {row['id']!r} ({row['benchmark']}) is there twice with seed {seed}")
-    judge = row.get("verdict") is None
-    asked.outcomes[seed] = _judged(row, where) if judge else _outcome(row, where)
-    return judge
-
-
-def _outcome(row: Mapping[str, Any], where: str) -> str:
-    if row.get("error") or row.get("finish_reason") == "error":
-        return FAILED
-    if row["verdict"] not in VERDICTS:
-        raise UserError(f"{where}: verdict={row['verdict']!r} is none of {', '.join(VERDICTS)}")
-    return row["verdict"]
-
-
-def _judged(row: Mapping[str, Any], where: str) -> str:
-    if row.get("error") or row.get("finish_reason") == "error":
-        return FAILED
-    if not isinstance(row.get("response"), str):
-        raise UserError(f"{where} has neither a verdict nor a response to judge")
-    which = f"{where}: question {row['id']!r} ({row['benchmark']})"
-    if row["answer"] in (None, ""):
-        raise UserError(f"{which} has no gold answer to judge by")
-    verdict = check_response(question_of(row, where), row["response"], str(row.get("finish_reason") or ""))
-    if verdict.reason == "broken_gold":
-        raise UserError(f"{which} has the answer {row['answer']!r}, which is none of its options or cannot be read")
-    return verdict.verdict
-
-
-def _writable(text: str) -> bool:
-    """Say whether a text is no half of a character, which no file could hold."""
-    return text.encode("utf-8", "replace") == text.encode("utf-8", "surrogatepass")
-
-
-def _even(value: Any) -> Any:
-    """Return a field so that nothing, null and empty are the same."""
-    return None if value in ("", [], None) else value
-
-
-def _first_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    return next((name for name in CONTENT if a[name] != b[name]), None)
 
 
 def pair(a: Side, b: Side, allow: Sequence[str] = ()) -> dict[str, Pairs]:
@@ -234,62 +144,92 @@ def pair(a: Side, b: Side, allow: Sequence[str] = ()) -> dict[str, Pairs]:
     Raises:
         UserError: the sides did not answer the same questions; the first that differs is named.
     """
-    own_a, own_b = _by_benchmark(a), _by_benchmark(b)
-    lacking = sorted(own_a.keys() ^ own_b.keys())
+    lacking = sorted(a.benchmarks.keys() ^ b.benchmarks.keys())
     if lacking and "benchmarks" not in allow:
-        has, lacks = ("A", "B") if lacking[0] in own_a else ("B", "A")
+        has, lacks = ("A", "B") if lacking[0] in a.benchmarks else ("B", "A")
         raise UserError(
             f"benchmark {lacking[0]!r} is in {has} and not in {lacks}; --allow=benchmarks compares those that both have"
         )
-    both = sorted(own_a.keys() & own_b.keys())
+    both = sorted(a.benchmarks.keys() & b.benchmarks.keys())
     if not both:
         raise UserError(f"{a.name} and {b.name} have no benchmark in common")
-    return {name: _paired(name, own_a[name], own_b[name], "seeds" in allow) for name in both}
+    ruled = [name for name in both if not without_rule(a, name)]
+    if not ruled:
+        raise UserError(f"{', '.join(both)}: reports and instructions have no rule of right and wrong to compare by")
+    return {name: _paired(name, a, b, "seeds" in allow) for name in ruled}
 
 
-def _by_benchmark(side: Side) -> dict[str, dict[str, Asked]]:
-    found: dict[str, dict[str, Asked]] = {}
-    for (benchmark, name), asked in side.questions.items():
-        found.setdefault(benchmark, {})[name] = asked
-    return found
+def without_rule(side: Side, benchmark: str) -> bool:
+    """Say whether a benchmark has no accuracy, since some of its tasks have no rule of right and wrong."""
+    return bool(set(side.benchmarks[benchmark].constant.tasks) & set(OPEN_TASKS))
 
 
-def _paired(benchmark: str, a: Mapping[str, Asked], b: Mapping[str, Asked], any_seeds: bool) -> Pairs:
-    for name in sorted(a.keys() | b.keys()):
-        _check_question(benchmark, name, a, b, any_seeds)
-    ids = [name for name in sorted(a) if a[name].answered and b[name].answered]
-    if not ids:
+def _paired(benchmark: str, a: Side, b: Side, any_seeds: bool) -> Pairs:
+    own_a, own_b = a.benchmarks[benchmark], b.benchmarks[benchmark]
+    names = sorted({*own_a.names, *own_b.names})
+    for name in names:
+        _check_question(benchmark, name, a, b)
+    if not any_seeds:
+        _check_seeds(benchmark, names, own_a, own_b)
+    (held_a, asked_a, right_a), (held_b, asked_b, right_b) = (_counts(own, names) for own in (own_a, own_b))
+    both = (asked_a > 0) & (asked_b > 0)
+    if not both.any():
         raise UserError(f"benchmark {benchmark!r} has no question that both sides answered; run what failed again")
-    numbers: dict[tuple[bool, str], int] = {}
-    clusters = [(bool(a[name].content["cluster"]), str(a[name].content["cluster"] or name)) for name in ids]
-    counts = {one[name].answered for one in (a, b) for name in ids}
-    lattice = math.lcm(*counts)
+    ids = [name for name, kept in zip(names, both.tolist(), strict=True) if kept]
+    lattice = math.lcm(*{*asked_a[both].tolist(), *asked_b[both].tolist()})
     return Pairs(
         ids=ids,
-        a=np.array([a[name].right / a[name].answered for name in ids]),
-        b=np.array([b[name].right / b[name].answered for name in ids]),
-        cluster=np.array([numbers.setdefault(one, len(numbers)) for one in clusters]),
-        lattice=lattice if lattice < 1_000_000 else 0,
-        seeds=(max(len(a[name].outcomes) for name in ids), max(len(b[name].outcomes) for name in ids)),
-        failed=(_failed(a), _failed(b)),
-        left_out=len(a) - len(ids),
+        a=right_a[both] / asked_a[both],
+        b=right_b[both] / asked_b[both],
+        cluster=_clusters(own_a, ids),
+        lattice=lattice if lattice < _MOST_LATTICE else 0,
+        seeds=(int(held_a[both].max()), int(held_b[both].max())),
+        failed=(int((held_a - asked_a).sum()), int((held_b - asked_b).sum())),
+        left_out=len(names) - len(ids),
     )
 
 
-def _check_question(benchmark: str, name: str, a: Mapping[str, Asked], b: Mapping[str, Asked], any_seeds: bool) -> None:
+def _counts(columns: Columns, names: Sequence[str]) -> list[np.ndarray]:
+    """Return how many samples there are of each question, with an answer, and right; in the order of the names."""
+    order = [_number(columns, name) for name in names]
+    return [counts[order] for counts in columns.counts()]
+
+
+def _clusters(columns: Columns, names: Sequence[str]) -> np.ndarray:
+    """Return the numbers of the questions' clusters, in the order in which they come, none left out."""
+    own = [columns.cluster(_number(columns, name)) for name in names]
+    numbers = {cluster: number for number, cluster in enumerate(dict.fromkeys(own))}
+    return np.array([numbers[cluster] for cluster in own])
+
+
+def _check_question(benchmark: str, name: str, a: Side, b: Side) -> None:
     which = f"question {name!r} ({benchmark})"
-    if name not in a or name not in b:
-        has, lacks = ("A", "B") if name in a else ("B", "A")
+    own_a, own_b = a.benchmarks[benchmark], b.benchmarks[benchmark]
+    number_a, number_b = own_a.find(name), own_b.find(name)
+    if number_a is None or number_b is None:
+        has, lacks = ("A", "B") if number_b is None else ("B", "A")
         raise UserError(f"{which} is in {has} and not in {lacks}; evaluate both on the same questions")
-    if field := _first_difference(a[name].content, b[name].content):
+    if own_a.key(number_a) != own_b.key(number_b):
+        field = first_difference(a.samples.first_row(benchmark, name), b.samples.first_row(benchmark, name))
         raise UserError(f"{field} of {which} is not the same in A and B; evaluate both on the same questions")
-    if not any_seeds and a[name].outcomes.keys() != b[name].outcomes.keys():
-        seeds = [", ".join(map(str, sorted(one[name].outcomes))) for one in (a, b)]
-        raise UserError(
-            f"{which} has the seeds {seeds[0]} in A and {seeds[1]} in B; evaluate both with the same, or compare the "
-            "means over each side's own by --allow=seeds"
-        )
+    images = a.samples.images.get((benchmark, name)), b.samples.images.get((benchmark, name))
+    if None not in images and images[0] != images[1]:
+        raise UserError(f"the images of {which} are not the same in A and B; evaluate both on the same questions")
 
 
-def _failed(questions: Mapping[str, Asked]) -> int:
-    return sum(len(asked.outcomes) - asked.answered for asked in questions.values())
+def _check_seeds(benchmark: str, names: Sequence[str], a: Columns, b: Columns) -> None:
+    seeds_a, seeds_b = a.seeds(), b.seeds()
+    for name in names:
+        own = seeds_a[_number(a, name)], seeds_b[_number(b, name)]
+        if own[0] != own[1]:
+            in_a, in_b = (", ".join(map(str, seeds)) for seeds in own)
+            raise UserError(
+                f"question {name!r} ({benchmark}) has the seeds {in_a} in A and {in_b} in B; evaluate both with the "
+                "same, or compare the means over each side's own by --allow=seeds"
+            )
+
+
+def _number(columns: Columns, name: str) -> int:
+    number = columns.find(name)
+    assert number is not None, f"{name} was not read"
+    return number

@@ -13,14 +13,14 @@ ALLOWABLE = {
     "sampling": {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty"},
     "budget": {"max_new_tokens", "max_tokens", "force_end_of_thinking", "forced_answer_tokens", "closing"},
     "seeds": {"seed", "seeds"},
-    "prompt": {"answer_format", "formats_by_benchmark", "prompt", "system_prompt"},
+    "prompt": {"answer_format", "formats_by_benchmark", "prompt", "system_prompt", "suffix"},
     "images": {"max_pixels", "max_images"},
 }
 # Not about settings: each side may hold benchmarks that the other lacks.
 ALLOWED_NAMES = (*ALLOWABLE, "benchmarks")
 # What is never allowed, and the cure: with two rules of right and wrong a difference says nothing of the models.
 NEVER = {
-    "verifier": "judge both again with one verifier (`octomed eval score`)",
+    "verifier": "--judge judges the responses of both again, by one verifier",
     "judge": "judge both again with one judge",
     "protocol": "evaluate both with one version of this program",
 }

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtri
 
-from octomed_jax.evaluation.paired import LEVEL, interval_of_mean
+from octomed_jax.evaluation.paired import interval_of_mean
+from octomed_jax.evaluation.resampling import LEVEL
 
 RESAMPLES = 2_000
 FEWEST_CLUSTERS = 10  # below it a bootstrap is no guide

@@ -17,6 +17,7 @@ from octomed_jax.evaluation.statistics import wilson
 
 DRAWS = 10_000
 SEED = 0
+LEVEL = 0.95  # of intervals
 METHOD = "BCa by cluster"
 _AT_ONCE = 4_000_000  # numbers of a multinomial that are in memory together
 _SAME = 1e-12  # two means that differ by less are one
@@ -34,8 +35,12 @@ def cluster_table(rates: np.ndarray, clusters: np.ndarray) -> Table:
         clusters: the number of its cluster.
     """
     sizes = np.bincount(clusters)
-    sums = np.bincount(clusters, weights=rates)[sizes > 0]
-    pairs = np.stack([np.round(sums, 12), sizes[sizes > 0]], axis=1)
+    return kinds_of(np.bincount(clusters, weights=rates)[sizes > 0], sizes[sizes > 0])
+
+
+def kinds_of(sums: np.ndarray, sizes: np.ndarray) -> Table:
+    """Return the kinds of clusters that are given by their sums and their numbers of questions."""
+    pairs = np.stack([np.round(sums, 12), sizes], axis=1)
     kinds, counts = np.unique(pairs, axis=0, return_counts=True)
     return [[float(total), int(size), int(count)] for (total, size), count in zip(kinds, counts, strict=True)]
 
@@ -54,9 +59,18 @@ def draw_means(table: Table, stream: str, draws: int = DRAWS, seed: int = SEED) 
         draws: how many.
         seed: with it and the name, they are always the same.
     """
+    return resampled(table, stream_of(stream, seed), draws)
+
+
+def stream_of(name: str, use: int) -> np.random.Generator:
+    """Return draws that depend on a name, such as the benchmark's, and their use: not on what else is drawn."""
+    return np.random.default_rng([use, zlib.crc32(name.encode("utf-8", "surrogatepass"))])
+
+
+def resampled(table: Table, generator: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
+    """Return the mean over questions of each of ``draws`` resamples of the clusters."""
     totals, sizes, counts = np.array(table, np.float64).T
     clusters = int(counts.sum())
-    generator = np.random.default_rng([seed, zlib.crc32(stream.encode())])
     means, step = np.empty(draws), max(1, _AT_ONCE // len(table))
     for start in range(0, draws, step):
         chosen = generator.multinomial(clusters, counts / clusters, size=min(step, draws - start))
@@ -64,7 +78,7 @@ def draw_means(table: Table, stream: str, draws: int = DRAWS, seed: int = SEED) 
     return means
 
 
-def interval(means: np.ndarray, tables: Sequence[Table], level: float = 0.95) -> tuple[float, float]:
+def interval(means: np.ndarray, tables: Sequence[Table], level: float = LEVEL) -> tuple[float, float]:
     """Return the bias-corrected and accelerated interval (Efron 1987) of the mean over ``tables`` of their accuracies.
 
     Args:

@@ -2,63 +2,29 @@
 
 import dataclasses
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import orjson
 
 from octomed_jax import progress
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.columns import CODES, NO_LENGTH, Columns
-from octomed_jax.evaluation.resampling import DRAWS, METHOD, SEED
+from octomed_jax.evaluation.resampling import DRAWS, LEVEL, METHOD, SEED
+from octomed_jax.evaluation.sample_rows import Row, find_files, first_difference, key_of, read_rows, row_at
 from octomed_jax.evaluation.scoring import TOKENS, WORDS, is_failed, partial_length, results_of, vote_of
 from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
-from octomed_jax.schema import Question
+from octomed_jax.schema import VERDICTS, Question
 from octomed_jax.verification.candidates import THINK_END, THINK_START
 from octomed_jax.verification.check import Checker, Rules
 from octomed_jax.verification.rows import question_of
 
-ENDINGS = (".jsonl", ".ndjson")
-LEVEL = 0.95
-_SHOWN_EVERY = 1000  # rows
+__all__ = ["Scorer", "count_words", "find_files", "read_rows", "score_files"]
+
 _BLANK = 32  # the code of a space; line breaks and tabs have lower ones
 _CHECKERS = 16384  # that are held at once
-_QUESTION = ("task", "question", "answer", "options", "aliases", "lower_limit", "upper_limit", "cluster")
-
-Row = Mapping[str, Any]
-
-
-def find_files(given: Sequence[Path]) -> list[Path]:
-    """Return the sample files that are named, and those in folders that are.
-
-    A folder is one of samples, or one with a folder ``samples`` in it, as ``octomed eval run`` writes.
-
-    Raises:
-        UserError: there is none, it is no file of JSON lines, or one is named twice.
-    """
-    files: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            folder = path / "samples" if (path / "samples").is_dir() else path
-            inside = sorted(file for file in folder.iterdir() if file.suffix in ENDINGS)
-            if not inside:
-                raise UserError(f"no samples in {folder}; give a folder with .jsonl files, or a file")
-            files += inside
-        elif not path.is_file():
-            raise UserError(f"no such file: {path}; give files of samples, or their folder")
-        elif path.suffix not in ENDINGS:
-            raise UserError(f"{path} is no .jsonl file; samples are JSON lines, one a response")
-        else:
-            files.append(path)
-    seen: set[Path] = set()
-    for file in files:
-        if file.resolve() in seen:
-            raise UserError(f"{file} is given twice; name it once")
-        seen.add(file.resolve())
-    return files
+_LINES = 2**40  # more than a file has
 
 
 def score_files(
@@ -79,8 +45,7 @@ def score_files(
     with progress.bar("scoring", sum(file.stat().st_size for file in files), "bytes") as line:
         for number, file in enumerate(files):
             digest = hashlib.sha256()
-            for place, row in read_rows(file, digest.update, line.advance):
-                scorer.add(row, number, place)
+            scorer.read(number, digest.update, line.advance)
             digests.append({"name": file.name, "sha256": digest.hexdigest()})
     settings = {
         "verifier": scorer.rules.name,
@@ -91,51 +56,6 @@ def score_files(
     return {**scorer.results(votes, seen), "settings": settings}
 
 
-def read_rows(
-    file: Path, see: Callable[[bytes], None] = lambda _: None, advance: Callable[[int], None] = lambda _: None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a file of JSON lines with their line numbers; 1 is the first.
-
-    Args:
-        file: the file.
-        see: called with every line.
-        advance: called now and then with the number of bytes that were read since.
-
-    Raises:
-        UserError: a line holds no row, or the file ends in the middle of one.
-    """
-    read = 0
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            see(line)
-            read += len(line)
-            if not number % _SHOWN_EVERY:
-                advance(read)
-                read = 0
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                if not line.strip():
-                    continue
-                row = _read_otherwise(line, file, number)
-            if type(row) is not dict:
-                raise UserError(f"{file} line {number} is no row but {type(row).__name__}; every line is one sample")
-            yield number, row
-    advance(read)
-
-
-def _read_otherwise(line: bytes, file: Path, number: int) -> Any:
-    """Read what Python's own writer spells and the fast reader refuses: halves of an emoji, NaN."""
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        if not line.endswith(b"\n"):
-            raise UserError(
-                f"{file} line {number} is cut off in the middle; get the file again, or remove that line"
-            ) from error
-        raise UserError(f"{file} line {number} is no JSON ({error}); every line must be one sample") from error
-
-
 @dataclasses.dataclass(slots=True)
 class _Open:
     """A question whose samples are being judged."""
@@ -143,17 +63,33 @@ class _Open:
     key: int
     number: int
     task: str
-    check: Callable[[str, str], Any]
+    check: Callable[[str, str], Any] | None  # None: no response had to be judged
     columns: Columns
 
 
 class Scorer:
-    """Judges rows one by one and keeps their numbers by benchmark."""
+    """Judges rows one by one and keeps their numbers by benchmark.
 
-    def __init__(self, files: Sequence[Path], tokens: Tokens = SIMPLE):
+    Attributes:
+        rules: what responses are judged by.
+        columns: benchmark to its samples.
+        judged: whether responses were judged here, of those that were not failed requests; of two kinds of rows both.
+        images: benchmark and id to a hash of the question's images, of rows with the column ``image_hash``.
+    """
+
+    def __init__(self, files: Sequence[Path], tokens: Tokens = SIMPLE, believe: bool = False):
+        """Begin with no rows.
+
+        Args:
+            files: where the rows come from.
+            tokens: of which token F1 is counted.
+            believe: a verdict that a row carries counts as it is; of such rows the verdicts are kept and nothing else.
+        """
         self.rules = Rules()
-        self._files, self._tokens = files, tokens
-        self._columns: dict[str, Columns] = {}
+        self.columns: dict[str, Columns] = {}
+        self.judged: set[bool] = set()
+        self.images: dict[tuple[str, str], int] = {}
+        self._files, self._tokens, self._believe = files, tokens, believe
         self._open: dict[tuple[str, str], _Open] = {}
 
     def results(self, votes: int, seen: Mapping[str, bool] | None) -> dict[str, Any]:
@@ -162,9 +98,35 @@ class Scorer:
         Raises:
             UserError: there were no rows, or a question is not in ``seen``.
         """
-        if not self._columns:
+        if not self.columns:
             raise UserError(f"{', '.join(file.name for file in self._files)}: no samples; give files with rows")
-        return results_of(self._columns, {}, votes, seen)
+        return results_of(self.columns, {}, votes, seen)
+
+    def first_row(self, benchmark: str, name: str) -> Row:
+        """Return the first row of a question, read again."""
+        columns = self.columns[benchmark]
+        number = columns.find(name)
+        assert number is not None, f"{name} of {benchmark} was not read"
+        file, line = divmod(columns.first_row(number), _LINES)
+        return row_at(self._files[file], line)
+
+    def read(
+        self,
+        number: int,
+        see: Callable[[bytes], None] = lambda _: None,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Add the rows of the file with that number.
+
+        Args:
+            number: from 0.
+            see, advance: as ``read_rows`` takes them.
+
+        Raises:
+            UserError: a row cannot be scored; file and line are named.
+        """
+        for line, row in read_rows(self._files[number], see, advance):
+            self.add(row, number, line)
 
     def add(self, row: Row, file: int, line: int) -> None:
         """Judge a row.
@@ -178,7 +140,7 @@ class Scorer:
             UserError: it cannot be scored.
         """
         name, benchmark = self._text(row, "id", file, line), self._text(row, "benchmark", file, line)
-        key = _key_of(row)
+        key = key_of(row)
         opened = self._open.get((benchmark, name))
         if opened is None or opened.key != key:
             opened = self._opened(row, key, file, line)
@@ -188,12 +150,24 @@ class Scorer:
             self._refuse(file, line, f"has the seed {seed!r}; a seed is a whole number")
         if is_failed(row):
             code, vote, thinking, partial = CODES["failed"], 0, NO_LENGTH, NO_LENGTH
+        elif self._believe and row.get("verdict") is not None:
+            code, vote, thinking, partial = self._believed(row, file, line), 0, NO_LENGTH, NO_LENGTH
         else:
             code, vote, thinking, partial = self._judge(row, opened, file, line)
         if not columns.add(opened.number, seed, code, vote, thinking, partial):
             self._refuse(file, line, f"is a second sample of question {name!r} with seed {seed}; give each one once")
 
+    def _believed(self, row: Row, file: int, line: int) -> int:
+        self.judged.add(False)
+        if row["verdict"] not in VERDICTS:
+            self._refuse(file, line, f"has the verdict {row['verdict']!r}; one of {', '.join(VERDICTS)}")
+        return CODES[row["verdict"]]
+
     def _judge(self, row: Row, opened: _Open, file: int, line: int) -> tuple[int, int, int, int]:
+        self.judged.add(True)
+        if opened.check is None:
+            checker = self._checker(row, file, line)
+            opened.task, opened.check = checker.question.task, checker.check
         response = row.get("response")
         if type(response) is not str:
             if "response" not in row or response is not None:
@@ -227,31 +201,48 @@ class Scorer:
     def _opened(self, row: Row, key: int, file: int, line: int) -> _Open:
         """Return a question ready to be judged: a new one, or one that came before, which must be the same."""
         benchmark, name = row["benchmark"], row["id"]
-        columns = self._columns.get(benchmark)
+        columns = self.columns.get(benchmark)
         if columns is None:
-            columns = self._columns[benchmark] = Columns(benchmark, self._tokens)
+            columns = self.columns[benchmark] = Columns(benchmark, self._tokens)
         number = columns.find(name)
         if number is not None and not columns.same(number, key):
-            first_file, first_line = divmod(columns.first_row(number), 2**40)
+            first_file, first_line = divmod(columns.first_row(number), _LINES)
             self._refuse(
                 file, line,
-                f"asks question {name!r} of {benchmark} with another text, options, answer, task, limits or cluster "
-                f"than {self._files[first_file]} line {first_line}; one id is one question",
+                f"asks question {name!r} of {benchmark} with another "
+                f"{first_difference(self.first_row(benchmark, name), row)} than {self._files[first_file]} line "
+                f"{first_line}; one id is one question",
             )  # fmt: skip
-        question = self._question_of(row, file, line)
-        checker = Checker(question, self.rules)
+        if number is None and "image_hash" in row:
+            self.images[benchmark, name] = hash(str(row["image_hash"] or []))
+        if self._believe:
+            checker = None
+            for column in ("question", "answer"):
+                if column not in row:
+                    self._refuse(file, line, f"has no {column}, so that nobody knows what was asked")
+        else:
+            checker = self._checker(row, file, line)
+        task, check = (checker.question.task, checker.check) if checker else ("", None)
         if number is None:
-            if checker.has_broken_gold:
-                self._refuse(file, line, f"has the answer {question.answer!r}, which is {_unfit(question)}")
-            number = columns.open(name, str(row.get("cluster") or ""), key, file * 2**40 + line, question.task)
+            number = columns.open(name, str(row.get("cluster") or ""), key, file * _LINES + line, task)
             try:
-                columns.constant.add(vars(question))
+                if checker:
+                    columns.constant.add(vars(checker.question))
+                else:
+                    columns.constant.tasks[str(row.get("task") or "")] += 1
             except ValueError as error:
                 self._refuse(file, line, f"cannot be scored: {error}")
         if len(self._open) >= _CHECKERS:
             self._open.clear()
-        opened = self._open[benchmark, name] = _Open(key, number, question.task, checker.check, columns)
+        opened = self._open[benchmark, name] = _Open(key, number, task, check, columns)
         return opened
+
+    def _checker(self, row: Row, file: int, line: int) -> Checker:
+        question = self._question_of(row, file, line)
+        checker = Checker(question, self.rules)
+        if checker.has_broken_gold:
+            self._refuse(file, line, f"has the answer {question.answer!r}, which is {_unfit(question)}")
+        return checker
 
     def _question_of(self, row: Row, file: int, line: int) -> Question:
         where = f"{self._files[file]} line {line} (question {row['id']!r})"
@@ -264,6 +255,8 @@ class Scorer:
         value = row.get(column)
         if type(value) is not str or not value:
             self._refuse(file, line, f"has no {column}; a sample needs it, as text")
+        if not value.isascii() and value.encode("utf-8", "replace") != value.encode("utf-8", "surrogatepass"):
+            self._refuse(file, line, f"has the {column} {value!r}, which holds half of a character")
         return value
 
     def _refuse(self, file: int, line: int, problem: str) -> NoReturn:
@@ -272,26 +265,6 @@ class Scorer:
 
 def _unfit(question: Question) -> str:
     return "no text to compare with" if question.task == "short_answer" else "none of its options"
-
-
-def _key_of(row: Row) -> int:
-    """Return a hash of all of a row that belongs to its question."""
-    options = row.get("options")
-    try:
-        return hash(
-            (
-                row.get("question"),
-                tuple(options) if type(options) is list else options,
-                row.get("answer"),
-                row.get("task"),
-                row.get("cluster"),
-                row.get("lower_limit"),
-                row.get("upper_limit"),
-                tuple(row.get("aliases") or ()),
-            )
-        )
-    except TypeError:  # a column that holds a table
-        return hash(json.dumps([row.get(name) for name in _QUESTION], sort_keys=True))
 
 
 def count_words(response: str) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from octomed_jax import manifests, storage
 from octomed_jax.evaluation.question_sets import QuestionSets
-from octomed_jax.evaluation.seen_in_training import TRAINED_STAGES, read_seen, seen_in_training, write_seen
+from octomed_jax.evaluation.seen_in_training import read_seen, seen_in_training, write_seen
+from octomed_jax.evaluation.trained_on import TRAINED_STAGES
 from octomed_jax.storage import PathLike
 
 NAME = "seen.jsonl"

@@ -1,88 +1,39 @@
 """What of an evaluation was seen in training: held-out questions that share words or an image with it.
 
 Compared is as curation decontaminates (docs/curation.md), the other way round: there it is asked which questions to
-learn from are like a held-out one, here which held-out ones are like any of them. The index is that of the held-out
-questions, so that memory is theirs; what was trained on is read once, and may be of any size.
+learn from are like a held-out one, here which held-out ones are like any of them.
 
 Questions with images are often asked in the same words, and differ in the image. Such a held-out question counts as
 seen by its image; that its words were seen is said beside it.
 
-Legend: H held-out questions, K runs of words in the index.
+Legend: H held-out questions.
 """
 
-import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from etils import epath
 from jaxtyping import Bool, Int64
 
-from octomed_jax import manifests, progress, storage
+from octomed_jax import manifests, storage
 from octomed_jax.curation.corpus import Corpus, open_corpus
-from octomed_jax.curation.curate import TEST_FILE, TRAIN_FILE
+from octomed_jax.curation.curate import TEST_FILE
 from octomed_jax.curation.decontaminate import SHOWN_WORDS, TEXT_COLUMNS, has_images
 from octomed_jax.curation.pictures.image_kinds import shared_images
 from octomed_jax.curation.pictures.image_sources import image_sources, read_sources
 from octomed_jax.curation.pictures.images_of import images_by_bytes
-from octomed_jax.curation.texts.ngrams import NGRAM_WORDS, NgramIndex, build_index
-from octomed_jax.curation.texts.question_texts import QuestionTexts, question_texts
 from octomed_jax.errors import UserError
+from octomed_jax.evaluation.seen_words import NONE, WORDS, SeenWords, seen_words
 from octomed_jax.evaluation.shared_phrases import shared_phrases
-from octomed_jax.schema import QUESTION_SCHEMA, question_to_row
+from octomed_jax.evaluation.trained_on import Trained, open_trained
 from octomed_jax.storage import PathLike
-from octomed_jax.traces import lake
-from octomed_jax.traces.grouped import LAKE
-from octomed_jax.traces.shards import ShardReader
 
-WORDS = NGRAM_WORDS[-1]  # the paper's
 IMAGE_MATCHES = ("bytes", "pixels", "near")
 USUAL_MATCHES = ("bytes", "pixels")
-TRAINED_STAGES = (*manifests.QUESTION_STAGES, "verify", "shard")
-NONE = np.iinfo(np.int64).max  # the place of no question
-_COLUMNS = ("id", *TEXT_COLUMNS, "image")
-_SCHEMA = pa.schema([QUESTION_SCHEMA.field(name) for name in _COLUMNS])
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """What was trained on, by place.
-
-    Attributes:
-        corpus: its questions.
-        folders: of each of its files, the folder that was named.
-        identities: folder to the identity of its manifest.
-    """
-
-    corpus: Corpus
-    folders: Mapping[str, str]
-    identities: Mapping[str, str]
-
-    def folder_of(self, place: int) -> str:
-        """Return the folder that a question is of."""
-        starts = [group.first for group in self.corpus.groups]
-        return self.folders[self.corpus.groups[int(np.searchsorted(starts, place, side="right")) - 1].path]
-
-
-@dataclasses.dataclass(frozen=True)
-class SeenWords:
-    """Which held-out questions share words, and with what.
-
-    Attributes:
-        place: of each the place of a question that was trained on, NONE where there is none.
-        shared: of each the words, "" where there are none.
-        runs: the runs of words that were found, each with the number of held-out questions that it was found by.
-        ignored: how many runs were left out as common.
-    """
-
-    place: Int64[np.ndarray, " H"]
-    shared: Sequence[str]
-    runs: Mapping[tuple[str, ...], int]
-    ignored: int
 
 
 def seen_in_training(
@@ -118,7 +69,7 @@ def seen_in_training(
         [has_images(table) for _, table in held.tables(TEXT_COLUMNS, "reading held-out questions")]
     )
     own = open_trained(trained, scratch, bool(pictured.any() and images))
-    words = _seen_words(held, own.corpus, pictured, ignore_common)
+    words = seen_words(held, own.corpus, pictured, ignore_common)
     match, kind_of, lost = _seen_images(held, own.corpus, pictured, images, (questions, *trained), scratch)
     rows = _rows(held, own, pictured, words, match, kind_of)
     told = {
@@ -132,92 +83,6 @@ def seen_in_training(
         "phrases": shared_phrases(words.runs),
     }
     return rows, told
-
-
-def open_trained(folders: Sequence[PathLike], scratch: Path, with_images: bool) -> Trained:
-    """Open what was trained on; shards are written as a file of questions into ``scratch`` first.
-
-    Raises:
-        UserError: a folder is named twice, is missing or of another kind, or there are no questions.
-        StopAndLook: a shard is damaged.
-    """
-    files: dict[str, str] = {}
-    identities: dict[str, str] = {}
-    for number, folder in enumerate(folders):
-        manifest = manifests.read_manifest(folder, *TRAINED_STAGES)
-        if manifest.identity in identities.values():
-            raise UserError(f"--trained={folder} is named twice, or is a copy; name each folder once")
-        identities[str(folder)] = manifest.identity
-        if manifest.stage == "verify":
-            paths = sorted((epath.Path(folder) / LAKE).glob("part-*.parquet"))
-        elif manifest.stage == "shard":
-            paths = [epath.Path(scratch / f"shards {number}.parquet")]
-            lake.write_rows(paths[0], _records(ShardReader(folder), with_images), _SCHEMA)
-        else:
-            paths = [epath.Path(folder) / TRAIN_FILE]
-        files |= {str(path): str(folder) for path in paths}
-    corpus = open_corpus([epath.Path(path) for path in files])
-    if not len(corpus):
-        raise UserError(f"{', '.join(map(str, folders))} holds no questions to learn from")
-    return Trained(corpus, files, identities)
-
-
-def _records(reader: ShardReader, with_images: bool) -> Iterator[dict[str, Any]]:
-    for record in progress.track(reader, "reading shards", len(reader), "records"):
-        row = question_to_row(record.question)
-        yield {name: row[name] if with_images or name != "image" else [] for name in _COLUMNS}
-
-
-def _seen_words(held: Corpus, trained: Corpus, pictured: Bool[np.ndarray, " H"], ignore_common: int) -> SeenWords:
-    index = build_index((texts for _, texts, _ in _texts(held, "indexing held-out questions")), WORDS)
-    counts = np.zeros(len(index.keys), dtype=np.int64)
-    place_of = np.full(len(index.keys), NONE)  # of each run the first question that has it
-    same = np.full(len(index), NONE)  # of each held-out question the first that is the same as a whole
-    for first, texts, images in _texts(trained, "comparing words with what was trained on"):
-        question, key = index.shared_runs(texts)
-        np.add.at(counts, key, 1)
-        np.minimum.at(place_of, key, question + first)
-        for overlap in index.shared_wholes(texts):
-            if not images[overlap.question]:
-                same[overlap.evaluation] = min(same[overlap.evaluation], first + overlap.question)
-    common = counts > ignore_common if ignore_common else np.zeros(len(counts), dtype=bool)
-    place_of[common] = NONE
-    return _matched(index, held, pictured, place_of, same, int(common.sum()))
-
-
-def _matched(
-    index: NgramIndex,
-    held: Corpus,
-    pictured: Bool[np.ndarray, " H"],
-    place_of: Int64[np.ndarray, " K"],
-    same: Int64[np.ndarray, " H"],
-    ignored: int,
-) -> SeenWords:
-    """Return which held-out questions have a run that was trained on, or are the same as a whole."""
-    place = np.full(len(held), NONE)
-    shared = [""] * len(held)
-    runs = Counter[tuple[str, ...]]()
-    for first, texts, _ in _texts(held, "looking up held-out questions"):
-        question, key = index.shared_runs(texts)
-        known = place_of[key] < NONE
-        question, key = question[known], key[known]
-        for at in np.unique(question, return_index=True)[1].tolist():
-            number = first + int(question[at])
-            start = int(index.places[key[at]])
-            shared[number] = index.texts.parts.between(start, start + index.count)
-            place[number] = place_of[key[at]]
-            runs[tuple(shared[number].split())] += 1
-        for overlap in index.shared_wholes(texts):
-            number = first + overlap.question
-            if place[number] == NONE and same[overlap.evaluation] < NONE and not pictured[number]:
-                place[number], shared[number] = same[overlap.evaluation], overlap.words
-    return SeenWords(place, shared, runs, ignored)
-
-
-def _texts(corpus: Corpus, title: str) -> Iterator[tuple[int, QuestionTexts, Bool[np.ndarray, " N"]]]:
-    """Yield the questions of a corpus, with the place of the first, and which have images."""
-    for first, table in corpus.tables(TEXT_COLUMNS, title):
-        yield first, question_texts(table["question"], table["options"]), has_images(table)
 
 
 def _seen_images(

@@ -9,9 +9,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback_server import LoopbackHandler, serving
 
 MODEL = "made/model"
 TURN = 5  # tokens that close a message and open the next
@@ -46,7 +46,7 @@ def tokens(messages):
     return sum(TURN + len(json.dumps(message["content"]).split()) for message in messages)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(LoopbackHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         how = self.server.how
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.body()
         with self.server.lock:
             self.server.asked.append(body)
         time.sleep(how.seconds)
@@ -98,28 +98,9 @@ class Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, "finish_reason": finish, **choice}
         self.reply(200, {"model": self.server.how.name, "choices": [choice], "usage": usage})
 
-    def reply(self, status, body):
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
 
 @contextlib.contextmanager
 def eval_server(**how):
     """Yield the server: its ``url``, ``how`` it is, and what it was ``asked``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.how, server.asked, server.lock = Behaviour(**how), [], threading.Lock()
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with serving(Handler, Behaviour(**how)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from octomed_jax import storage
 from octomed_jax.cli.main import main
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.evaluation.benchmarks import TEXT, category_members
 from octomed_jax.evaluation.comparison import A_BETTER, B_BETTER, NO_EVIDENCE, compare
 from octomed_jax.evaluation.comparison_text import conclusion, rows, sentences, write_markdown
 from octomed_jax.evaluation.paired_settings import ALLOWED_NAMES
+from octomed_jax.evaluation.sample_files import find_files, score_files
+from octomed_jax.verification.check import VERIFIER_VERSION
 
 SETTINGS = {
     "eval": {"backend": "jax", "temperature": 0.6, "top_p": 0.95, "seeds": 1, "max_new_tokens": 96, "batch": 8},
@@ -186,6 +190,147 @@ def test_rows_without_a_verdict_are_judged(tmp_path):
         compare(file(tmp_path / "mixed.jsonl", mixed), paths[0])
 
 
+def test_figures_are_those_of_scipy_on_counts_made_by_hand(tmp_path):
+    """Six benchmarks with one sample a question: McNemar's p by scipy's binomial, and Holm's rule step by step."""
+    draw, sides = np.random.default_rng(4), {"a": [], "b": []}
+    for place in range(6):
+        easy = draw.random(60 + 30 * place)
+        for side, skill in (("a", 0.8), ("b", 0.8 + 0.06 * place)):
+            right = "".join(
+                "1" if chance < skill * one else "0" for one, chance in zip(easy, draw.random(len(easy)), strict=True)
+            )
+            sides[side] += answers(right, benchmark=f"set{place}")
+    found = compare(*[file(tmp_path / f"{side}.jsonl", samples) for side, samples in sides.items()])["benchmarks"]
+    values = {}
+    for name in found:
+        a, b = ([one["verdict"] == "correct" for one in sides[side] if one["benchmark"] == name] for side in "ab")
+        alone = [sum(x and not y for x, y in zip(*pair, strict=True)) for pair in ((a, b), (b, a))]
+        values[name] = binomtest(alone[0], sum(alone)).pvalue
+        assert found[name]["p"] == found[name]["mcnemar"]["p"] == pytest.approx(values[name])
+        assert found[name]["difference"] == pytest.approx(np.mean(b) - np.mean(a))
+    least = 0.0
+    for rank, name in enumerate(sorted(values, key=values.get)):
+        least = max(least, min(1.0, values[name] * (6 - rank)))
+        assert found[name]["p_holm"] == pytest.approx(least)
+        assert (found[name]["verdict"] == NO_EVIDENCE) == (least > 0.05)
+    assert {one["verdict"] for one in found.values()} == {NO_EVIDENCE, B_BETTER}
+
+
+def test_all_responses_are_judged_again_where_that_is_asked_for(tmp_path):
+    """Verdicts of two verifiers cannot be compared; those of one can, whatever the rows say."""
+    sides = []
+    for name, letter, verifier in (("a", "B", "1"), ("b", "A", "2")):
+        samples = [row(number, "correct", response=f"<think>x</think> \\boxed{{{letter}}}") for number in range(7)]
+        sides.append(folder(tmp_path / name, samples, {**SETTINGS, "verifier": verifier}))
+    with pytest.raises(UserError, match="--judge judges the responses of both"):
+        compare(*sides)
+    found = compare(*sides, judge=True)
+    assert found["benchmarks"]["medqa"]["accuracy"] == [0.0, 1.0]
+    assert found["a"]["verdicts"] == found["b"]["verdicts"] == f"by verifier {VERIFIER_VERSION}"
+
+
+def test_a_folder_that_was_scored_again_is_compared_by_its_new_verdicts(tmp_path):
+    """`octomed eval score` writes no verdicts into the samples: what stands there is of the verifier before."""
+    samples = [
+        row(number, "correct", response=f"<think>x</think> \\boxed{{{'AB'[number % 2]}}}") for number in range(6)
+    ]
+    scored = folder(tmp_path / "a", samples)
+    storage.write_json(tmp_path / "a" / "results.json", score_files(find_files([tmp_path / "a"])))
+    found = compare(scored, scored)
+    results = storage.read_json(tmp_path / "a" / "results.json")
+    assert results["benchmarks"]["medqa"]["accuracy"] == 0.5
+    assert found["benchmarks"]["medqa"]["accuracy"] == [0.5, 0.5]
+    with pytest.raises(UserError, match=r"^answer_format is None in A and 'boxed' in B"):
+        compare(scored, folder(tmp_path / "b", samples))
+
+
+def test_accuracies_are_those_of_the_results(tmp_path):
+    """Failed requests, several seeds, clusters and verdicts of all kinds: scores and comparisons count alike."""
+    draw = np.random.default_rng(1)
+    letters = ["\\boxed{A}", "\\boxed{B}", "no idea", "<think>on and on"]
+    samples = [
+        row(number, None, seed, name, response=letters[draw.choice(4, p=[0.5, 0.3, 0.1, 0.1])],
+            finish_reason="error" if draw.random() < 0.1 else "stop", cluster=f"patient {number // 3}")
+        for name in ("one", "other") for number in range(20) for seed in range(3)
+    ]  # fmt: skip
+    a, b = (file(tmp_path / f"{side}.jsonl", samples) for side in "ab")
+    scored, found = score_files([Path(a)])["benchmarks"], compare(a, b)["benchmarks"]
+    assert {name: one["accuracy"] for name, one in found.items()} == {
+        name: [pytest.approx(one["accuracy"])] * 2 for name, one in scored.items()
+    }
+    assert [found[name]["failed"][0] for name in found] == [scored[name]["failed"] for name in found]
+
+
+def test_reports_have_no_accuracy_and_are_not_compared(tmp_path):
+    reports = answers("00", benchmark="chest", task="report")
+    a = file(tmp_path / "a.jsonl", answers("10") + reports)
+    found = compare(a, a)
+    assert list(found["benchmarks"]) == ["medqa"]
+    assert "no rule of right and wrong, and not compared: chest" in found["notes"]
+    alone = file(tmp_path / "alone.jsonl", reports)
+    with pytest.raises(UserError, match=r"^chest: reports and instructions have no rule"):
+        compare(alone, alone)
+
+
+def test_other_images_are_refused_where_rows_name_them(tmp_path):
+    a, b = (
+        folder(tmp_path / name, [row(0, "correct", image_hash=[pixels]), row(1, "wrong", image_hash=[])])
+        for name, pixels in (("a", "12"), ("b", "13"))
+    )
+    with pytest.raises(UserError, match=r"^the images of question 'medqa:0000' \(medqa\) are not the same"):
+        compare(a, b)
+    unknown = folder(tmp_path / "c", answers("10"))
+    for name, folder_name in (("a", "one"), ("c", "other")):
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"inputs": {"questions": folder_name}}))
+    assert any("images are not compared" in note for note in compare(a, unknown)["notes"])
+    (tmp_path / "b" / "manifest.json").write_text(json.dumps({"inputs": {"questions": "third"}}))
+    for name in "ab":
+        file(tmp_path / name / "samples" / "medqa.jsonl", [row(0, "correct", image_hash=["12"])])
+    assert not any("images" in note for note in compare(a, b)["notes"])
+
+
+def test_means_by_category_are_the_papers(tmp_path):
+    """Text: +20 and 0 points make +10, each benchmark counting the same; what is missing and too short is named."""
+    a = answers("1" * 40 + "0" * 60, benchmark="medqa") + answers("10" * 5, benchmark="headqa")
+    b = answers("1" * 60 + "0" * 40, benchmark="medqa") + answers("10" * 5, benchmark="headqa")
+    extra = answers("1" * 5 + "0" * 5, benchmark="aptos") + answers("0" * 9, benchmark="of-mine")
+    found = compare(file(tmp_path / "a.jsonl", a + extra), file(tmp_path / "b.jsonl", b + extra))
+    assert list(found["categories"]) == ["text", "classification"]
+    text = found["categories"]["text"]
+    assert text["benchmarks"] == ["headqa", "medqa"]
+    assert text["accuracy"] == pytest.approx([0.45, 0.55])
+    assert text["difference"] == pytest.approx(0.1)
+    assert text["label"] == "partial (2 of 5 benchmarks; too few questions of medqa, headqa)"
+    assert text["missing"] == ["medmcqa", "medxpertqa-text", "mmlu-pro-health"]
+    # Two families: McNemar's p of the 20 questions that differ, and 1.
+    assert text["p"] == pytest.approx(1e-5, abs=1e-5)
+    assert text["p_holm"] == 2 * text["p"]
+    assert (text["verdict"], found["categories"]["classification"]["verdict"]) == (B_BETTER, NO_EVIDENCE)
+    shown = [one[0] for one in rows(found)]
+    assert shown == ["aptos", "headqa", "medqa", "of-mine", "text, partial", "mean of all"]
+    assert "text, partial (2 of 5 benchmarks; too few questions of medqa, headqa): B is better" in sentences(found)
+    assert "| text, partial |" in write_markdown(found)
+
+
+def test_a_whole_category_is_an_overall(tmp_path):
+    names = [one.name for one in category_members(TEXT)]
+    a, b = ([one for name in names for one in answers(right, benchmark=name)] for right in ("1100", "1110"))
+    paths = [file(tmp_path / f"{side}.jsonl", samples) for side, samples in (("a", a), ("b", b))]
+    found = compare(*paths)
+    assert found["categories"][TEXT]["label"].startswith("partial (too few questions of medqa, headqa")
+    assert (found["categories"][TEXT]["p"], found["categories"][TEXT]["accuracy"]) == (
+        found["overall"]["p"],
+        found["overall"]["accuracy"],
+    )
+
+
+def test_two_names_of_one_benchmark_make_no_mean(tmp_path):
+    both = answers("10", benchmark="medqa") + answers("01", benchmark="medqa-5options") + answers("1", benchmark="bcss")
+    found = compare(*[file(tmp_path / "a.jsonl", both)] * 2)
+    assert list(found["categories"]) == ["classification"]
+    assert "medqa and medqa-5options are one benchmark, which counts once: there is no mean of text" in found["notes"]
+
+
 def test_overall_is_the_mean_over_benchmarks(tmp_path):
     """100 questions with a difference of 20 points and 10 with one of -10 make +5, not +17."""
     a = answers("1" * 40 + "0" * 60, benchmark="big") + answers("1" * 5 + "0" * 5, benchmark="small")
@@ -274,7 +419,9 @@ def test_another_verifier_or_protocol_is_never_allowed(tmp_path):
         compare(newer, tmp_path / "older")
     a, b = folder(tmp_path / "a", answers("1")), folder(tmp_path / "b", answers("1"), {**SETTINGS, "verifier": "2"})
     for allow in ([], ["verifier.x"], ["prompt", "seeds", "sampling", "budget", "images", "benchmarks"]):
-        with pytest.raises(UserError, match=r"^verifier is '3' in A and '2' in B; judge both again with one verifier"):
+        with pytest.raises(
+            UserError, match=r"^verifier is '3' in A and '2' in B; --judge judges the responses of both"
+        ):
             compare(a, b, allow)
 
 
@@ -303,25 +450,28 @@ LINE = json.dumps(row(0, "correct"))
     [
         ("", "holds no samples"),
         ("\n\n", "holds no samples"),
-        (LINE + "\n" + LINE[:50], "line 2 is not JSON, the last one: the file was cut"),
-        ("nonsense\n" + LINE + "\n", "line 1 is not JSON; make"),
-        ("[1]\n", "line 1 is no object"),
-        ("\xff\n", "line 1 is not JSON"),
-        ("[" * 100_000 + "\n", "line 1 is not JSON"),
-        (LINE + "\n" + LINE + "\n", "line 2: question 'medqa:0000' (medqa) is there twice with seed 0"),
-        (json.dumps(row(0, "correct", seed=True)), "seed=True is not a whole number"),
-        (json.dumps(row(0, "maybe")), "verdict='maybe' is none of correct, wrong"),
-        (json.dumps({**row(0, "correct"), "id": 7}), "id=7 is not a text"),
-        (json.dumps({**row(0, "correct"), "benchmark": "\ud800"}), "is not a text"),
-        (json.dumps({**row(0, "correct"), "benchmark": ""}), "benchmark='' is not a text"),
-        (json.dumps({k: v for k, v in row(0, "correct").items() if k != "answer"}), "line 1 has no 'answer'"),
-        (LINE + "\n" + json.dumps(row(0, "wrong", seed=1, question="?")), "line 2: question of question 'medqa:0000'"),
-        (json.dumps({k: v for k, v in row(0, "", answer="").items() if k != "verdict"}), "has no gold answer"),
+        (LINE + "\n" + LINE[:50], "line 2 is cut off in the middle"),
+        ("nonsense\n" + LINE + "\n", "line 1 is no JSON"),
+        ("[1]\n", "line 1 is no row but list"),
+        ("\xff\n", "line 1 is no JSON"),
+        ("[" * 100_000 + "\n", "line 1 is no JSON"),
+        (LINE + "\n" + LINE + "\n", "line 2 is a second sample of question 'medqa:0000' with seed 0"),
+        (json.dumps(row(0, "correct", seed=True)), "line 1 has the seed True; a seed is a whole number"),
+        (json.dumps(row(0, "maybe")), "line 1 has the verdict 'maybe'; one of correct, wrong"),
+        (json.dumps({**row(0, "correct"), "id": 7}), "line 1 has no id; a sample needs it, as text"),
+        (json.dumps({**row(0, "correct"), "benchmark": "\ud800"}), "half of a character"),
+        (json.dumps({**row(0, "correct"), "benchmark": ""}), "line 1 has no benchmark"),
+        (json.dumps({k: v for k, v in row(0, "correct").items() if k != "answer"}), "line 1 has no answer"),
+        (
+            LINE + "\n" + json.dumps(row(0, "wrong", seed=1, question="?")),
+            "line 2 asks question 'medqa:0000' of medqa with another question than",
+        ),
+        (json.dumps({k: v for k, v in row(0, "", answer="").items() if k != "verdict"}), "has no gold;"),
         (
             json.dumps({k: v for k, v in row(0, "").items() if k not in ("verdict", "response")}),
-            "neither a verdict nor",
+            "line 1 has no response as text",
         ),
-        (json.dumps({k: v for k, v in row(0, "", task="poem").items() if k != "verdict"}), "line 1: "),
+        (json.dumps({k: v for k, v in row(0, "", task="poem").items() if k != "verdict"}), "unknown task 'poem'"),
     ],
 )
 def test_broken_files_are_named_in_one_line(tmp_path, capsys, text, says):
@@ -337,9 +487,9 @@ def test_broken_files_are_named_in_one_line(tmp_path, capsys, text, says):
 def test_broken_folders_are_named(tmp_path):
     good = folder(tmp_path / "good", answers("1"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="no such file"):
         compare(good, tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"holds no samples/\*\.jsonl"):
+    with pytest.raises(UserError, match="holds no folder samples"):
         compare(good, tmp_path / "empty")
     (tmp_path / "good" / "results.json").unlink()
     with pytest.raises(UserError, match=r"holds no results\.json"):
@@ -406,5 +556,5 @@ def test_rows_show_signs_and_small_values():
         "verdict": A_BETTER,
         "smallest_difference": 0.05,
     }
-    shown = rows({"benchmarks": {"x": one}})
+    shown = rows({"benchmarks": {"x": one}, "categories": {}})
     assert shown == [["x", "900", "50.0", "40.0", "−10.0", "−20.0 to 0.0", "< 0.0001", A_BETTER, "5.0"]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, permutation_test
+from scipy.stats import binomtest, bootstrap, norm, permutation_test, t
 
 from octomed_jax.evaluation import paired
 
@@ -106,6 +106,32 @@ def test_the_bootstrap_has_the_error_that_theory_gives():
     assert drawn.std() == pytest.approx(d.std() / math.sqrt(500), rel=0.03)
     low, high = paired.interval_of_mean([drawn], [500])
     assert (high - low) / 2 == pytest.approx(1.96 * d.std() / math.sqrt(500), rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_paired_bootstrap_agrees_with_scipy(seed):
+    """Clusters of several questions: percentiles of scipy's own draws at the levels that Student's t asks for."""
+    rng, clusters = random(seed), 80
+    sizes = rng.integers(1, 5, clusters)
+    sums = np.array(
+        [rng.choice([-1.0, -0.5, 0.0, 0.5, 1.0], size, p=[0.1, 0.1, 0.4, 0.2, 0.2]).sum() for size in sizes]
+    )
+    far = t.ppf(0.975, clusters - 1) * math.sqrt(clusters / (clusters - 1))
+    expected = bootstrap(
+        (sums, sizes.astype(float)), lambda x, y, axis=-1: x.sum(axis=axis) / y.sum(axis=axis), paired=True,
+        vectorized=True, method="percentile", n_resamples=20_000, batch=2000, confidence_level=1 - 2 * norm.sf(far),
+        rng=random(seed + 100),
+    ).confidence_interval  # fmt: skip
+    found = paired.interval_of_mean([paired.resampled(sums, sizes, rng, 20_000)], [clusters])
+    assert found == pytest.approx(expected, abs=0.04 * (expected.high - expected.low))
+
+
+def test_the_exact_p_is_never_below_what_the_signs_allow():
+    """All in one direction, in two sizes: just the signs that are there and all turned; no p is 0."""
+    for each in (20, 50, 200):
+        p, exact = paired.sign_flip(np.array([1.0] * each + [0.6] * each), 5, random())
+        assert exact
+        assert 2.0 ** (1 - 2 * each) <= p < 1e-10
 
 
 def test_two_benchmarks_have_the_interval_of_their_mean():

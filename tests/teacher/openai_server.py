@@ -6,9 +6,9 @@ It computes nothing: a sample is a hash of its seed and number, and of every pic
 import contextlib
 import dataclasses
 import hashlib
-import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback_server import LoopbackHandler, serving
 
 MODEL = "made/teacher"
 KEY = "sk-planted"
@@ -45,7 +45,7 @@ class Behaviour:
     fault: str = ""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(LoopbackHandler):
     def do_GET(self):
         how = self.server.how
         if not self.allowed():
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         how = self.server.how
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.body()
         self.server.asked.append(body)
         content = body["messages"][0]["content"]
         images = sum(part["type"] == "image_url" for part in content) if isinstance(content, list) else 0
@@ -113,29 +113,13 @@ class Handler(BaseHTTPRequestHandler):
     def allowed(self):
         return not self.server.how.asks_for_key or self.headers.get("Authorization") == f"Bearer {KEY}"
 
-    def reply(self, status, body, headers=None):
-        data = (body if isinstance(body, str) else json.dumps(body)).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
 
 @contextlib.contextmanager
 def openai_server(**how):
     """Yield the URL of a server, and the list of what it has been asked."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.how, server.asked, server.let_go = Behaviour(**how), [], threading.Event()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", server.asked
-    finally:
-        server.let_go.set()
-        server.shutdown()
-        server.server_close()
+    with serving(Handler, Behaviour(**how)) as server:
+        server.let_go = threading.Event()
+        try:
+            yield server.url, server.asked
+        finally:
+            server.let_go.set()
