@@ -56,7 +56,7 @@ def test_verdicts_are_believed_where_that_is_asked_for(tmp_path):
     path.write_text("\n" + "".join(json.dumps({**row, "response": "\\boxed{9}"}) + "\n" for row in rows))
     found = {}
     for believe in (True, False):
-        scorer = Scorer([path], believe)
+        scorer = Scorer([path], believe=believe)
         scorer.read(0)
         own = scorer.columns["ages"]
         found[believe] = [counts.tolist() for counts in own.counts()]
