@@ -64,19 +64,22 @@ class Overlaps:
             response: whole.
             extracted: what the verifier read of it.
             finish_reason: of the response.
+
+        Raises:
+            ValueError: GIVEN or FOUND are no lists of names.
         """
-        kind = self.kinds.get(question)
+        kind, answer = self.kinds.get(question), str(row["answer"])
         if kind == LABELS:
-            self._labels.add(labels_of(row["answer"]), labels_of(extracted))
+            self._labels.add(labels_of(answer), labels_of(extracted))
         elif kind == REPORT:
             if row.get(GIVEN) is not None and row.get(FOUND) is not None:
-                self._labels.add(*(labels_of(";".join(row[name])) for name in (GIVEN, FOUND)))
-            if not has_rouge_words(row["answer"]):
+                self._labels.add(*(_names(row, column) for column in (GIVEN, FOUND)))
+            if not has_rouge_words(answer):
                 self._without_gold += 1
             else:
-                self._keep(question, rouge_l(split_response(response).answer, (row["answer"],)))
+                self._keep(question, rouge_l(split_response(response).answer, (answer,)))
         elif kind == OPEN:
-            golds = [gold for gold in (row["answer"], *(row.get("aliases") or ())) if self._tokens.of(gold)]
+            golds = [gold for gold in (answer, *map(str, row.get("aliases") or ())) if self._tokens.of(gold)]
             if not golds:
                 self._without_gold += 1
             else:
@@ -122,3 +125,10 @@ class Overlaps:
         table = cluster_table(np.round(values * _STEPS) / _STEPS, clusters)
         drawn = draw_means(table, f"{self._benchmark} {name}")
         return {name: float(values.mean()), "bootstrap": list(interval(drawn, [table]))}
+
+
+def _names(row: Mapping[str, Any], column: str) -> frozenset[str]:
+    names = row[column]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{column} is {names!r}; it is a list of names, or missing")
+    return labels_of(";".join(names))

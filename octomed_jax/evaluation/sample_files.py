@@ -178,7 +178,10 @@ class Scorer:
         if (before := row.get("verdict")) is not None:
             columns.changed = (columns.changed or 0) + (before != verdict.verdict)
         if columns.overlaps:
-            columns.overlaps.add(opened.number, row, response, verdict.extracted, row.get("finish_reason") or "")
+            try:
+                columns.overlaps.add(opened.number, row, response, verdict.extracted, row.get("finish_reason") or "")
+            except ValueError as error:
+                self._refuse(file, line, f"cannot be scored: {error}")
         vote = hash(vote_of(opened.task, verdict.verdict, verdict.extracted))
         partial = partial_length(row) if verdict.verdict == "truncated" else NO_LENGTH
         return CODES[verdict.verdict], vote, self._length(row, response, columns, file, line), partial

@@ -15,7 +15,7 @@ from octomed_jax.evaluation.protocol import CLOSING, read_protocol
 from octomed_jax.evaluation.run import evaluate
 from octomed_jax.hf import chat
 from octomed_jax.inputs.tokenizer import load_tokenizer
-from octomed_jax.prompts import user_text
+from octomed_jax.prompts import BOXED_SUFFIX, DIRECT_SUFFIX, user_text
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,37 @@ def test_large_images_are_made_smaller_as_for_an_endpoint(model):
         made.check([question])
         sizes.append(made.told["longest_prompt_tokens"])
     assert sizes[1] < sizes[0]
+
+
+def test_ten_images_are_one_question_and_eleven_are_refused(model, tmp_path):
+    """By the headers, before the model is loaded; and the limit that the model was made with is said."""
+    ten = make_question(1, [png(56, number) for number in range(10)])
+    made = backend(model)
+    made.check([make_question(2, [png(56)]), ten])
+    assert made.told["longest_prompt_tokens"] > 10 * 4
+    assert made.told["model_max_pixels"] == made._builder.spec.max_pixels
+    (answer,) = ask(made, [ten])
+    assert answer.completion_tokens == 6
+    questions = write_heldout(tmp_path / "questions", [make_question(1, [png(56, number) for number in range(11)])])
+    with pytest.raises(UserError, match=r"made:1 has 11 images, more than config.eval.max_images=10; raise that, or"):
+        evaluate(small(), model, questions, tmp_path / "a")
+
+
+def test_images_that_are_made_smaller_are_counted(model, tmp_path):
+    questions = write_heldout(tmp_path / "questions", [make_question(1, [png(80), png(40, 1)]), make_question(2)])
+    evaluate(small(max_pixels=3136), model, questions, tmp_path / "a")
+    results = json.loads((tmp_path / "a" / "results.json").read_text())
+    assert results["images"] == {"images": 2, "made_smaller": 1, "most": 2}
+
+
+def test_a_legacy_set_is_asked_directly(model):
+    asked = [make_question(1), make_question(1, id="made:2", benchmark="vqa-rad-closed")]
+    made = backend(model)
+    boxed, direct = (made._measure(question, None).tokens for question in asked)
+    encode = load_tokenizer(model).encode
+    assert boxed - direct == len(encode("\n" + BOXED_SUFFIX)) - len(encode("\n" + DIRECT_SUFFIX))
+    made = backend(model, formats_by_benchmark=False)
+    assert len({made._measure(question, None).tokens for question in asked}) == 1
 
 
 def test_a_context_that_is_too_short_is_said_first(model, questions, tmp_path):

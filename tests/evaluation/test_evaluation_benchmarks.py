@@ -28,7 +28,7 @@ from octomed_jax.evaluation.benchmarks import (
     is_closed,
     is_short,
 )
-from octomed_jax.prompts import SUFFIXES
+from octomed_jax.prompts import FORMATS
 from octomed_jax.schema import QUESTION_SCHEMA, Question, question_to_row
 from octomed_jax.traces import lake
 
@@ -55,7 +55,7 @@ def test_every_benchmark_is_read_from_held_out_questions_with_gold():
     assert len(category_members(EVERY)) == 14
     assert [len(category_members(name)) for name in (TEXT, IMAGES, CLASSES, WITH_IMAGES, LEGACY)] == [5, 4, 5, 9, 3]
     for one in ALL:
-        assert one.style in SUFFIXES
+        assert one.style in FORMATS
         assert one.readings or one.name == "bcss"
         for reading in one.readings:
             split = reading.adapter.splits[reading.split]

@@ -122,6 +122,26 @@ def test_the_command_plans_generation(capsys, root, monkeypatch, tmp_path):
     assert main([*words, "--topology=h100:8", "--search"]) == 2
 
 
+def test_the_command_counts_answers_after_thoughts_that_were_ended(capsys, root, monkeypatch, tmp_path):
+    """They are read anew with the whole thought before them: a second batch of longer prompts."""
+    monkeypatch.chdir(root)
+    words = ["plan", "--config=configs/octomed_7b.py", "--what=generate", f"--shards={tmp_path}", "--topology=h100:8"]
+    assert main([*words, "--json"]) == 0
+    out = capsys.readouterr()
+    found = json.loads(out.out)
+    forced = found["forced"]
+    assert (found["new_tokens"], forced["new_tokens"]) == (8192, 512)
+    assert forced["prompt_tokens"] == 16384  # the bucket that holds 1,024 + 8,192 and the closing text
+    assert found["peak_bytes_per_device"] == max(found["memory"]["peak"], forced["memory"]["peak"])
+    assert forced["memory"]["cache"] > found["memory"]["cache"]
+    assert "forced  thoughts that use up their tokens are read anew: 16,384 tokens and at most 512 new ones" in out.err
+    assert main([*words, "--json", "--config.eval.force_end_of_thinking=False"]) == 0
+    assert "forced" not in json.loads(capsys.readouterr().out)
+    assert main([*words, "--prompt-tokens=32000"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "--prompt-tokens=32000 and 8216 tokens of a thought that is ended are more than 32,768" in told
+
+
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.integration
 def test_the_3b_answers_on_eight_v5e_chips(tmp_path):
