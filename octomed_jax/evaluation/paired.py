@@ -18,6 +18,7 @@ POWER = 0.8  # with which `smallest_difference` is found
 FLIPS = 99_999  # with the data as they are, 100,000
 _MOST_WORK = 50_000_000  # cosines of an exact test; above it signs are drawn
 _MOST_LATTICE = 1_000_000
+_LEAST = 1e-12  # of p; what a transform makes of a smaller one is rounding, 0 too
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
@@ -41,7 +42,7 @@ def sign_flip(sums: np.ndarray, lattice: int, rng: np.random.Generator) -> tuple
     Where A and B are equally good, A's and B's answers to a cluster may be swapped: every cluster sum is as likely with
     the other sign. p is the share of all 2^C signs whose total is at least as far from 0. Where all sums that are not 0
     have one size, this is McNemar's test. The share is counted exactly, through the characteristic function (a product
-    of cosines) of the total on a lattice; where that is too large, signs are drawn.
+    of cosines) of the total on a lattice, 1e-12 where it would be less; where that is too large, signs are drawn.
 
     Args:
         sums: [C] sums of clusters.
@@ -90,9 +91,9 @@ def _exact(units: np.ndarray, counts: np.ndarray, total: int, reach: int) -> flo
     for unit, count in zip(units, counts, strict=True):
         transform *= np.cos(2 * np.pi * (places * unit % period) / period) ** count
     shares = np.fft.irfft(transform, n=period)  # shares[s % period] of the signs give the total s
-    # The signs as they are and all turned reach it; below that is nothing but rounding.
-    least = 2.0 ** (1 - int(counts.sum()))
-    return float(min(1.0, max(least, 2 * shares[total : reach + 1].sum())))
+    if total == reach:  # all in one direction: just the signs as they are, and all turned
+        return 2.0 ** (1 - int(counts.sum()))
+    return float(min(1.0, max(_LEAST, 2 * shares[total : reach + 1].sum())))
 
 
 def _drawn(sizes: Sequence[np.ndarray], counts: Sequence[np.ndarray], total: float, rng: np.random.Generator) -> float:
