@@ -105,8 +105,7 @@ def _interval(one: Pairs, rng: np.random.Generator) -> tuple[float, float]:
 def _overall(pairs: Mapping[str, Pairs], found: Compared) -> dict[str, Any]:
     """Return the comparison of the mean over all benchmarks: one test, beside Holm's families."""
     mean = mean_of(pairs, found)
-    p = mean["p"] if len(pairs) > 1 else next(iter(found.values()))["p_holm"]
-    return {"benchmarks": len(pairs), **mean, "verdict": verdict_of(mean["difference"], p)}
+    return {"benchmarks": len(pairs), **mean, "verdict": verdict_of(mean["difference"], mean["p"])}
 
 
 def _knows_images(side: Side, pairs: Mapping[str, Pairs]) -> bool:

@@ -16,7 +16,6 @@ from octomed_jax.evaluation.paired_samples import Pairs
 from octomed_jax.evaluation.resampling import LEVEL, stream_of
 
 A_BETTER, B_BETTER, NO_EVIDENCE = "A is better", "B is better", "no evidence of a difference"
-_OF_ONE = ("accuracy", "difference", "interval", "p", "smallest_difference")
 
 Compared = Mapping[str, Mapping[str, Any]]  # benchmark to its entry in compare.json
 
@@ -36,9 +35,11 @@ def mean_of(pairs: Mapping[str, Pairs], found: Compared, family: int = 1) -> dic
         found: what was told of each.
         family: how many such tests are adjusted together.
     """
+    level = (1 - LEVEL) / family
     if len(pairs) == 1:
-        (name,) = pairs
-        return {key: found[name][key] for key in _OF_ONE}
+        ((name, one),) = pairs.items()
+        own = {key: found[name][key] for key in ("accuracy", "difference", "interval", "p")}
+        return {**own, "smallest_difference": paired.smallest_difference(one.sums, one.sizes, level)}
     accuracy = np.mean([found[name]["accuracy"] for name in pairs], axis=0)
     parts = [one.sums / (len(one.ids) * len(pairs)) for one in pairs.values()]
     drawn = [paired.resampled(one.sums, one.sizes, stream_of(name, 1)) for name, one in pairs.items()]
@@ -54,7 +55,7 @@ def mean_of(pairs: Mapping[str, Pairs], found: Compared, family: int = 1) -> dic
         "difference": difference,
         "interval": list(interval),
         "p": p,
-        "smallest_difference": paired.smallest_difference(clusters, weights, (1 - LEVEL) / family),
+        "smallest_difference": paired.smallest_difference(clusters, weights, level),
     }
 
 

@@ -306,6 +306,12 @@ def test_means_by_category_are_the_papers(tmp_path):
     assert text["p"] == pytest.approx(1e-5, abs=1e-5)
     assert text["p_holm"] == 2 * text["p"]
     assert (text["verdict"], found["categories"]["classification"]["verdict"]) == (B_BETTER, NO_EVIDENCE)
+    # One test of two needs fewer questions than one of four.
+    alone = (
+        found["categories"]["classification"]["smallest_difference"],
+        found["benchmarks"]["aptos"]["smallest_difference"],
+    )
+    assert alone[0] < alone[1]
     shown = [one[0] for one in rows(found)]
     assert shown == ["aptos", "headqa", "medqa", "of-mine", "text, partial", "mean of all"]
     assert "text, partial (2 of 5 benchmarks; too few questions of medqa, headqa): B is better" in sentences(found)
