@@ -242,6 +242,7 @@ def _sample(backend: Backend, asked: Asked, answer: Answer) -> dict[str, Any]:
         "lower_limit": question.lower_limit,
         "upper_limit": question.upper_limit,
         "cluster": question.cluster,
+        "image_hash": list(question.image_hashes),
         "seed": asked.seed,
         "response": answer.text,
         "finish_reason": answer.finish_reason,

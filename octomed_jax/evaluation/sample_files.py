@@ -225,8 +225,8 @@ class Scorer:
                     self._refuse(file, line, f"has no {column}, so that nobody knows what was asked")
         else:
             checker = self._checker(row, file, line)
+        task, check = (checker.question.task, checker.check) if checker else ("", None)
         if number is None:
-            task = checker.question.task if checker else ""
             number = columns.open(name, str(row.get("cluster") or ""), key, file * _LINES + line, task)
             try:
                 if checker:
@@ -237,7 +237,6 @@ class Scorer:
                 self._refuse(file, line, f"cannot be scored: {error}")
         if len(self._open) >= _CHECKERS:
             self._open.clear()
-        task, check = (checker.question.task, checker.check) if checker else ("", None)
         opened = self._open[benchmark, name] = _Open(key, number, task, check, columns)
         return opened
 
