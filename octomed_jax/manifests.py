@@ -77,9 +77,13 @@ def request_of(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str])
     return fingerprint([FORMAT_VERSION, __version__, stage, dict(config), dict(inputs)])
 
 
-@functools.cache  # its code was loaded once too
 def code_commit() -> str:
     """Return the commit of the checkout this process runs from, or ``unknown``."""
+    return _asked_of_git()
+
+
+@functools.cache  # its code was loaded once too
+def _asked_of_git() -> str:
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return "unknown"

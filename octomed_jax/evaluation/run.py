@@ -26,6 +26,7 @@ from octomed_jax.evaluation.scoring import scored
 from octomed_jax.evaluation.seen_in_run import look_up, trained_inputs
 from octomed_jax.evaluation.text_overlap import SIMPLE, open_tokens
 from octomed_jax.evaluation.voting import TIES
+from octomed_jax.prompts import SUFFIXES
 from octomed_jax.schema import Question
 from octomed_jax.teacher.requests import request_seed
 from octomed_jax.verification.candidates import THINK_END, THINK_START
@@ -70,6 +71,7 @@ def evaluate(
         "eval": {**result_settings(config), "benchmarks": sets.named, "f1_tokens": tokens.name},
         "seed": config.seed,
         "answer_format": protocol.answer_format,
+        "suffix": SUFFIXES[protocol.answer_format],
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
         "protocol": PROTOCOL_VERSION,
