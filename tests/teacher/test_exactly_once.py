@@ -19,7 +19,8 @@ from teacher_helpers import folder_bytes, make_question, write_folder
 from octomed_jax.teacher.ledger import read_journal
 from octomed_jax.traces import lake
 
-pytestmark = pytest.mark.integration
+# The limit is for a run that hangs; beside others a good one may take minutes.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 IN_FLIGHT = 64
 KINDS = (
