@@ -66,8 +66,7 @@ class Questions:
     def __init__(self, folders: Sequence[PathLike]):
         self.given = bool(folders)
         self._access: dict[str, tuple[str, str, epath.Path]] = {}
-        for folder in folders:
-            place = epath.Path(folder)
+        for place in (inner for folder in folders for inner in _finished_in(epath.Path(folder))):
             manifests.read_manifest(place, *manifests.QUESTION_STAGES)
             for row in iterate_rows(place / TEST_FILE, ("id", "access", "question")):
                 self._add(row, place / TEST_FILE)
@@ -102,6 +101,13 @@ class Questions:
         files = {self._access[name][2] for name in ids if name in self._access}
         rows = [row for file in sorted(files) for row in find_questions(file, ids).values()]
         return {row["id"]: [image["bytes"] for image in row["image"]] for row in rows if row["image"]}
+
+
+def _finished_in(folder: epath.Path) -> list[epath.Path]:
+    """Return a folder of questions, or those that a folder of such folders holds."""
+    if folder.is_dir() and not manifests.is_finished(folder):
+        return sorted(inner for inner in folder.iterdir() if manifests.is_finished(inner)) or [folder]
+    return [folder]
 
 
 class Choice:
