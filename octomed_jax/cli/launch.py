@@ -7,8 +7,10 @@ from pathlib import Path
 from octomed_jax import configuration, progress
 from octomed_jax.cli import main
 from octomed_jax.cli.options import Parser, finish, subverb
-from octomed_jax.launching.render import BACKENDS, render
-from octomed_jax.launching.spec import JobSpec, plan_words, read_spec
+from octomed_jax.launching.backends.table import BACKENDS, backend
+from octomed_jax.launching.read_spec import read_spec
+from octomed_jax.launching.render import render
+from octomed_jax.launching.spec import JobSpec, plan_words
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -30,7 +32,7 @@ def render_command(arguments: Sequence[str]) -> int:
     options, config = parser.read_config(arguments)
     launch_file = configuration.split_spec(options.config)[0].resolve()
     spec = read_spec(config, verbs=main.VERBS, roots=(Path(), *launch_file.parents[:3]))
-    path = render(spec, options.backend, options.output)
+    [path, *_] = render(spec, backend(options.backend), options.output)
     size = job_size(spec, options.backend)
     plan = shlex.join(["octomed", *words]) if options.backend != "local" and (words := plan_words(spec)) else None
     if plan:

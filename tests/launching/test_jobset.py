@@ -9,9 +9,11 @@ import yaml
 
 from octomed_jax import configuration
 from octomed_jax.errors import UserError
-from octomed_jax.launching.jobset import build_jobset, render_jobset, validated
+from octomed_jax.launching.backends.jobset import JOBSET, build_jobset, render_jobset, validated
+from octomed_jax.launching.backends.table import BACKENDS
+from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.launching.render import render
-from octomed_jax.launching.spec import JobSpec, read_spec
+from octomed_jax.launching.spec import JobSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests/golden/jobset_octomed_7b_v5e_256.yaml"
@@ -163,31 +165,32 @@ def test_only_names_of_secrets_are_written(spec, tmp_path, monkeypatch):
     planted = "hf_plantedplantedplanted"
     monkeypatch.setenv("HF_TOKEN", planted)
     for backend in ("jobset", "local"):
-        text = render(spec, backend, tmp_path).read_text()
+        [path] = render(spec, BACKENDS[backend], tmp_path)
+        text = path.read_text()
         assert planted not in text
         assert "HF_TOKEN" in text
     leaking = dataclasses.replace(spec, environment={"OTHER": f"x{planted}"})
     for backend in ("jobset", "local"):
         with pytest.raises(UserError, match="value of HF_TOKEN") as caught:
-            render(leaking, backend, tmp_path / "leak")
+            render(leaking, BACKENDS[backend], tmp_path / "leak")
         assert planted not in str(caught.value)
     assert not (tmp_path / "leak").exists()
 
 
 def test_rendering_again_changes_nothing_and_overwrites_nothing(spec, tmp_path):
-    path = render(spec, "jobset", tmp_path)
+    [path] = render(spec, JOBSET, tmp_path)
     before = path.stat().st_mtime_ns
-    assert render(spec, "jobset", tmp_path) == path
+    assert render(spec, JOBSET, tmp_path) == [path]
     assert path.stat().st_mtime_ns == before
     with pytest.raises(UserError, match="holds another rendering"):
-        render(dataclasses.replace(spec, slices=2), "jobset", tmp_path)
+        render(dataclasses.replace(spec, slices=2), JOBSET, tmp_path)
     assert yaml.safe_load(path.read_text())["spec"]["replicatedJobs"][0]["replicas"] == 1
 
 
 def test_an_output_that_is_a_file_is_refused(spec, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="something else lies there"):
-        render(spec, "jobset", tmp_path / "file")
+        render(spec, JOBSET, tmp_path / "file")
 
 
 def test_without_the_models_one_line_says_what_to_install(spec, monkeypatch):

@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from octomed_jax import configuration
 from octomed_jax.cli.main import VERBS, main
 from octomed_jax.errors import UserError
-from octomed_jax.launching.spec import JobSpec, Secret, read_spec
+from octomed_jax.launching.read_spec import read_spec
+from octomed_jax.launching.spec import JobSpec, Secret
 from octomed_jax.manifests import flatten
 from octomed_jax.teacher.settings import check_settings
 

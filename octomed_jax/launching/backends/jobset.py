@@ -10,18 +10,24 @@ says which rule matched in the message of its condition; the rules of the JobSet
 Needs JobSet 0.10 or newer (``onJobFailureMessagePatterns``).
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from octomed_jax.errors import UserError
-from octomed_jax.launching.spec import ACCELERATORS, NAME_LIMIT, JobSpec
+from octomed_jax.launching.accelerators import ACCELERATORS
+from octomed_jax.launching.backends.base import Backend, Files, LogOptions
+from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
+from octomed_jax.launching.read_spec import NAME_LIMIT
+from octomed_jax.launching.spec import JobSpec
 
+FILE = "jobset.yaml"
+SUSPENDED = '{"spec":{"suspend":true}}'
 JOB = "trainer"
 CONTAINER = "octomed"
 COORDINATOR_PORT = 8476
-FAIL_NOW = (1, 2, 43, 126, 127)
-TRY_AGAIN = 42
 POD_SUFFIX = 6  # Kubernetes ends a pod's name with a hyphen and five random letters
 
 HEADER = """\
@@ -234,3 +240,54 @@ def _settings(spec: JobSpec) -> list[dict[str, Any]]:
         for name, place in sorted(spec.secrets.items())
     ]
     return [*plain, *secret]
+
+
+def _files(spec: JobSpec) -> Files:
+    return {FILE: render_jobset(spec)}
+
+
+def check(files: Files) -> None:
+    """Refuse a manifest that the typed models of the JobSet API would not write so.
+
+    Raises:
+        UserError: it is no JobSet, or has an unknown field or a value of the wrong type.
+    """
+    try:
+        manifest = yaml.safe_load(files[FILE])
+    except yaml.YAMLError as error:
+        raise UserError(f"{FILE} is no YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(manifest, dict):
+        raise UserError(f"{FILE} holds no manifest")
+    validated(manifest)
+
+
+def _kubectl(spec: JobSpec, *words: str) -> Sequence[Sequence[str]]:
+    return [["kubectl", f"--namespace={spec.namespace}", *words]]
+
+
+def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Sequence[Sequence[str]]:
+    label = f"jobset.sigs.k8s.io/jobset-name={spec.name}"
+    if options.rank is not None:
+        slice_, host = divmod(options.rank, spec.hosts)
+        label += f",jobset.sigs.k8s.io/job-index={slice_},batch.kubernetes.io/job-completion-index={host}"
+    words = ["logs", f"--selector={label}", "--prefix", f"--tail={options.tail or -1}"]
+    words += [f"--max-log-requests={spec.slices * spec.hosts}"]
+    words += [f"--since={options.since}"] if options.since else []
+    return _kubectl(spec, *words, *(["--follow"] if options.follow else []))
+
+
+JOBSET = Backend(
+    name="jobset",
+    files=_files,
+    check=check,
+    tools=("kubectl",),
+    up=lambda spec, folder: _kubectl(spec, "apply", "--server-side", f"--filename={folder / FILE}"),
+    status=lambda spec, _: _kubectl(spec, "get", "jobset", spec.name, "--output=wide"),
+    # Pods of a suspended JobSet are asked to end, and have their grace to save; `up` lifts the suspension.
+    stop=lambda spec, _: _kubectl(
+        spec, "patch", "jobset", spec.name, "--type=merge", '--patch={"spec":{"suspend":true}}'
+    ),
+    down=lambda spec, _: _kubectl(spec, "delete", "jobset", spec.name, "--ignore-not-found"),
+    logs=_logs,
+    removed=lambda spec: [f"JobSet {spec.name} of namespace {spec.namespace}, with its Jobs, pods and service"],
+)

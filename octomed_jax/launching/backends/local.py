@@ -6,7 +6,11 @@ what only shows between processes shows here first.
 
 import re
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
+from octomed_jax.errors import UserError
+from octomed_jax.launching.backends.base import Backend, Files
 from octomed_jax.launching.spec import JobSpec
 
 # The script polls, because POSIX sh cannot wait for whichever of several processes ends first. A rank runs under a
@@ -169,3 +173,29 @@ def render_local(spec: JobSpec) -> str:
     }
     # In one pass: a value that holds a placeholder of its own stays as it is.
     return re.sub("@([A-Z]+)@", lambda found: parts[found[1]], SCRIPT)
+
+
+def _files(spec: JobSpec) -> Files:
+    return {SCRIPT_NAME: render_local(spec)}
+
+
+def _check(files: Files) -> None:
+    """Nothing yet: the script is ours."""
+
+
+def _not_yet(*_: object) -> Sequence[Sequence[str]]:
+    raise UserError("the local back end cannot do this yet")
+
+
+LOCAL = Backend(
+    name="local",
+    files=_files,
+    check=_check,
+    tools=("sh",),
+    up=lambda _, folder: [["sh", str(folder / SCRIPT_NAME)]],
+    status=_not_yet,
+    stop=_not_yet,
+    down=_not_yet,
+    logs=_not_yet,
+    removed=lambda _: [],
+)
