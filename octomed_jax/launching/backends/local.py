@@ -7,7 +7,6 @@ what only shows between processes shows here first.
 import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.base import Backend, Files
