@@ -1,27 +1,42 @@
 """From a config in ``configs/launch/`` to a job: its fields read once and checked, each error in a line."""
 
-import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from octomed_jax import configuration
-from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.spec import Command, JobSpec, Secret, Teacher
+from octomed_jax.launching.endpoints import TEACHER_ENVIRONMENT
+from octomed_jax.launching.fields import (
+    check_secrets,
+    check_variable,
+    group,
+    known,
+    one_of,
+    read_secrets,
+    text,
+    tuples,
+    whole,
+)
+from octomed_jax.launching.read_teacher import check_teacher, read_teacher
+from octomed_jax.launching.spec import SHARED, Command, JobSpec
 
 # A Kubernetes name must be a DNS label; JobSet also makes a service of it, which must begin with a letter.
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 NAME_LIMIT = 63
-ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-OPTION = re.compile(r"[a-z][a-z-]*=.+")
-SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+OPTION = re.compile(r"[a-z][a-z0-9-]*(=.+)?")
+VERB = re.compile(r"[a-z]+( [a-z]+)?")
+# What clouds and Slurm call a place: no space and nothing that a shell reads. YOUR_... of a sample config passes.
+PLACE = re.compile(r"[A-Za-z0-9]([-_.:a-zA-Z0-9]*[A-Za-z0-9])?")
 
 CAPACITIES = ("spot", "reserved", "on_demand")
 # What the back ends set themselves; a job that sets them too would start as something else than it says.
-OWN_ENVIRONMENT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "JAX_PLATFORMS", "XLA_FLAGS")
+OWN_ENVIRONMENT = (
+    *("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "JAX_PLATFORMS", "XLA_FLAGS"),
+    *TEACHER_ENVIRONMENT,
+)
 
 
 def read_spec(config: Any, verbs: Iterable[str] = (), roots: Iterable[Path] = (Path(),)) -> JobSpec:
@@ -36,151 +51,111 @@ def read_spec(config: Any, verbs: Iterable[str] = (), roots: Iterable[Path] = (P
         UserError: an unknown or missing field, or a value that no back end could run.
     """
     fields = configuration.plain(config)
-    _known(fields, JobSpec, "the launch config")
-    _known(_group(fields["command"], "command"), Command, "command")
-    secrets = _group(fields.get("secrets", {}), "secrets")
-    for variable, place in secrets.items():
-        _known(_group(place, f"secrets.{variable}"), Secret, f"secrets.{variable}")
-    command = fields["command"]
+    known(fields, JobSpec, "the launch config")
+    command = group(fields["command"], "command")
+    known(command, Command, "command")
     spec = JobSpec(
         **{
             **fields,
-            "command": Command(**{**command, **_tuples(command, "overrides", "options")}),
-            "environment": dict(_group(fields.get("environment", {}), "environment")),
-            "secrets": {variable: Secret(**place) for variable, place in secrets.items()},
-            "teacher": _teacher(fields.get("teacher")),
+            "command": Command(**{**command, **tuples(command, "overrides", "options", where="command")}),
+            "environment": dict(group(fields.get("environment", {}), "environment")),
+            "secrets": read_secrets(fields.get("secrets", {}), "secrets"),
+            "teacher": read_teacher(fields.get("teacher")),
         }
     )
     _check_types(spec)
     _check_names(spec)
     _check_machines(spec)
     _check_environment(spec)
+    if spec.teacher:
+        check_teacher(spec.teacher)
     _check_command(spec, list(verbs), [Path(root) for root in roots])
     return spec
 
 
-def _teacher(fields: Any) -> Teacher | None:
-    """Read the group ``teacher``; nothing, or an empty group, is no teacher."""
-    if not fields:
-        return None
-    group = _group(fields, "teacher")
-    _known(group, Teacher, "teacher")
-    secrets = _group(group.get("secrets", {}), "teacher.secrets")
-    for variable, place in secrets.items():
-        _known(_group(place, f"teacher.secrets.{variable}"), Secret, f"teacher.secrets.{variable}")
-    read = {variable: Secret(**place) for variable, place in secrets.items()}
-    return Teacher(**{**group, **_tuples(group, "extra"), "secrets": read})
-
-
-def _known(fields: Mapping[str, Any], kind: Any, where: str) -> None:
-    """Refuse fields that ``kind`` (a dataclass) has not, and missing ones that it needs."""
-    names = [field.name for field in dataclasses.fields(kind)]
-    for name in fields:
-        if name not in names:
-            raise UserError(f"no field {name!r} in {where}{did_you_mean(name, names)}; known: {', '.join(names)}")
-    for field in dataclasses.fields(kind):
-        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if needed and field.name not in fields:
-            raise UserError(f"{where} needs the field {field.name!r}")
-
-
-def _tuples(fields: Mapping[str, Any], *names: str) -> dict[str, tuple[Any, ...]]:
-    """Return the named lists of ``fields`` as tuples; one text alone is a list of one."""
-    values = {name: fields.get(name, ()) for name in names}
-    return {name: (value,) if isinstance(value, str) else tuple(value) for name, value in values.items()}
-
-
-def _group(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise UserError(f"{where}={value!r} must be a group of fields")
-    return value
-
-
-def _one_of(value: Any, known: Iterable[str], where: str) -> None:
-    names = list(known)
-    if value not in names:
-        raise UserError(f"{where}={value!r} is unknown{did_you_mean(str(value), names)}; one of: {', '.join(names)}")
-
-
 def _check_types(spec: JobSpec) -> None:
     """Text must be text, and numbers whole and in range."""
-    text = ("name", "workdir", "accelerator", "topology", "capacity", "reservation", "image", "service_account")
-    for name in (*text, "priority"):
-        _text(getattr(spec, name), name)
+    for name in ("name", "workdir", "accelerator", "topology", "capacity", "reservation", "image", "bundle"):
+        text(getattr(spec, name), name)
+    for name in ("service_account", "priority", "project", "zone", "cluster", "namespace", "partition", "account"):
+        text(getattr(spec, name), name)
     for name in ("verb", "config"):
-        _text(getattr(spec.command, name), f"command.{name}")
+        text(getattr(spec.command, name), f"command.{name}")
     limits = {
         "slices": (1, 256),
         "retries": (0, 10_000),
         "grace_seconds": (1, 86_400),
+        "hours": (1, 8760),
         "processes": (1, 64),
         "devices": (1, 512),
         "port": (1024, 65_535),
     }
     for name, (low, high) in limits.items():
-        value = getattr(spec, name)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise UserError(f"{name}={value!r} must be a whole number from {low} to {high}")
-
-
-def _text(value: Any, where: str) -> None:
-    if not isinstance(value, str) or any(ord(letter) < 32 for letter in value):
-        raise UserError(f"{where}={value!r} must be one line of text")
+        whole(getattr(spec, name), low, high, name)
 
 
 def _check_names(spec: JobSpec) -> None:
-    for where, name in (("name", spec.name), ("service_account", spec.service_account), ("priority", spec.priority)):
-        if (name or where == "name") and not (NAME.fullmatch(name) and len(name) <= NAME_LIMIT):
+    for where in ("name", "service_account", "priority", "namespace"):
+        name = getattr(spec, where)
+        if (name or where in ("name", "namespace")) and not (NAME.fullmatch(name) and len(name) <= NAME_LIMIT):
             raise UserError(
                 f"{where}={name!r} is no Kubernetes name; use at most {NAME_LIMIT} letters a-z, digits and hyphens, "
                 "a letter first"
             )
+    for where in ("project", "zone", "cluster", "reservation", "partition", "account"):
+        name = getattr(spec, where)
+        if name and not PLACE.fullmatch(name):
+            raise UserError(f"{where}={name!r} is no name of one; use letters, digits, - _ . and :")
     if not spec.workdir:
         raise UserError("workdir is empty; name the folder of the run, such as gs://BUCKET/NAME")
 
 
 def _check_machines(spec: JobSpec) -> None:
-    _one_of(spec.accelerator, ACCELERATORS, "accelerator")
-    _one_of(spec.topology, ACCELERATORS[spec.accelerator].hosts, f"topology of {spec.accelerator}")
-    _one_of(spec.capacity, CAPACITIES, "capacity")
+    one_of(spec.accelerator, ACCELERATORS, "accelerator")
+    one_of(spec.topology, ACCELERATORS[spec.accelerator].hosts, f"topology of {spec.accelerator}")
+    one_of(spec.capacity, CAPACITIES, "capacity")
     if (spec.capacity == "reserved") != bool(spec.reservation):
         raise UserError("capacity='reserved' and a reservation's name go together; set both or neither")
     if spec.slices > 1 and not ACCELERATORS[spec.accelerator].is_tpu:
         raise UserError(f"slices={spec.slices}: {spec.accelerator} has no slices; choose a topology with more hosts")
+    if spec.accelerator == "cpu" and spec.hosts > 1 and spec.command.verb not in SHARED:
+        raise UserError(
+            f"topology={spec.topology!r}: hosts without chips can share the work of {', '.join(SHARED)} only, and each "
+            f"would do all of {spec.command.verb!r}; use topology='1'"
+        )
 
 
 def _check_environment(spec: JobSpec) -> None:
     for name, value in spec.environment.items():
-        _text(value, f"environment.{name}")
+        text(value, f"environment.{name}")
     for name in (*spec.environment, *spec.secrets):
-        if not ENV_NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no name of an environment variable; use A-Z, digits and _")
+        check_variable(name)
         if name in OWN_ENVIRONMENT:
             raise UserError(f"{name} is set by the back end; remove it from the launch config")
     both = sorted(spec.environment.keys() & spec.secrets.keys())
     if both:
         raise UserError(f"{both[0]} stands in both environment and secrets; keep it in secrets")
-    for variable, place in spec.secrets.items():
-        # The refused text is not repeated: somebody may have put the secret itself there.
-        good = isinstance(place.secret, str) and SECRET_NAME.fullmatch(place.secret) and len(place.secret) <= 253
-        if not good:
-            raise UserError(f"secrets.{variable}.secret is no name of a Kubernetes secret; put its name, never a value")
-        if not (isinstance(place.key, str) and SECRET_KEY.fullmatch(place.key) and len(place.key) <= 253):
-            raise UserError(f"secrets.{variable}.key is no key of a Kubernetes secret; put its name, never a value")
+    check_secrets(spec.secrets, "secrets")
 
 
 def _check_command(spec: JobSpec, verbs: list[str], roots: list[Path]) -> None:
     command = spec.command
+    if not VERB.fullmatch(command.verb):
+        raise UserError(f"command.verb={command.verb!r} must be a verb, with its subverb where it has one: 'eval run'")
     if verbs:
-        _one_of(command.verb.partition(" ")[0], verbs, "command.verb")
+        one_of(command.verb.partition(" ")[0], verbs, "command.verb")
     for override in command.overrides:
-        _text(override, "command.overrides")
+        text(override, "command.overrides")
         if override.partition("=")[0] == "run":
             raise UserError("command.overrides: 'run' is the job's workdir; set workdir instead")
     for option in command.options:
-        _text(option, "command.options")
+        text(option, "command.options")
         if not OPTION.fullmatch(option):
-            raise UserError(f"command.options: {option!r} must be name=value, such as shards=runs/demo/shards")
+            raise UserError(
+                f"command.options: {option!r} must be name=value, such as shards=runs/demo/shards, or the name of a flag"
+            )
+        if option.partition("=")[0] == "shard" and spec.hosts > 1:
+            raise UserError("command.options: 'shard' is set by the back end, for each host its own; remove it")
     path, arg = configuration.split_spec(command.config)
     if path.is_absolute() or ".." in path.parts:
         raise UserError(f"command.config={command.config!r} must lie inside the project, which is what the image holds")

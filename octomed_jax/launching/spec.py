@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from octomed_jax.launching.accelerators import ACCELERATORS
 
+SHARED = ("distill",)  # verbs of which hosts without chips each do a share: --shard=I/N
 PLANNED = ("mesh", "shards")  # options of `octomed train` that `octomed plan` has too
 
 
@@ -16,7 +17,7 @@ class Command:
         verb: what to do, with its subverb where it has one, such as ``train`` or ``eval run``.
         config: config file of the run, ``FILE.py[:arg]``, from the root of the project.
         overrides: ``a.b=value``, each for ``--config.a.b=value``.
-        options: ``name=value``, each for ``--name=value``.
+        options: ``name=value``, each for ``--name=value``; a flag is its name alone.
     """
 
     verb: str
