@@ -80,8 +80,8 @@ def fill_in(settings: ConfigDict, teacher: Served) -> None:
         beyond = [access for access in fields.approved_access if access != "open"]
         if beyond and tuple(fields.endpoints) not in ((), teacher.endpoints):
             raise UserError(
-                f"config.distill.teachers.{name} approves {', '.join(beyond)} for {', '.join(fields.endpoints)}, not for "
-                "the launch's endpoints; set its endpoints to () where it is meant for those"
+                f"config.distill.teachers.{name} approves {', '.join(beyond)} for {', '.join(fields.endpoints)}, and "
+                "the launch has others; set its endpoints to () where the approval is meant for those"
             )
         fields.endpoints = teacher.endpoints
         fields.api_key_env = fields.api_key_env or teacher.api_key_env

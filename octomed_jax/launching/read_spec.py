@@ -152,7 +152,8 @@ def _check_command(spec: JobSpec, verbs: list[str], roots: list[Path]) -> None:
         text(option, "command.options")
         if not OPTION.fullmatch(option):
             raise UserError(
-                f"command.options: {option!r} must be name=value, such as shards=runs/demo/shards, or the name of a flag"
+                f"command.options: {option!r} must be name=value, such as shards=runs/demo/shards, "
+                "or the name of a flag"
             )
         if option.partition("=")[0] == "shard" and spec.hosts > 1:
             raise UserError("command.options: 'shard' is set by the back end, for each host its own; remove it")

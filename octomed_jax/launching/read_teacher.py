@@ -17,7 +17,7 @@ from octomed_jax.launching.fields import (
     whole,
 )
 from octomed_jax.launching.spec import Teacher
-from octomed_jax.teacher.server.vllm import VllmSettings, command_of
+from octomed_jax.launching.teacher_command import vllm_words
 
 # A command line can be read by others; these belong into teacher.secrets.
 SECRET_OPTIONS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
@@ -73,27 +73,3 @@ def _check_extra(teacher: Teacher) -> None:
             raise UserError(f"teacher.extra holds {option}; put {SECRET_OPTIONS[option]} into teacher.secrets by name")
         if option in own or option in NODE_OPTIONS:
             raise UserError(f"teacher.extra holds {option}, which the fields of teacher set; remove it there")
-
-
-class PodSettings(VllmSettings):
-    """A server in a container, whose folders are not those of this machine."""
-
-    @property
-    def folder(self) -> None:
-        """None: vLLM gets the model's name or path as it stands."""
-        return None
-
-
-def vllm_words(teacher: Teacher) -> list[str]:
-    """Return the words that start vLLM on one node: ``vllm serve ...``. No word of it is secret."""
-    settings = PodSettings(
-        model=teacher.model,
-        revision=teacher.revision,
-        name=teacher.model,
-        host="0.0.0.0",
-        max_model_len=teacher.max_model_len,
-        tensor_parallel_size=teacher.gpus,
-        images=teacher.images,
-        extra=teacher.extra,
-    )
-    return command_of("vllm", settings, teacher.port)

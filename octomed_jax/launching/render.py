@@ -40,7 +40,7 @@ def _write(path: Path, text: str) -> Path:
 
 def refuse_secret_values(text: str, spec: JobSpec) -> None:
     """Refuse to write a file that holds the value of one of the job's secrets, as far as this machine knows it."""
-    for name in spec.secrets:
+    for name in {**spec.secrets, **(spec.teacher.secrets if spec.teacher else {})}:
         value = os.environ.get(name, "")
         if len(value) >= 8 and value in text:
             raise UserError(f"the rendered file would hold the value of {name}; remove it from the launch config")

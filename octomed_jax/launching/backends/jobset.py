@@ -7,33 +7,48 @@ says which rule matched in the message of its condition; the rules of the JobSet
     42, or a disruption  try again; the node was taken away                   restart, not counted
     137, 139, 143, ...   killed, crashed                                      restart, at most ``retries`` times
 
-Needs JobSet 0.10 or newer (``onJobFailureMessagePatterns``).
+Needs JobSet 0.10 or newer (``onJobFailureMessagePatterns``). A teacher beside the job has manifests of its own
+(``teacher_manifests.py``): its end restarts no training.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.backends.base import Backend, Files, LogOptions
+from octomed_jax.launching.backends import teacher_manifests
+from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
+from octomed_jax.launching.backends.kubernetes import (
+    BATCH,
+    CORE,
+    JOBSET_API,
+    META,
+    NAME_LIMIT,
+    check_file,
+    environment,
+    model,
+    quantities,
+    to_yaml,
+)
+from octomed_jax.launching.endpoints import environment_of, served
 from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
-from octomed_jax.launching.read_spec import NAME_LIMIT
-from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.fields import check_image
+from octomed_jax.launching.spec import SHARED, JobSpec
+from octomed_jax.teacher.server.vllm import KEY
 
-FILE = "jobset.yaml"
-SUSPENDED = '{"spec":{"suspend":true}}'
+FILE, TEACHER_FILE = "jobset.yaml", "teacher.yaml"
 JOB = "trainer"
 CONTAINER = "octomed"
 COORDINATOR_PORT = 8476
 POD_SUFFIX = 6  # Kubernetes ends a pod's name with a hyphen and five random letters
+# What a host without chips asks for: ours, to be measured. Without a request it could land beside anything.
+CPU_REQUESTS = {"cpu": "8", "memory": "32Gi"}
+HOST_INDEX = "OCTOMED_HOST_INDEX"
+INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 HEADER = """\
 # Rendered by `octomed launch render --backend=jobset`; change the launch config, not this file.
-# Apply:  kubectl apply --server-side -f jobset.yaml
-# Watch:  kubectl get jobset {name}; kubectl logs --prefix -f -l jobset.sigs.k8s.io/jobset-name={name}
 """
 
 
@@ -41,17 +56,13 @@ def render_jobset(spec: JobSpec) -> str:
     """Return the manifest as YAML; equal specs give equal bytes.
 
     Raises:
-        UserError: the spec has no image, a name is too long, or kubeflow-trainer-api is not installed.
+        UserError: the spec has no image, a name is too long, or the typed models are not installed.
     """
     if not spec.image:
         raise UserError(
             "image is empty; name the trainer's image with a fixed tag (launch/trainer.Dockerfile makes it)"
         )
-    _, _, tag = spec.image.rpartition("/")[2].partition(":")
-    if tag in ("", "latest") and "@sha256:" not in spec.image:
-        raise UserError(
-            f"image={spec.image!r} has no fixed tag or digest; a restart could run other code than the start"
-        )
+    check_image(spec.image, "image")
     if "://" not in spec.workdir:
         raise UserError(f"workdir={spec.workdir!r} is lost with the pod; use a bucket, such as gs://BUCKET/{spec.name}")
     longest = f"{spec.name}-{JOB}-{spec.slices - 1}-{spec.hosts - 1}"
@@ -60,212 +71,237 @@ def render_jobset(spec: JobSpec) -> str:
         raise UserError(
             f"name={spec.name!r} is {over} letters too long: the pod {longest}-xxxxx would pass {NAME_LIMIT}"
         )
-    manifest = validated(build_jobset(spec))
-    return HEADER.format(name=spec.name) + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
+    return HEADER + to_yaml([build_jobset(spec).to_dict()])
 
 
-def validated(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return ``manifest`` as the typed models of the JobSet API write it.
-
-    Raises:
-        UserError: a field that the API does not know, a value of the wrong type, or the models are not installed.
-    """
-    try:
-        from kubeflow_trainer_api.models import JobsetV1alpha2JobSet
-    except ImportError as error:
-        raise UserError(
-            "the jobset backend needs kubeflow-trainer-api; install it with pip install 'octomed-jax[launch]'"
-        ) from error
-    try:
-        model = JobsetV1alpha2JobSet.from_dict(manifest)
-    except ValueError as error:  # pydantic's ValidationError is one
-        errors = getattr(error, "errors", None)
-        first = errors()[0] if errors else {"loc": (), "msg": str(error)}
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"the JobSet manifest is not valid at {where or 'its top'}: {first['msg']}") from error
-    assert model is not None
-    result = model.to_dict()
-    # These models drop what they do not know instead of refusing it: whatever did not come back is unknown.
-    lost = _difference(manifest, result, "")
-    if lost:
-        raise UserError(f"the JobSet API has no field {lost}")
-    return result
-
-
-def _difference(sent: Any, got: Any, where: str) -> str:
-    """Return the dotted name of the first thing in ``sent`` that is not the same in ``got``, or an empty string."""
-    if isinstance(sent, dict) and isinstance(got, dict):
-        for key, value in sent.items():
-            name = f"{where}.{key}".lstrip(".")
-            if key not in got:
-                return name
-            if found := _difference(value, got[key], name):
-                return found
-        return ""
-    if isinstance(sent, list) and isinstance(got, list) and len(sent) == len(got):
-        for index, (one, other) in enumerate(zip(sent, got, strict=True)):
-            if found := _difference(one, other, f"{where}[{index}]"):
-                return found
-        return ""
-    return "" if sent == got and type(sent) is type(got) else where
-
-
-def build_jobset(spec: JobSpec) -> dict[str, Any]:
-    """Return the manifest as plain data, before the models have seen it."""
-    replicated: dict[str, Any] = {"name": JOB, "replicas": spec.slices, "template": {"spec": _job(spec)}}
-    return {
-        "apiVersion": "jobset.x-k8s.io/v1alpha2",
-        "kind": "JobSet",
-        "metadata": {
-            "name": spec.name,
-            "labels": {"app.kubernetes.io/name": "octomed", "app.kubernetes.io/instance": spec.name},
-            # One slice is one node pool: no two Jobs may share a pool.
-            "annotations": {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"},
-        },
-        "spec": {
+def build_jobset(spec: JobSpec) -> Any:
+    """Return the manifest as the model of the JobSet API."""
+    replicated = model(
+        f"{JOBSET_API}ReplicatedJob",
+        name=JOB,
+        replicas=spec.slices,
+        template=model(f"{BATCH}JobTemplateSpec", spec=_job(spec)),
+    )
+    rules = [
+        _restart_uncounted("tryAgain", f"failed with exit code {TRY_AGAIN} "),
+        _restart_uncounted("disruption", "has condition DisruptionTarget "),
+        _rule(name="failNow", action="FailJobSet", onJobFailureReasons=["PodFailurePolicy"]),
+        # Anything else (killed, crashed) restarts and counts, which is what a JobSet does without a rule.
+    ]
+    # One slice is one node pool: no two Jobs may share a pool.
+    alone = {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"}
+    return model(
+        f"{JOBSET_API}JobSet",
+        apiVersion="jobset.x-k8s.io/v1alpha2",
+        kind="JobSet",
+        metadata=model(
+            f"{META}ObjectMeta",
+            name=spec.name,
+            namespace=spec.namespace,
+            labels=labels(spec),
+            annotations=alone if ACCELERATORS[spec.accelerator].is_tpu else None,
+        ),
+        spec=model(
+            f"{JOBSET_API}JobSetSpec",
+            # Said, so that `up` takes back what `stop` has set.
+            suspend=False,
             # The headless service by which the hosts find each other, from before they are ready.
-            "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True, "subdomain": spec.name},
-            "failurePolicy": {
-                "maxRestarts": spec.retries,
-                "rules": [
-                    _restart_uncounted("tryAgain", f"failed with exit code {TRY_AGAIN} "),
-                    _restart_uncounted("disruption", "has condition DisruptionTarget "),
-                    {"name": "failNow", "action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]},
-                    # Anything else (killed, crashed) restarts and counts, which is what a JobSet does without a rule.
-                ],
-            },
-            "replicatedJobs": [replicated],
-        },
-    }
+            network=model(
+                f"{JOBSET_API}Network", enableDNSHostnames=True, publishNotReadyAddresses=True, subdomain=spec.name
+            ),
+            failurePolicy=model(f"{JOBSET_API}FailurePolicy", maxRestarts=spec.retries, rules=rules),
+            replicatedJobs=[replicated],
+        ),
+    )
 
 
-def _restart_uncounted(name: str, pattern: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "action": "RestartJobSetAndIgnoreMaxRestarts",
-        "onJobFailureReasons": ["PodFailurePolicy"],
-        "onJobFailureMessagePatterns": [pattern],
-    }
+def labels(spec: JobSpec) -> dict[str, str]:
+    """Return the labels of the job and its pods."""
+    return {"app.kubernetes.io/name": "octomed", "app.kubernetes.io/instance": spec.name}
 
 
-def _job(spec: JobSpec) -> dict[str, Any]:
-    return {
-        "completionMode": "Indexed",
-        "completions": spec.hosts,
-        "parallelism": spec.hosts,
+def _rule(**fields: Any) -> Any:
+    return model(f"{JOBSET_API}FailurePolicyRule", **fields)
+
+
+def _restart_uncounted(name: str, pattern: str) -> Any:
+    return _rule(
+        name=name,
+        action="RestartJobSetAndIgnoreMaxRestarts",
+        onJobFailureReasons=["PodFailurePolicy"],
+        onJobFailureMessagePatterns=[pattern],
+    )
+
+
+def _job(spec: JobSpec) -> Any:
+    taken_away = model(f"{BATCH}PodFailurePolicyOnPodConditionsPattern", type="DisruptionTarget", status="True")
+    rules = [
+        model(f"{BATCH}PodFailurePolicyRule", action="FailJob", onPodConditions=[taken_away]),
+        _on_exit([TRY_AGAIN]),
+        _on_exit(list(FAIL_NOW)),
+    ]
+    return model(
+        f"{BATCH}JobSpec",
+        completionMode="Indexed",
+        completions=spec.hosts,
+        parallelism=spec.hosts,
         # One lost host stops all: the JobSet restarts the group, a Job alone must not replace single pods.
-        "backoffLimit": 0,
-        "podFailurePolicy": {
-            "rules": [
-                {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                _on_exit([TRY_AGAIN]),
-                _on_exit(list(FAIL_NOW)),
-            ]
-        },
-        "template": {
-            "metadata": {"labels": {"app.kubernetes.io/name": "octomed", "app.kubernetes.io/instance": spec.name}},
-            "spec": _pod(spec),
-        },
-    }
+        backoffLimit=0,
+        podFailurePolicy=model(f"{BATCH}PodFailurePolicy", rules=rules),
+        template=model(
+            f"{CORE}PodTemplateSpec", metadata=model(f"{META}ObjectMeta", labels=labels(spec)), spec=_pod(spec)
+        ),
+    )
 
 
-def _on_exit(codes: list[int]) -> dict[str, Any]:
-    return {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": codes}}
+def _on_exit(codes: list[int]) -> Any:
+    requirement = model(
+        f"{BATCH}PodFailurePolicyOnExitCodesRequirement", containerName=CONTAINER, operator="In", values=codes
+    )
+    return model(f"{BATCH}PodFailurePolicyRule", action="FailJob", onExitCodes=requirement)
 
 
-def _pod(spec: JobSpec) -> dict[str, Any]:
+def _pod(spec: JobSpec) -> Any:
     machine = ACCELERATORS[spec.accelerator]
     selector: dict[str, str] = {}
+    tolerations = None
     if machine.is_tpu:
         selector["cloud.google.com/gke-tpu-accelerator"] = machine.selector
         selector["cloud.google.com/gke-tpu-topology"] = spec.topology
-    else:
+    elif machine.is_gpu:
         selector["cloud.google.com/gke-accelerator"] = machine.selector
-    pod: dict[str, Any] = {
-        "restartPolicy": "Never",  # podFailurePolicy needs it, and a restart of one container would not rejoin the rest
-        "terminationGracePeriodSeconds": spec.grace_seconds,
-        "nodeSelector": selector,
-        "containers": [_container(spec)],
-    }
     if spec.capacity == "spot":
         selector["cloud.google.com/gke-spot"] = "true"
-        pod["tolerations"] = [
-            {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"}
-        ]
+        spot = {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"}
+        tolerations = [model(f"{CORE}Toleration", **spot)]
     if spec.capacity == "reserved":
         selector["cloud.google.com/reservation-name"] = spec.reservation
-    if spec.priority:
-        pod["priorityClassName"] = spec.priority
-    if spec.service_account:
-        pod["serviceAccountName"] = spec.service_account
-    return pod
+    return model(
+        f"{CORE}PodSpec",
+        restartPolicy="Never",  # podFailurePolicy needs it, and a restart of one container would not rejoin the rest
+        terminationGracePeriodSeconds=spec.grace_seconds,
+        nodeSelector=selector or None,
+        containers=[_container(spec)],
+        tolerations=tolerations,
+        priorityClassName=spec.priority or None,
+        serviceAccountName=spec.service_account or None,
+    )
 
 
-def _container(spec: JobSpec) -> dict[str, Any]:
+def _container(spec: JobSpec) -> Any:
     machine = ACCELERATORS[spec.accelerator]
-    amount = {machine.resource: str(machine.chips_per_host)}
-    container: dict[str, Any] = {
-        "name": CONTAINER,
-        "image": spec.image,
-        "command": ["octomed"],
-        "args": spec.words(),
-        "resources": {"limits": amount, "requests": amount},
-    }
-    if machine.is_tpu:
-        # 8471: the chips of a slice talk to each other; 8431: usage metrics.
-        container["ports"] = [{"containerPort": 8471}, {"containerPort": 8431}]
-    environment = [*_coordination(spec), *_settings(spec)]
-    if environment:
-        container["env"] = environment
-    return container
+    chips = {machine.resource: str(machine.chips_per_host)} if machine.resource else None
+    # 8471: the chips of a slice talk to each other; 8431: usage metrics.
+    ports = [model(f"{CORE}ContainerPort", containerPort=port) for port in (8471, 8431)] if machine.is_tpu else None
+    return model(
+        f"{CORE}Container",
+        name=CONTAINER,
+        image=spec.image,
+        command=["octomed"],
+        args=_words(spec),
+        resources=model(
+            f"{CORE}ResourceRequirements",
+            limits=quantities(chips) if chips else None,
+            requests=quantities(chips or CPU_REQUESTS),
+        ),
+        ports=ports,
+        env=[*_coordination(spec), *_settings(spec)] or None,
+    )
 
 
-def _coordination(spec: JobSpec) -> list[dict[str, Any]]:
+def _words(spec: JobSpec) -> list[str]:
+    """Return the words after ``octomed``; hosts that share work get their share, which Kubernetes fills in."""
+    return [*spec.words(), *([f"--shard=$({HOST_INDEX})/{spec.hosts}"] if _shares(spec) else [])]
+
+
+def _shares(spec: JobSpec) -> bool:
+    return spec.accelerator == "cpu" and spec.hosts > 1 and spec.command.verb in SHARED
+
+
+def _coordination(spec: JobSpec) -> list[Any]:
     """Return what jax.distributed needs. Nothing on TPU: GKE sets TPU_WORKER_* and MEGASCALE_*, which jax reads."""
-    if ACCELERATORS[spec.accelerator].is_tpu:
+    field = model(f"{CORE}EnvVarSource", fieldRef=model(f"{CORE}ObjectFieldSelector", fieldPath=INDEX))
+    if _shares(spec):
+        return [model(f"{CORE}EnvVar", name=HOST_INDEX, valueFrom=field)]
+    if not ACCELERATORS[spec.accelerator].is_gpu:
         return []
     first = f"{spec.name}-{JOB}-0-0.{spec.name}"
-    index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
     return [
-        {"name": "JAX_COORDINATOR_ADDRESS", "value": f"{first}:{COORDINATOR_PORT}"},
-        {"name": "JAX_NUM_PROCESSES", "value": str(spec.hosts)},
-        {"name": "JAX_PROCESS_ID", "valueFrom": {"fieldRef": {"fieldPath": index}}},
+        model(f"{CORE}EnvVar", name="JAX_COORDINATOR_ADDRESS", value=f"{first}:{COORDINATOR_PORT}"),
+        model(f"{CORE}EnvVar", name="JAX_NUM_PROCESSES", value=str(spec.hosts)),
+        model(f"{CORE}EnvVar", name="JAX_PROCESS_ID", valueFrom=field),
     ]
 
 
-def _settings(spec: JobSpec) -> list[dict[str, Any]]:
-    plain = [{"name": name, "value": value} for name, value in sorted(spec.environment.items())]
-    secret = [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": place.secret, "key": place.key}}}
-        for name, place in sorted(spec.secrets.items())
-    ]
-    return [*plain, *secret]
+def _settings(spec: JobSpec) -> list[Any]:
+    """Return the job's own variables, and where its teacher is."""
+    teacher = served(spec)
+    plain = {**spec.environment, **(environment_of(teacher) if teacher else {})}
+    key = {KEY: spec.teacher.secrets[KEY]} if spec.teacher and KEY in spec.teacher.secrets else {}
+    return environment(plain, {**key, **spec.secrets})
 
 
 def _files(spec: JobSpec) -> Files:
-    return {FILE: render_jobset(spec)}
+    files = {FILE: render_jobset(spec)}
+    if spec.teacher:
+        files[TEACHER_FILE] = HEADER + to_yaml(teacher_manifests.build(spec, spec.teacher, labels(spec)))
+    return files
 
 
 def check(files: Files) -> None:
-    """Refuse a manifest that the typed models of the JobSet API would not write so.
+    """Refuse manifests with a field that the API does not know, or a value of the wrong type.
 
     Raises:
-        UserError: it is no JobSet, or has an unknown field or a value of the wrong type.
+        UserError: naming the file, the object and the place in it.
     """
-    try:
-        manifest = yaml.safe_load(files[FILE])
-    except yaml.YAMLError as error:
-        raise UserError(f"{FILE} is no YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(manifest, dict):
-        raise UserError(f"{FILE} holds no manifest")
-    validated(manifest)
+    for name, text in files.items():
+        check_file(name, text)
 
 
-def _kubectl(spec: JobSpec, *words: str) -> Sequence[Sequence[str]]:
-    return [["kubectl", f"--namespace={spec.namespace}", *words]]
+def _kubectl(spec: JobSpec, *words: str) -> list[str]:
+    return ["kubectl", f"--namespace={spec.namespace}", *words]
 
 
-def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Sequence[Sequence[str]]:
+def _teacher(spec: JobSpec, *words: str) -> list[str]:
+    """Return a command about all that the teacher consists of."""
+    return _kubectl(spec, *words, f"--selector={teacher_manifests.PART_OF}={spec.name}")
+
+
+def _up(spec: JobSpec, folder: Path) -> Commands:
+    # Forced: `stop` has set fields that are ours.
+    words = ("apply", "--server-side", "--force-conflicts")
+    files = [*([TEACHER_FILE] if spec.teacher else []), FILE]
+    return [_kubectl(spec, *words, f"--filename={folder / name}") for name in files]
+
+
+def _status(spec: JobSpec, _: Path) -> Commands:
+    told = [_kubectl(spec, "get", "jobset", spec.name, "--output=wide")]
+    return [*told, *([_teacher(spec, "get", "pods", "--output=wide")] if spec.teacher else [])]
+
+
+def _stop(spec: JobSpec, _: Path) -> Commands:
+    # Pods of a suspended JobSet are asked to end, and have their grace to save.
+    asked = [_kubectl(spec, "patch", "jobset", spec.name, "--type=merge", '--patch={"spec":{"suspend":true}}')]
+    if spec.teacher:
+        asked.append(_teacher(spec, "scale", teacher_manifests.kind(spec.teacher), "--replicas=0"))
+    return asked
+
+
+def _down(spec: JobSpec, _: Path) -> Commands:
+    gone = [_kubectl(spec, "delete", "jobset", spec.name, "--ignore-not-found")]
+    if spec.teacher:
+        gone.append(_teacher(spec, "delete", teacher_manifests.kinds(spec.teacher), "--ignore-not-found"))
+    return gone
+
+
+def _removed(spec: JobSpec) -> Sequence[str]:
+    gone = [f"JobSet {spec.name} of namespace {spec.namespace}, with its Jobs, pods and service"]
+    if spec.teacher:
+        gone += [f"{line} of namespace {spec.namespace}" for line in teacher_manifests.parts(spec, spec.teacher)]
+    return gone
+
+
+def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Commands:
     label = f"jobset.sigs.k8s.io/jobset-name={spec.name}"
     if options.rank is not None:
         slice_, host = divmod(options.rank, spec.hosts)
@@ -273,7 +309,7 @@ def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Sequence[Sequence[str]
     words = ["logs", f"--selector={label}", "--prefix", f"--tail={options.tail or -1}"]
     words += [f"--max-log-requests={spec.slices * spec.hosts}"]
     words += [f"--since={options.since}"] if options.since else []
-    return _kubectl(spec, *words, *(["--follow"] if options.follow else []))
+    return [_kubectl(spec, *words, *(["--follow"] if options.follow else []))]
 
 
 JOBSET = Backend(
@@ -281,13 +317,10 @@ JOBSET = Backend(
     files=_files,
     check=check,
     tools=("kubectl",),
-    up=lambda spec, folder: _kubectl(spec, "apply", "--server-side", f"--filename={folder / FILE}"),
-    status=lambda spec, _: _kubectl(spec, "get", "jobset", spec.name, "--output=wide"),
-    # Pods of a suspended JobSet are asked to end, and have their grace to save; `up` lifts the suspension.
-    stop=lambda spec, _: _kubectl(
-        spec, "patch", "jobset", spec.name, "--type=merge", '--patch={"spec":{"suspend":true}}'
-    ),
-    down=lambda spec, _: _kubectl(spec, "delete", "jobset", spec.name, "--ignore-not-found"),
+    up=_up,
+    status=_status,
+    stop=_stop,
+    down=_down,
     logs=_logs,
-    removed=lambda spec: [f"JobSet {spec.name} of namespace {spec.namespace}, with its Jobs, pods and service"],
+    removed=_removed,
 )
