@@ -6,6 +6,7 @@ from pathlib import Path
 
 from octomed_jax import configuration, progress
 from octomed_jax.cli import main
+from octomed_jax.cli.launch_plan import plan_command
 from octomed_jax.cli.options import Parser, finish, subverb
 from octomed_jax.launching.backends.table import BACKENDS, backend
 from octomed_jax.launching.read_spec import read_spec
@@ -15,7 +16,9 @@ from octomed_jax.launching.spec import JobSpec, plan_words
 
 def run(arguments: Sequence[str]) -> int:
     """Run ``octomed launch SUBVERB``."""
-    return subverb("launch", {"render": render_command}, arguments, "Renders a job; nothing is started.")
+    return subverb(
+        "launch", {"plan": plan_command, "render": render_command}, arguments, "Renders a job; nothing is started."
+    )
 
 
 def render_command(arguments: Sequence[str]) -> int:

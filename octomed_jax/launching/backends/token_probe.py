@@ -59,4 +59,4 @@ def ask(port: str, path: str, seconds: float, body: object = None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(probe(*sys.argv[1:3]) or 0)
+    sys.exit(probe(sys.argv[1], sys.argv[2]) or 0)
