@@ -207,6 +207,7 @@ def test_a_job_that_cannot_be_is_refused(capsys, monkeypatch):
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(1200)  # XLA compiles for 512 chips
 @pytest.mark.parametrize(
     ("name", "mesh", "memory"),
     [

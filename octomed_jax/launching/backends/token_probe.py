@@ -1,7 +1,7 @@
 """Asks the vLLM on this machine for one real token: ready means that it answers, not that it lists a model.
 
 It runs inside the teacher's container, where only Python's own library is sure to be there:
-``python3 token_probe.py PORT MODEL``. Exit code 0: it answers.
+``python3 token_probe.py PORT [MODEL]``. Exit code 0: it answers.
 """
 
 import json
@@ -16,13 +16,22 @@ WATCH_SECONDS = 5.0
 COUNTER = "vllm:generation_tokens_total"
 
 
-def probe(port: str, model: str, token_seconds: float = TOKEN_SECONDS, watch_seconds: float = WATCH_SECONDS) -> str:
+def probe(
+    port: str, model: str = "", token_seconds: float = TOKEN_SECONDS, watch_seconds: float = WATCH_SECONDS
+) -> str:
     """Return an empty string where tokens come, else what is wrong.
 
     A server under load may let a new question wait. As long as others get their tokens, it works.
+
+    Args:
+        port: of the server.
+        model: its name there; empty: the first that the server lists.
+        token_seconds: that a token may take.
+        watch_seconds: in which others must get one, where this one was not given any.
     """
     try:
         before = generated(port)
+        model = model or json.loads(ask(port, "/v1/models", 5.0))["data"][0]["id"]
         reply = ask(port, "/v1/completions", token_seconds, {"model": model, "prompt": "1, 2, 3,", "max_tokens": 1})
         if json.loads(reply)["usage"]["completion_tokens"] >= 1:
             return ""
@@ -31,7 +40,7 @@ def probe(port: str, model: str, token_seconds: float = TOKEN_SECONDS, watch_sec
         return f"HTTP {error.code}"
     except TimeoutError:
         pass
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         if not isinstance(getattr(error, "reason", None), TimeoutError):
             return f"{type(error).__name__}: {error}"
     try:
@@ -59,4 +68,4 @@ def ask(port: str, path: str, seconds: float, body: object = None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(probe(sys.argv[1], sys.argv[2]) or 0)
+    sys.exit(probe(sys.argv[1], "".join(sys.argv[2:3])) or 0)
