@@ -53,6 +53,18 @@ def test_a_recipe_gets_the_endpoints_for_the_teacher_of_that_model(questions, tm
     assert server.seen
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://teacher-0.default.svc.invalid:8000"])
+def test_a_teacher_that_is_not_ready_yet_is_waited_for_and_asked_another_time(
+    url, questions, tmp_path, monkeypatch, capsys
+):
+    """No service, or one without a pod that is ready: exit code 42, with which a JobSet begins again, not counted."""
+    monkeypatch.setenv(endpoints.MODEL, MODEL)
+    monkeypatch.setenv(endpoints.ENDPOINTS, url)
+    words = ["distill", f"--questions={questions}", f"--output={tmp_path / 'a'}", "--samples=4"]
+    assert main([*words, "--config.distill.patience_seconds=1"]) == 42
+    assert url in capsys.readouterr().err
+
+
 def test_the_launch_config_says_the_same_as_the_variables(questions, tmp_path, capfd, monkeypatch):
     """The name of the service resolves in the cluster only: here the spec's endpoints are put on loopback."""
     spec = read_spec(configuration.load(LAUNCH), roots=(ROOT,))
