@@ -6,8 +6,9 @@ from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.launching.backends.base import Backend
 from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.backends.local import LOCAL
+from octomed_jax.launching.backends.slurm import SLURM
 
-BACKENDS: Mapping[str, Backend] = {one.name: one for one in (JOBSET, LOCAL)}
+BACKENDS: Mapping[str, Backend] = {one.name: one for one in (JOBSET, SLURM, LOCAL)}
 
 
 def backend(name: str) -> Backend:
