@@ -91,8 +91,9 @@ def quoted(words: Sequence[str]) -> str:
 
 
 def command_lines(words: Sequence[str]) -> str:
-    """Return a command over several lines, an option each."""
-    return " \\\n  ".join(shlex.quote(word) for word in words)
+    """Return a command over several lines: its name, then an option each."""
+    first = next((number for number, word in enumerate(words) if word.startswith("-")), len(words))
+    return " \\\n  ".join([quoted(words[:first]), *[shlex.quote(word) for word in words[first:]]])
 
 
 def check_bash(name: str, text: str) -> None:

@@ -4,6 +4,7 @@ import shlex
 
 from octomed_jax.launching.backends.shell import exports, fill, quoted
 from octomed_jax.launching.spec import JobSpec
+from octomed_jax.teacher.server.vllm import KEY
 
 COORDINATOR_PORT = 8476
 
@@ -13,7 +14,6 @@ RANK = """\
 #   bash rank.sh FOLDER FIRST_NODE
 set -u
 folder=$1
-first=$2
 rank=$SLURM_PROCID
 octomed=@BUNDLE@/.venv/bin/octomed
 ended() {
@@ -75,6 +75,7 @@ wait "$teacher" 2>/dev/null
 
 # Where the processes of a training find each other; as on other back ends, one process holds all GPUs of its node.
 COORDINATION = """\
+first=$2
 export JAX_COORDINATOR_ADDRESS=$first:@PORT@ JAX_NUM_PROCESSES=$SLURM_NTASKS JAX_PROCESS_ID=$rank
 """
 
@@ -103,6 +104,7 @@ def _words(spec: JobSpec) -> str:
     words = quoted(spec.words())
     if spec.teacher:
         words += f" --endpoint=http://127.0.0.1:{spec.teacher.port} {shlex.quote(f'--model={spec.teacher.model}')}"
+        words += f" --api-key-env={KEY}" if KEY in spec.teacher.secrets else ""
     if spec.command.verb == "distill" and spec.hosts > 1:
         words += ' --shard="$rank/$SLURM_NTASKS"'  # each node does its share
     return words
@@ -121,9 +123,12 @@ def _teacher(spec: JobSpec) -> str:
         f"--tensor-parallel-size={teacher.gpus}",
         f"--data-parallel-size={teacher.replicas}",
         f"--port={teacher.port}",
+        f"--vllm={spec.bundle.rstrip('/')}/.venv-vllm/bin/vllm",
         "--json",
     ]
-    if teacher.secrets:
-        serve.append(f"--config.environment={tuple(sorted(teacher.secrets))!r}")
+    if KEY in teacher.secrets:
+        serve.append(f"--api-key-env={KEY}")
+    if others := tuple(name for name in sorted(teacher.secrets) if name != KEY):
+        serve.append(f"--config.environment={others!r}")
     extra = f" -- {quoted(teacher.extra)}" if teacher.extra else ""
     return fill(TEACHER, {"SERVE": quoted(serve), "EXTRA": extra})
