@@ -85,7 +85,7 @@ trainer() {
     kill -TERM $$
     break
   fi
-done) &
+done) >/dev/null 2>&1 &
 watch=$!
 
 keep_going trainer
@@ -108,7 +108,7 @@ esac
 """
 
 SECRET = """\
-@NAME@=$(gcloud secrets versions access latest --secret=@SECRET@) || give_up "cannot read the secret "@SECRET@
+@NAME@=$(gcloud secrets versions access latest --project=@PROJECT@ --secret=@SECRET@) || give_up "cannot read the secret "@SECRET@
 export @NAME@
 """
 
@@ -188,7 +188,7 @@ def render_startup(spec: JobSpec, state: str) -> str:
         "NAME": spec.name,
         "PORT": str(COORDINATOR_PORT),
         "SECRETS": "".join(
-            fill(SECRET, {"NAME": name, "SECRET": shlex.quote(f"{place.secret}-{place.key}")})
+            fill(SECRET, {"NAME": name, "PROJECT": spec.project, "SECRET": shlex.quote(f"{place.secret}-{place.key}")})
             for name, place in sorted(spec.secrets.items())
         ),
         "LOGIN": fill(LOGIN, {"REGISTRY": shlex.quote(registry)}) if google else "",

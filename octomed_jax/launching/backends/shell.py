@@ -47,8 +47,9 @@ keep_going() {
         echo "octomed launch: exit code $code; starting again, $failures of @RETRIES@" >&2
         ;;
     esac
-    sleep "${OCTOMED_RESTART_SECONDS:-10}" &
+    sleep "${OCTOMED_RESTART_SECONDS:-10}" & # TERM ends `wait`, not `sleep`
     wait $!
+    kill $! 2>/dev/null
   done
   return "$code"
 }

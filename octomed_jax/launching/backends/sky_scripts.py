@@ -35,7 +35,7 @@ current() {
       break
       ;;
   esac
-done) &
+done) >/dev/null 2>&1 &
 watch=$!
 
 keep_going ~/octomed/bin/octomed @WORDS@
