@@ -77,7 +77,7 @@ def command_line(spec: JobSpec) -> str:
 
 
 def _files(spec: JobSpec) -> Files:
-    need_tpu(spec, "xpk here")
+    need_tpu(spec, "this job for xpk")
     need_image(spec)
     need_bucket(spec)
     need(
