@@ -75,7 +75,7 @@ class Stage:
         return {
             "ACTED": str(self.folder),
             "PATH": f"{self.programs}:{os.environ['PATH']}",
-            "OCTOMED_RESTART_SECONDS": "0.05",
+            "OCTOMED_TICK_SECONDS": "0.02",
             "OCTOMED_POLL_SECONDS": "0.1",
         }
 

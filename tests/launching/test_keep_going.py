@@ -58,7 +58,7 @@ def test_term_is_passed_on_and_nothing_starts_after_it(stage):
 
 def test_term_between_two_starts_ends_it(stage):
     stage.plan("job", 42, 0)
-    process = stage.start([*script(after='touch "$ACTED/between"')], OCTOMED_RESTART_SECONDS="20")
+    process = stage.start([*script(after='touch "$ACTED/between"')], OCTOMED_TICK_SECONDS="1")
     stage.until("between")
     process.send_signal(signal.SIGTERM)
     assert ended(process)[0] == 42

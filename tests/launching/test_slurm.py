@@ -24,11 +24,11 @@ for word in "$@"; do
   case $word in --ntasks=*) nodes=${word#*=} ;; esac
 done
 while [ "$1" != bash ]; do shift; done
-trap 'kill -9 $(cat "$ACTED"/pid-*)' TERM
+trap 'for id in $(cat "$ACTED"/pid-*); do kill -9 -- "-$id"; done' TERM
 rm -f "$ACTED"/pid-*
 rank=0
 while [ "$rank" -lt "$nodes" ]; do
-  SLURM_PROCID=$rank SLURM_NTASKS=$nodes "$@" >"$ACTED/log-$rank" 2>&1 &
+  SLURM_PROCID=$rank SLURM_NTASKS=$nodes setsid "$@" >"$ACTED/log-$rank" 2>&1 &
   echo $! >"$ACTED/pid-$rank"
   rank=$((rank + 1))
 done
@@ -40,8 +40,19 @@ for process in $(jobs -p); do
 done
 exit "$highest"
 """
-SCONTROL = '#!/bin/bash\n[ "$1" = requeue ] && echo "$2" >>"$ACTED/requeued" || printf "n0\\nn1\\n"\n'
-SCANCEL = '#!/bin/bash\necho "$@" >>"$ACTED/scancel"\nkill -TERM $(cat "$ACTED"/pid-*)\n'
+SCONTROL = """\
+#!/bin/bash
+case "$*" in
+  "requeue "*) echo "$2" >>"$ACTED/requeued" ;;
+  *" job "*) echo "JobId=7 JobState=${JOB_STATE:-RUNNING} Reason=None" ;;
+  *) printf 'n0\\nn1\\n' ;;
+esac
+"""
+SCANCEL = """\
+#!/bin/bash
+echo "$@" >>"$ACTED/scancel"
+for id in $(cat "$ACTED"/pid-*); do kill -TERM -- "-$id"; done
+"""
 # Stands for the bundle's octomed: notes what it was told, then ends as planned for its rank.
 OCTOMED = """\
 #!/bin/bash
@@ -123,11 +134,18 @@ def test_without_srun_it_fails_now(stage):
     assert (code, "srun" in printed) == (127, True)
 
 
-@pytest.mark.parametrize(("number", "code", "queued"), [(signal.SIGTERM, 0, True), (signal.SIGUSR1, 42, False)])
-def test_the_end_of_the_time_puts_it_back_and_stop_does_not(stage, number, code, queued):
+@pytest.mark.parametrize(
+    ("number", "job", "code", "queued"),
+    [
+        (signal.SIGTERM, "RUNNING", 0, True),
+        (signal.SIGTERM, "COMPLETING", 42, False),  # cancelled, or taken back into the queue by Slurm itself
+        (signal.SIGUSR1, "RUNNING", 42, False),
+    ],
+)
+def test_the_end_of_the_time_puts_it_back_and_stop_does_not(stage, number, job, code, queued):
     stage.plan("0", "wait", 0)
     stage.plan("1", "wait", 0)
-    process = start(stage, spec_for(stage))
+    process = start(stage, spec_for(stage), JOB_STATE=job)
     stage.until("waiting-0")
     stage.until("waiting-1")
     process.send_signal(number)

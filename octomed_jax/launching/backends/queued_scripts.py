@@ -71,12 +71,11 @@ until docker pull "$image"; do
   sleep "${OCTOMED_POLL_SECONDS:-30}"
 done
 
-trainer() {
-  docker rm --force "$name" >/dev/null 2>&1
-  exec docker run --name "$name" --init --privileged --network host --shm-size 16g --stop-timeout @GRACE@ \\
-    --log-driver gcplogs --env JAX_COORDINATOR_ADDRESS --env JAX_NUM_PROCESSES --env JAX_PROCESS_ID @ENVIRONMENT@\\
-    "$image" @WORDS@
-}
+trainer=(
+  docker run --name "$name" --init --privileged --network host --shm-size 16g --stop-timeout @GRACE@
+  --log-driver gcplogs --env JAX_COORDINATOR_ADDRESS --env JAX_NUM_PROCESSES --env JAX_PROCESS_ID
+  @ENVIRONMENT@"$image" @WORDS@
+)
 
 @KEEP_GOING@
 # `stop`, or the failure of another machine, ends this one too.
@@ -88,7 +87,7 @@ trainer() {
 done) >/dev/null 2>&1 &
 watch=$!
 
-keep_going trainer
+keep_going "${trainer[@]}"
 code=$?
 kill "$watch" 2>/dev/null
 echo "octomed launch: $name ended with exit code $code"
@@ -108,7 +107,8 @@ esac
 """
 
 SECRET = """\
-@NAME@=$(gcloud secrets versions access latest --project=@PROJECT@ --secret=@SECRET@) || give_up "cannot read the secret "@SECRET@
+@NAME@=$(gcloud secrets versions access latest --project=@PROJECT@ --secret=@SECRET@) ||
+  give_up "cannot read the secret "@SECRET@
 export @NAME@
 """
 
@@ -197,7 +197,10 @@ def render_startup(spec: JobSpec, state: str) -> str:
         "ENVIRONMENT": "".join([*plain, *[f"--env {name} " for name in sorted(spec.secrets)]]),
         "WORDS": quoted(spec.words()),
         "KEEP_GOING": keep_going(
-            spec.retries, "! ended_by_all || stopping=1", f'docker stop --time {spec.grace_seconds} "$name" >/dev/null'
+            spec.retries,
+            before='docker rm --force "$name" >/dev/null 2>&1',
+            after="! ended_by_all || stopping=1",
+            pass_on=f'docker stop --time {spec.grace_seconds} "$name" >/dev/null',
         ),
         "POLL": str(POLL_S),
     }

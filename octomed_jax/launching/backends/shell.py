@@ -10,33 +10,38 @@ from octomed_jax.errors import UserError
 from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
 from octomed_jax.launching.spec import JobSpec
 
-# `wait` ends early when a trapped signal comes: it is called again then, and 127 only says that the code is known.
+# The command runs in the foreground of a subshell, which notes its exit code, and the shell looks now and then whether
+# it is still there: `wait` of bash 5.2 can lose the code of a process that ends just when a trapped signal comes.
 KEEP_GOING = """\
 # keep_going COMMAND...: run it, and run it again where that can help; return its last exit code.
 #   0, @FAIL_NOW@: it ends. @TRY_AGAIN@: again, not counted. Anything else: again, at most @RETRIES@ times.
 # TERM is passed on to it, and nothing is started after that.
 child=
 stopping=
-interrupted=
+tick=${OCTOMED_TICK_SECONDS:-1}
+notes=$(mktemp -d) || exit 1
 pass_on() {
-  [ -z "$child" ] || @PASS_ON@ 2>/dev/null
+  [ -n "$child" ] || return 0
+  until [ -s "$notes/pid" ] || ! kill -0 "$child" 2>/dev/null; do sleep 0.05; done
+  @PASS_ON@ 2>/dev/null
 }
-trap 'stopping=1; interrupted=1; pass_on' TERM
+trap 'stopping=1; pass_on' TERM
+trap 'rm -rf -- "$notes"' EXIT
 keep_going() {
-  local code=@TRY_AGAIN@ failures=0 waited
+  local code=@TRY_AGAIN@ failures=0
   while [ -z "$stopping" ]; do
-    "$@" &
+@BEFORE@    rm -f -- "$notes/pid" "$notes/code"
+    (
+      trap : TERM
+      bash -c 'echo $$ >"$0/pid" && exec "$@"' "$notes" "$@"
+      echo $? >"$notes/code"
+    ) &
     child=$!
     [ -z "$stopping" ] || pass_on
-    code=
-    while :; do
-      interrupted=
-      wait "$child"
-      waited=$?
-      [ -n "$code" ] && [ "$waited" -eq 127 ] || code=$waited
-      [ -n "$interrupted" ] || break
-    done
+    while kill -0 "$child" 2>/dev/null; do sleep "$tick"; done
     child=
+    code=137
+    [ ! -s "$notes/code" ] || read -r code <"$notes/code"
 @AFTER@    [ -z "$stopping" ] || break
     case $code in
       0 | @FAIL_CASE@) return "$code" ;;
@@ -47,22 +52,25 @@ keep_going() {
         echo "octomed launch: exit code $code; starting again, $failures of @RETRIES@" >&2
         ;;
     esac
-    sleep "${OCTOMED_RESTART_SECONDS:-10}" & # TERM ends `wait`, not `sleep`
-    wait $!
-    kill $! 2>/dev/null
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+      [ -n "$stopping" ] || sleep "$tick"
+    done
   done
   return "$code"
 }
 """
 
 
-def keep_going(retries: int, after: str = "", pass_on: str = 'kill -TERM "$child"') -> str:
+def keep_going(
+    retries: int, before: str = "", after: str = "", pass_on: str = 'kill -TERM "$(cat "$notes/pid")"'
+) -> str:
     """Return the shell function that acts on exit codes as ``exit_policy`` says.
 
     Args:
         retries: restarts after a failure that counts.
-        after: lines that run after each end of the command; they may change ``$code``.
-        pass_on: command that asks the running command (process ``$child``) to end.
+        before: lines that run before each start of the command.
+        after: lines that run after each end of it; they may change ``$code``.
+        pass_on: command that asks it to end.
     """
     codes = [str(code) for code in FAIL_NOW]
     parts = {
@@ -71,6 +79,7 @@ def keep_going(retries: int, after: str = "", pass_on: str = 'kill -TERM "$child
         "TRY_AGAIN": str(TRY_AGAIN),
         "RETRIES": str(retries),
         "PASS_ON": pass_on,
+        "BEFORE": "".join(f"    {line}\n" for line in before.splitlines()),
         "AFTER": "".join(f"    {line}\n" for line in after.splitlines()),
     }
     return fill(KEEP_GOING, parts)

@@ -74,8 +74,11 @@ if [ -n "$stopping" ] && [ -z "$asked" ]; then
   case $code in
     0 | @FAIL_CASE@) ;;
     *)
-      echo "octomed launch: saved for now; back into the queue" >&2
-      scontrol requeue "$SLURM_JOB_ID" && exit 0
+      # Not where Slurm ends the job itself: a job that is cancelled would come back.
+      if scontrol --oneliner show job "$SLURM_JOB_ID" | grep -q 'JobState=RUNNING '; then
+        echo "octomed launch: saved for now; back into the queue" >&2
+        scontrol requeue "$SLURM_JOB_ID" && exit 0
+      fi
       ;;
   esac
 fi
@@ -133,7 +136,7 @@ def _files(spec: JobSpec) -> Files:
         "OPTIONS": "".join(f"#SBATCH --{option}\n" for option in _options(spec)),
         "NODES": str(spec.hosts),
         "GRACE": str(spec.grace_seconds),
-        "KEEP_GOING": keep_going(spec.retries, AFTER, PASS_ON),
+        "KEEP_GOING": keep_going(spec.retries, after=AFTER, pass_on=PASS_ON),
         "FAIL_CASE": "1 | 2 | 43 | 126 | 127",
     }
     return {JOB: fill(BATCH, parts), RANK: render_rank(spec)}

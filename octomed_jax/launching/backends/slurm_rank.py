@@ -22,21 +22,12 @@ ended() {
 }
 cd -- @BUNDLE@ || ended 2
 @SECRETS@@EXPORTS@@COORDINATION@
-child=
 stopping=
-interrupted=
-trap 'stopping=1; interrupted=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
-@TEACHER@"$octomed" @WORDS@ &
-child=$!
-[ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null
-code=
-while :; do
-  interrupted=
-  wait "$child"
-  waited=$?
-  [ -n "$code" ] && [ "$waited" -eq 127 ] || code=$waited
-  [ -n "$interrupted" ] || break
-done
+# Slurm sends TERM to all processes of a group: to the command below too, but not to a teacher, which is needed longer.
+trap 'stopping=1' TERM
+@TEACHER@[ -z "$stopping" ] || ended 42
+"$octomed" @WORDS@
+code=$?
 @END_TEACHER@ended "$code"
 """
 
@@ -53,7 +44,7 @@ export @NAME@
 TEACHER = """\
 ready=$folder/logs/teacher-$rank.ready
 rm -f -- "$ready"
-"$octomed" teacher serve @SERVE@ --log="$folder/logs/teacher-$rank.log"@EXTRA@ >"$ready" &
+setsid "$octomed" teacher serve @SERVE@ --log="$folder/logs/teacher-$rank.log"@EXTRA@ >"$ready" &
 teacher=$!
 until [ -s "$ready" ]; do
   if ! kill -0 "$teacher" 2>/dev/null || [ -n "$stopping" ]; then

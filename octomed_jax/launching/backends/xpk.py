@@ -70,7 +70,7 @@ def command_line(spec: JobSpec) -> str:
 
     ``exec``, because xpk passes TERM on to the shell that it starts, not to what that shell starts.
     """
-    lines = keep_going(0, NO_SUCH_COMMAND).splitlines()
+    lines = keep_going(0, after=NO_SUCH_COMMAND).splitlines()
     script = "\n".join([*[line for line in lines if not line.startswith("#")], 'keep_going "$@"\n'])
     escaped = script.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"exec bash -c $'{escaped}' octomed octomed {quoted(spec.words())}"
