@@ -150,7 +150,7 @@ def test_the_command_line_ends_with_the_path(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--backend=xpk", "--output=o"], "unknown backend 'xpk'; one of: jobset, local"),
+        (["--backend=xpkk", "--output=o"], "unknown backend 'xpkk' (did you mean 'xpk'?); one of: jobset"),
         (["--backend=local", "--output=o", "--config.nam=x"], "did you mean 'name'"),
         (["--backend=jobset", "--output=o"], "image is empty"),
         (["--backend=local", "--outptu=o"], "unknown option '--outptu=o' (did you mean '--output'?)"),

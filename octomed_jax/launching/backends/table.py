@@ -6,8 +6,12 @@ from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.launching.backends.base import Backend
 from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.backends.local import LOCAL
+from octomed_jax.launching.backends.queued_resources import QUEUED_RESOURCES
+from octomed_jax.launching.backends.skypilot import SKYPILOT
+from octomed_jax.launching.backends.slurm import SLURM
+from octomed_jax.launching.backends.xpk import XPK
 
-BACKENDS: Mapping[str, Backend] = {one.name: one for one in (JOBSET, LOCAL)}
+BACKENDS: Mapping[str, Backend] = {one.name: one for one in (JOBSET, XPK, SKYPILOT, QUEUED_RESOURCES, SLURM, LOCAL)}
 
 
 def backend(name: str) -> Backend:
