@@ -20,7 +20,7 @@ from octomed_jax.launching.spec import Command, JobSpec
 
 SPEC = JobSpec(name="test", command=Command("train", "c.py"), workdir="out", processes=2, retries=2, grace_seconds=5)
 
-# Stands for octomed: at its Nth start it does what the Nth line of codes-RANK says, and at later ones what the last does.
+# Stands for octomed: at its Nth start it does what the Nth line of codes-RANK says, later what the last one says.
 FAKE = """\
 #!/bin/sh
 echo start >>"starts-$JAX_PROCESS_ID"
@@ -194,7 +194,7 @@ def test_a_process_that_only_has_the_number_of_ours_is_left_alone(project):
 
 
 def test_a_script_with_a_typing_mistake_is_refused():
-    with pytest.raises(UserError, match="run_local.sh is no script that sh can read"):
+    with pytest.raises(UserError, match=r"run_local\.sh is no script that sh can read"):
         LOCAL.check({SCRIPT_NAME: render_local(SPEC).replace("esac", "ecas", 1)})
 
 
