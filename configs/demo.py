@@ -214,12 +214,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "bad_records": "stop",  # or skip: leave the place of one that cannot be read empty, and list it
             "wandb": "",  # project of Weights & Biases; empty: none
             # Updates in a row that may be skipped as not finite; a loss that stands out by so many robust standard
-            # deviations is named; seconds after which a step is given up, and the first one, which compiles.
+            # deviations is named; seconds after which a step is given up, and the first one, which compiles; seconds
+            # in which all processes of a job must have come.
             "guards": {
                 "most_skipped": 10,
                 "spike_deviations": 8.0,
                 "step_seconds": 1800.0,
                 "first_step_seconds": 3600.0,
+                "census_seconds": 110.0,
             },
         }
     )

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,89 @@ def _upload(file: IO[bytes], target: epath.Path) -> None:
 def partial_of(target: Any) -> Any:
     """Return a name beside ``target`` for what is not whole yet, which no other process has."""
     return target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
+
+
+class TextLog:
+    """A text file that grows. On a disk each piece is there at once.
+
+    In a bucket objects appear whole, so it is sent again as a whole: at most once in ``SEND_SECONDS``, and when asked
+    to. What a killed process had not sent is lost.
+    """
+
+    SEND_SECONDS = 60.0
+
+    def __init__(self, path: PathLike, text: str = ""):
+        """Begin the file with ``text``."""
+        self._path = epath.Path(path)
+        self._file: IO[str] | None = None
+        self._parts, self._sent = [text], time.monotonic()
+        write_text(path, text)
+        if not in_bucket(path):
+            self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open as long as this object
+
+    def write(self, text: str) -> None:
+        """Append some text."""
+        if self._file:
+            self._file.write(text)
+            self._file.flush()
+            return
+        self._parts.append(text)
+        if time.monotonic() - self._sent > self.SEND_SECONDS:
+            self.send()
+
+    def send(self) -> None:
+        """Send what is not in the bucket yet."""
+        if self._file or len(self._parts) == 1:
+            return
+        self._parts, self._sent = ["".join(self._parts)], time.monotonic()
+        write_text(self._path, self._parts[0])
+
+    def close(self) -> None:
+        """Send the rest and close it."""
+        self.send()
+        if self._file:
+            self._file.close()
+
+
+def copy_folder(source: PathLike, target: PathLike) -> None:
+    """Copy a folder of this machine in the place of ``target``: whole or not at all; in a bucket, file by file."""
+    final = _absolute(target)
+    staged = final if in_bucket(final) else final.parent / f".{final.name}.partial"
+    for old in {staged, final}:
+        if old.exists():
+            old.rmtree()
+    for path in sorted(Path(source).rglob("*")):
+        if path.is_file():
+            write_bytes(staged / path.relative_to(source).as_posix(), path.read_bytes())
+    if staged != final:
+        staged.rename(final)
+
+
+def move_folder(source: PathLike, target: PathLike) -> None:
+    """Move a folder to ``target``, in the place of what lies there; in a bucket, file by file."""
+    old, new = _absolute(source), _absolute(target)
+    if new.exists():
+        new.rmtree()
+    if not in_bucket(old):
+        new.parent.mkdir(parents=True, exist_ok=True)
+        old.rename(new)
+        return
+    for path in list(_files_under(old)):
+        path.copy(new / path.relative_to(old).as_posix())
+    old.rmtree()
+
+
+def _files_under(folder: epath.Path) -> Iterator[epath.Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_under(path)
+        else:
+            yield path
+
+
+def path_of(path: PathLike) -> Path:
+    """Return a path with the methods of ``pathlib.Path``, wherever it leads; Path itself makes ``gs:/`` of ``gs://``."""
+    return epath.Path(path) if in_bucket(path) else Path(path)
 
 
 def sync(path: PathLike) -> None:

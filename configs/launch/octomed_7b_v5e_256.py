@@ -17,7 +17,15 @@ def get_config() -> ConfigDict:
     config.capacity = "spot"
     config.reservation = ""
     config.image = "us-docker.pkg.dev/YOUR_PROJECT/octomed/trainer:0.1.0"
-    config.command = ConfigDict({"verb": "train", "config": "configs/octomed_7b.py", "overrides": (), "options": ()})
+    # The mesh that `octomed plan --search` puts first for these chips; `octomed launch plan` says what it takes.
+    config.command = ConfigDict(
+        {
+            "verb": "train",
+            "config": "configs/octomed_7b.py",
+            "overrides": (),
+            "options": ("mesh=fsdp=64,sequence=4",),
+        }
+    )
     config.workdir = "gs://YOUR_BUCKET/octomed-7b"
     # Plain settings. A compile cache in the bucket saves the compilation after every restart.
     config.environment = ConfigDict({"JAX_COMPILATION_CACHE_DIR": "gs://YOUR_BUCKET/jax-cache"})
@@ -27,6 +35,13 @@ def get_config() -> ConfigDict:
     config.retries = 10  # for crashes; a spot machine that is taken away is not counted
     config.grace_seconds = 600  # ours, to be measured: longer than saving 7B parameters and their moments takes
     config.priority = ""
+    # Where: namespace of the cluster that kubectl looks at; the others are for back ends that ask the cloud.
+    config.namespace = "default"
+    config.project = ""
+    config.zone = ""
+    config.cluster = ""
+    config.bundle = ""
+    config.hours = 40  # `octomed plan` estimates 25 to 36 for the 47,435 steps; the cost is reckoned with these
     # For --backend=local, a rehearsal of the command on this machine:
     config.processes = 2
     config.devices = 4

@@ -1,6 +1,5 @@
 """Checkpoints by Orbax: the state, the hash of the plan that it belongs to and its checksums, saved together."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from octomed_jax.checkpoints.checksum import checksums
 from octomed_jax.checkpoints.parameters import save_arguments
 from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.os_errors import making
-from octomed_jax.storage import read_json, write_json
+from octomed_jax.storage import in_bucket, move_folder, read_json, write_json
 
 LAST_GOOD = "last_good.json"
 QUARANTINE = "damaged"  # beside the checkpoints: those that could not be restored
@@ -37,7 +36,7 @@ class CheckpointStore:
         self._good_path = folder.parent / LAST_GOOD
         self._good: int | None = read_json(self._good_path)["step"] if self._good_path.exists() else None
         options = ocp.CheckpointManagerOptions(enable_async_checkpointing=True)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+        self._manager = ocp.CheckpointManager(folder if in_bucket(folder) else folder.resolve(), options=options)
 
     @property
     def steps(self) -> list[int]:
@@ -132,9 +131,7 @@ class CheckpointStore:
         progress.say(f"checkpoint {step} is damaged ({problem}): put aside, the one before it is taken")
         if jax.process_index() == 0:
             target = self.folder.parent / QUARANTINE / str(step)
-            target.parent.mkdir(exist_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
-            (self.folder / str(step)).rename(target)
+            move_folder(self.folder / str(step), target)
         multihost_utils.sync_global_devices(f"checkpoint {step} put aside")
         self._manager.reload()
 

@@ -5,14 +5,19 @@ import re
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from etils import epath
 from ml_collections import ConfigDict
 
 from octomed_jax import configuration, manifests, progress
+from octomed_jax.cli import main
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.executor import ENGINES
+from octomed_jax.launching.endpoints import Served, fill_in, from_environment, served
+from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.manifests import Manifest
 from octomed_jax.teacher.client import chat_url
 from octomed_jax.teacher.copies import alarm, alarming
@@ -24,7 +29,9 @@ DESCRIPTION = """Asks teachers several times about every question, and records a
 
 Any OpenAI-compatible endpoint will do; several of one model share the work. A config may name several teachers, such as
 one for questions with images and one for those without; without an endpoint, the programmatic teacher is started on
-loopback for the time of the run. Ended at any moment, the same command goes on where it was: what came back is kept."""
+loopback for the time of the run. A teacher that a launch runs is found by itself: in the launch's own jobs from their
+environment, elsewhere with --launch. Ended at any moment, the same command goes on where it was: what came back is
+kept."""
 
 # Options that are a field of config.distill each, so that no config file is needed.
 FIELDS = {
@@ -74,6 +81,11 @@ def _parser() -> Parser:
     parser.add_argument("--output", metavar="DIR", help="folder to write, or to go on with (default: RUN/attempts)")
     parser.add_argument("--endpoint", metavar="URL", action="append", default=[], help="an endpoint; may be repeated")
     parser.add_argument("--model", metavar="NAME", help="the model's name there; for one teacher that takes all")
+    parser.add_argument(
+        "--launch",
+        metavar="FILE[:ARG]",
+        help="launch config whose teacher is asked, such as configs/launch/teacher_gpu.py, instead of endpoints",
+    )
     parser.add_argument("--api-key-env", metavar="NAME", help="environment variable that holds the key")
     parser.add_argument("--terms", metavar="TEXT", help="of the model or its provider; goes to the card")
     parser.add_argument(
@@ -99,7 +111,7 @@ def _config(options: Namespace, overrides: Sequence[str]) -> ConfigDict:
         for override in overrides:
             configuration.apply_override(config, override)
     settings = config.distill
-    given = {
+    given: dict[str, Any] = {
         "endpoints": tuple(options.endpoint),
         "model": options.model,
         "api_key_env": options.api_key_env,
@@ -108,8 +120,15 @@ def _config(options: Namespace, overrides: Sequence[str]) -> ConfigDict:
     }
     if options.config and given["endpoints"] and len(settings.teachers) == 1:
         given["model"] = given["model"] or next(iter(settings.teachers.values())).model
-    if any(given.values()) or not options.config:
-        one_teacher(settings, **{name: value for name, value in given.items() if value})
+    given = {name: value for name, value in given.items() if value}
+    launched = _launched(options)
+    if launched and options.config:
+        if given:
+            raise UserError("--api-key-env, --approve and --terms belong to --endpoint; set config.distill.teachers")
+        fill_in(settings, launched)
+    elif launched or given or not options.config:
+        found = {name: value for name, value in vars(launched).items() if value} if launched else {}
+        one_teacher(settings, **{**found, **given})
     for name in FIELDS:
         field = name.replace("-", "_")
         if (value := getattr(options, field)) is not None:
@@ -117,6 +136,21 @@ def _config(options: Namespace, overrides: Sequence[str]) -> ConfigDict:
     if options.seed is not None:
         configuration.set_field(config, "seed", options.seed)
     return config
+
+
+def _launched(options: Namespace) -> Served | None:
+    """Return the teacher of a launch: of ``--launch``, or of the launch that this process belongs to."""
+    named = [f"--{name.replace('_', '-')}" for name in ("endpoint", "model") if getattr(options, name)]
+    if not options.launch:
+        return None if named else from_environment()
+    if named:
+        raise UserError(f"{named[0]} and --launch both say where the teacher is; give one of them")
+    file = configuration.split_spec(options.launch)[0].resolve()
+    spec = read_spec(configuration.load(options.launch), main.VERBS, (Path(), *file.parents[:3]))
+    teacher = served(spec)
+    if teacher is None:
+        raise UserError(f"--launch={options.launch} has no teacher; set its group `teacher`, or give --endpoint")
+    return teacher
 
 
 def _shard(text: str) -> tuple[int, int]:

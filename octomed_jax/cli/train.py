@@ -9,6 +9,8 @@ from octomed_jax import progress
 from octomed_jax.cli.options import AUTO, Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.held_out import HeldOut
+from octomed_jax.storage import path_of
+from octomed_jax.traces.shards import check_on_disk
 from octomed_jax.training.loop import train
 from octomed_jax.training.planning.chips import read_topology
 from octomed_jax.training.preview import preview, told
@@ -32,7 +34,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--profile", metavar="STEP:N", help="trace N steps from STEP on, for xprof or TensorBoard")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options, config = parser.read_config(arguments)
-    workdir, shards = options.workdir or f"{config.run}/train", Path(options.shards or f"{config.run}/shards")
+    workdir, shards = options.workdir or f"{config.run}/train", options.shards or f"{config.run}/shards"
+    check_on_disk(shards)
+    shards = Path(shards)
     choose = options.mesh == AUTO
     if options.mesh and not choose:
         config.train.mesh = ConfigDict(options.mesh)
@@ -45,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
             progress.say(line)
         return finish(f"nothing was started; a run would write {workdir}", {"workdir": workdir, **found}, options.json)
     span = parse_span(options.profile) if options.profile else None
-    look = HeldOut(config, shards, Path(workdir)) if config.held_out.every else None
+    look = HeldOut(config, shards, path_of(workdir)) if config.held_out.every else None
     manifest = train(config, shards, workdir, look, span, choose)
     steps, losses = manifest.counts["steps"], manifest.extra
     summary = (

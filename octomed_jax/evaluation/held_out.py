@@ -128,6 +128,7 @@ class HeldOut:
             text = builder.tokenizer.decode(result.tokens[row, : result.lengths[row]])
             fields = {"question_id": question.id, "question": question.question, "answer": question.answer}
             self._samples.write({"step": moment.step, **fields, "response": text})
+        self._samples.send()
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "compute"))

@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from octomed_jax.os_errors import making
 from octomed_jax.signals import sigterm_raised
-from octomed_jax.storage import locked, making
+from octomed_jax.storage import locked
 
 TAIL_BYTES = 4096
 

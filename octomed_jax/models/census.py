@@ -33,8 +33,11 @@ def take_census(address: str, count: int, process: int, seconds: float, hosts: M
     missing = _listen(address, count, deadline) if process == 0 else _report(address, process, deadline)
     if missing:
         named = ", ".join(f"{number} ({hosts[number]})" if number in hosts else str(number) for number in missing)
+        # Without process 0, which counts, nobody knows how many came.
+        seen = "" if missing == [0] else f", saw {count - len(missing)}"
         raise TryAgain(
-            f"process {named} of {count} did not come within {seconds:.0f} s; look at its host, then run the job again"
+            f"expected {count} processes{seen}: process {named} did not come within {seconds:.0f} s; look at its host, "
+            "then run the job again"
         )
 
 

@@ -15,7 +15,7 @@ CENSUS_S = 110.0  # a missing host is named within two minutes
 TPU_PORT = 8476  # that JAX takes on TPU slices too
 
 
-def start_jax(job: bool = False) -> None:
+def start_jax(job: bool = False, census_seconds: float = CENSUS_S) -> None:
     """Turn on the compile cache and join the other processes of the job, if there are any. Safe to call again.
 
     The processes are told by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, which the launch back ends
@@ -24,6 +24,7 @@ def start_jax(job: bool = False) -> None:
     Args:
         job: whether a lone process is a job too, of one process: its devices then add up in the order in which those
             of many processes do, so that results are the same to the last bit.
+        census_seconds: how long the other processes may take to come.
 
     Raises:
         UserError: only some of the three variables are set, one is no number, or JAX was used before.
@@ -50,7 +51,7 @@ def start_jax(job: bool = False) -> None:
             arguments["coordinator_address"],
             arguments["num_processes"],
             arguments["process_id"],
-            CENSUS_S,
+            census_seconds,
             {number: host for number, host in hosts.items() if host},
         )
     try:

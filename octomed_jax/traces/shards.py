@@ -54,6 +54,16 @@ def _os_error(error: RuntimeError) -> Exception:
     return error
 
 
+def check_on_disk(folder: PathLike) -> None:
+    """Refuse shards that lie in a bucket.
+
+    Raises:
+        UserError: they do.
+    """
+    if storage.in_bucket(folder):
+        raise UserError(f"{folder}: shards are read from a disk; mount the bucket or copy them (docs/shards.md)")
+
+
 class ShardReader:
     """Random access to the records of a finished folder of shards; safe to use in threads and to send to a process."""
 
@@ -64,8 +74,7 @@ class ShardReader:
             UserError: the folder holds no finished shards, or lies in a bucket.
             StopAndLook: a shard is gone, or is longer or shorter than it was written.
         """
-        if storage.in_bucket(folder):
-            raise UserError(f"{folder}: shards are read from a disk; mount the bucket or copy them (docs/shards.md)")
+        check_on_disk(folder)
         shards = manifests.read_manifest(folder, "shard").extra["shards"]
         self._cure = f"put that file back, or move {folder} away and write the shards again"
         self._paths = [str(Path(folder) / name) for name in shards]

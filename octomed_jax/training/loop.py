@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
-from octomed_jax.traces.shards import ShardReader
+from octomed_jax.traces.shards import ShardReader, check_on_disk
 from octomed_jax.training.guards import Watchdog
 from octomed_jax.training.metrics import read_metrics
 from octomed_jax.training.optimizer import make_optimizer
@@ -89,7 +88,8 @@ def train(
         TryAgain: SIGTERM came; the step was saved. Or other processes of the job are missing.
     """
     check_training(config)
-    shards, workdir = Path(shards), Path(workdir)
+    check_on_disk(shards)
+    shards, workdir = Path(shards), storage.path_of(workdir)
     rendered = rendering(config, shards)
     inputs = {
         "shard": manifests.read_manifest(shards, "shard").identity,
@@ -99,7 +99,7 @@ def train(
     if done := manifests.finished(workdir, "train", request, inputs):
         return done
     ShardReader(shards)  # a shard that is gone is told before anything is begun
-    start_jax(job=True)
+    start_jax(job=True, census_seconds=config.train.guards.census_seconds)
     student, steps = student_folder(config, shards), config.train.steps
     _claim(workdir, shards, student, request, inputs)
 
@@ -168,6 +168,7 @@ def train(
                 record.write(entry)
             if saving:
                 with record.clock.pause("checkpoints"):
+                    record.send()
                     quiet = record.guard.quiet()
                     if saved and quiet:  # nothing went wrong since
                         store.call_good(saved)
@@ -221,11 +222,7 @@ def _claim(workdir: Path, shards: Path, student: Path, request: Mapping[str, Any
             raise UserError(f"{workdir} holds a run with other settings ({what}); choose another --workdir")
     if jax.process_index() == 0 and not (workdir / DATA).exists():
         # What an export needs, so that this folder is enough for one.
-        partial = workdir / f".{STUDENT}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(workdir / STUDENT, ignore_errors=True)
-        shutil.copytree(student, partial)
-        partial.rename(workdir / STUDENT)
+        storage.copy_folder(student, workdir / STUDENT)
         storage.write_json(workdir / DATA, storage.read_json(shards / manifests.MANIFEST))
     if jax.process_index() == 0 and not path.exists():
         storage.write_json(path, claim)

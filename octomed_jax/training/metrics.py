@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from octomed_jax.errors import UserError
-from octomed_jax.storage import write_bytes
+from octomed_jax.storage import TextLog, write_bytes
 
 # What is the same on every step is left out of the charts.
 CHARTED = (
@@ -30,17 +30,19 @@ class JsonLines:
     def __init__(self, path: Path, resume_step: int):
         self.path = path
         kept = [line for line in read_lines(path) if json.loads(line)["step"] <= resume_step]
-        write_bytes(path, "".join(kept).encode())
-        self._file = path.open("a", encoding="utf-8")
+        self._log = TextLog(path, "".join(kept))
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Append one line."""
-        self._file.write(json.dumps(dict(fields)) + "\n")
-        self._file.flush()
+        self._log.write(json.dumps(dict(fields)) + "\n")
+
+    def send(self) -> None:
+        """Send what is not in the bucket yet, where the file lies in one."""
+        self._log.send()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._log.close()
 
 
 class MetricsLog:
@@ -77,6 +79,10 @@ class MetricsLog:
             self._board.add_scalar(name, value, metrics["step"])
         if self._wandb is not None:
             self._wandb.log(charted, step=metrics["step"])
+
+    def send(self) -> None:
+        """Send the lines that are not in the bucket yet, where the folder lies in one."""
+        self._lines.send()
 
     def close(self) -> None:
         """Flush and close."""

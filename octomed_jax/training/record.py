@@ -134,6 +134,12 @@ class Record:
         if self._log:
             self._log.write(entry)
 
+    def send(self) -> None:
+        """Let all lines be where the run's folder lies: a checkpoint that comes after goes on behind them."""
+        self._bad.send()
+        if self._log:
+            self._log.send()
+
 
 def _idle(sent: Sent | None) -> bool:
     """Return whether the devices are done with what was sent to them."""

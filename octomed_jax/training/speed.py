@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from octomed_jax.storage import write_text
 from octomed_jax.training.metrics import read_lines
 
 STARTS = "starts.jsonl"  # one line each time the run was started
@@ -62,8 +63,8 @@ def rates(
 
 def write_start(folder: Path, now: float) -> None:
     """Note that the run was started at ``now``, in seconds since 1970."""
-    with (folder / STARTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"started": now}) + "\n")
+    before = read_lines(folder / STARTS)
+    write_text(folder / STARTS, "".join([*before, json.dumps({"started": now}) + "\n"]))
 
 
 def goodput(folder: Path, entries: Iterable[Mapping[str, Any]], now: float) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ import yaml
 
 from octomed_jax import configuration
 from octomed_jax.errors import UserError
-from octomed_jax.launching.jobset import build_jobset, render_jobset, validated
+from octomed_jax.launching.backends.jobset import FILE, JOBSET, check, render_jobset
+from octomed_jax.launching.backends.kubernetes import model
+from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.launching.render import render
-from octomed_jax.launching.spec import JobSpec, read_spec
+from octomed_jax.launching.spec import JobSpec
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests/golden/jobset_octomed_7b_v5e_256.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -22,42 +24,76 @@ def spec() -> JobSpec:
     return read_spec(configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py")), roots=(ROOT,))
 
 
-def test_the_manifest_is_the_golden_one(spec):
-    # After a wanted change: octomed launch render --backend=jobset --output=DIR, look at it, and copy it here.
-    assert render_jobset(spec) == GOLDEN.read_text()
+def checked(manifest: dict) -> None:
+    check({FILE: yaml.safe_dump(manifest)})
+
+
+def plain(spec: JobSpec) -> dict:
+    return yaml.safe_load(render_jobset(spec))
 
 
 def test_a_planted_unknown_field_is_refused(spec):
     job = ("spec", "replicatedJobs", 0, "template", "spec")
     for path in (
+        (),
         ("spec",),
         ("spec", "failurePolicy"),
         (*job, "template", "spec"),
         job,
         ("metadata",),
     ):
-        manifest = build_jobset(spec)
+        manifest = plain(spec)
         node = manifest
         for step in path:
             node = node[step]
         node["maxRestartz"] = 3
-        with pytest.raises(UserError, match=r"no field .*maxRestartz"):
-            validated(manifest)
+        with pytest.raises(UserError, match=r"jobset.yaml, JobSet octomed-7b: the JobSet API has no field .*Restartz"):
+            checked(manifest)
 
 
 def test_an_unknown_field_of_a_container_is_refused(spec):
-    manifest = build_jobset(spec)
+    manifest = plain(spec)
     container = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"][0]
     container["env"].append({"name": "A", "vlaue": "b"})
     with pytest.raises(UserError, match=r"env\[2\]\.vlaue"):
-        validated(manifest)
+        checked(manifest)
 
 
-def test_a_wrong_type_is_refused(spec):
-    manifest = build_jobset(spec)
-    manifest["spec"]["replicatedJobs"][0]["replicas"] = "one"
-    with pytest.raises(UserError, match="replicas"):
-        validated(manifest)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"replicas": "one"}, "replicas"),
+        ({"name": 7}, "name"),
+    ],
+)
+def test_a_wrong_type_is_refused(spec, change, message):
+    manifest = plain(spec)
+    manifest["spec"]["replicatedJobs"][0].update(change)
+    with pytest.raises(UserError, match=message):
+        checked(manifest)
+
+
+def test_a_typo_in_our_own_code_is_refused_where_it_stands():
+    with pytest.raises(UserError, match=r"has no field 'maxRestartz' \(did you mean 'maxRestarts'\?\)"):
+        model("JobsetV1alpha2FailurePolicy", maxRestartz=3)
+    with pytest.raises(UserError, match="maxRestarts: Input should be a valid integer"):
+        model("JobsetV1alpha2FailurePolicy", maxRestarts="3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no manifest"),
+        ("a: [", "is no YAML"),
+        ("kind: JobSet", "metadata.name=None must have"),
+        ("kind: Jobset\nmetadata: {name: x}", "kind='Jobset' is none of JobSet"),
+        ("kind: JobSet\nmetadata: {name: x}", "apiVersion=None must be"),
+        ("kind: Service\nmetadata: {name: " + "x" * 64 + "}", "1 to 63 letters"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(text, message):
+    with pytest.raises(UserError, match=message):
+        check({FILE: text})
 
 
 def job_and_pod(spec: JobSpec):
@@ -86,6 +122,28 @@ def test_capacity_slices_and_priority(spec):
     assert pod["nodeSelector"]["cloud.google.com/reservation-name"] == "march"
     assert "tolerations" not in pod
     assert pod["priorityClassName"] == "high"
+
+
+def test_hosts_without_chips_ask_for_processors_and_do_a_share_each(spec):
+    command = dataclasses.replace(spec.command, verb="distill", options=())
+    changed = dataclasses.replace(spec, accelerator="cpu", topology="4", capacity="on_demand", command=command)
+    manifest, job, pod = job_and_pod(changed)
+    [container] = pod["containers"]
+    assert job["completions"] == 4
+    assert "nodeSelector" not in pod
+    assert "annotations" not in manifest["metadata"]
+    assert "limits" not in container["resources"]
+    assert container["resources"]["requests"]["cpu"] == "8"
+    assert container["args"][-1] == "--shard=$(OCTOMED_HOST_INDEX)/4"
+    index = next(entry for entry in container["env"] if entry["name"] == "OCTOMED_HOST_INDEX")
+    assert "job-completion-index" in str(index["valueFrom"])
+
+
+def test_what_stop_has_set_up_takes_back(spec):
+    manifest, _, _ = job_and_pod(spec)
+    assert manifest["spec"]["suspend"] is False
+    assert "--force-conflicts" in JOBSET.up(spec, Path("out"))[0]
+    assert '"suspend":true' in JOBSET.stop(spec, Path("out"))[0][-1]
 
 
 def test_gpu_hosts_are_told_where_the_first_one_is(spec):
@@ -159,40 +217,27 @@ def test_a_digest_is_as_good_as_a_tag(spec):
     render_jobset(dataclasses.replace(spec, image="registry/octomed@sha256:" + "0" * 64))
 
 
-def test_only_names_of_secrets_are_written(spec, tmp_path, monkeypatch):
-    planted = "hf_plantedplantedplanted"
-    monkeypatch.setenv("HF_TOKEN", planted)
-    for backend in ("jobset", "local"):
-        text = render(spec, backend, tmp_path).read_text()
-        assert planted not in text
-        assert "HF_TOKEN" in text
-    leaking = dataclasses.replace(spec, environment={"OTHER": f"x{planted}"})
-    for backend in ("jobset", "local"):
-        with pytest.raises(UserError, match="value of HF_TOKEN") as caught:
-            render(leaking, backend, tmp_path / "leak")
-        assert planted not in str(caught.value)
-    assert not (tmp_path / "leak").exists()
-
-
 def test_rendering_again_changes_nothing_and_overwrites_nothing(spec, tmp_path):
-    path = render(spec, "jobset", tmp_path)
+    [path] = render(spec, JOBSET, tmp_path)
     before = path.stat().st_mtime_ns
-    assert render(spec, "jobset", tmp_path) == path
+    assert render(spec, JOBSET, tmp_path) == [path]
     assert path.stat().st_mtime_ns == before
     with pytest.raises(UserError, match="holds another rendering"):
-        render(dataclasses.replace(spec, slices=2), "jobset", tmp_path)
+        render(dataclasses.replace(spec, slices=2), JOBSET, tmp_path)
     assert yaml.safe_load(path.read_text())["spec"]["replicatedJobs"][0]["replicas"] == 1
 
 
 def test_an_output_that_is_a_file_is_refused(spec, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="something else lies there"):
-        render(spec, "jobset", tmp_path / "file")
+        render(spec, JOBSET, tmp_path / "file")
 
 
 def test_without_the_models_one_line_says_what_to_install(spec, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "kubeflow_trainer_api.models", None)
+    rendered = {FILE: render_jobset(spec)}
+    for package in ("kubernetes_validate", "kubeflow_trainer_api.models"):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UserError, match=r"octomed-jax\[launch\]"):
+            check(rendered)
     with pytest.raises(UserError, match=r"octomed-jax\[launch\]"):
         render_jobset(spec)

@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from octomed_jax import configuration
 from octomed_jax.cli.main import VERBS, main
 from octomed_jax.errors import UserError
-from octomed_jax.launching.spec import JobSpec, Secret, read_spec
+from octomed_jax.launching.read_spec import read_spec
+from octomed_jax.launching.spec import JobSpec, Secret
 from octomed_jax.manifests import flatten
 from octomed_jax.teacher.settings import check_settings
 
@@ -26,7 +27,8 @@ def test_the_pod_has_256_chips_on_64_hosts():
     spec = spec_with()
     assert (spec.chips, spec.hosts, spec.slices) == (256, 64, 1)
     assert spec.secrets == {"HF_TOKEN": Secret("octomed", "hf_token")}
-    assert spec.words() == ["train", "--config=configs/octomed_7b.py", "--config.run=gs://YOUR_BUCKET/octomed-7b"]
+    words = ["train", "--config=configs/octomed_7b.py", "--config.run=gs://YOUR_BUCKET/octomed-7b"]
+    assert spec.words() == [*words, "--mesh=fsdp=64,sequence=4"]
 
 
 def test_the_pod_trains_with_the_papers_schedule():
@@ -148,7 +150,7 @@ def test_the_command_line_ends_with_the_path(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--backend=xpk", "--output=o"], "unknown backend 'xpk'; one of: jobset, local"),
+        (["--backend=xpkk", "--output=o"], "unknown backend 'xpkk' (did you mean 'xpk'?); one of: jobset"),
         (["--backend=local", "--output=o", "--config.nam=x"], "did you mean 'name'"),
         (["--backend=jobset", "--output=o"], "image is empty"),
         (["--backend=local", "--outptu=o"], "unknown option '--outptu=o' (did you mean '--output'?)"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from octomed_jax.launching.local import render_local
+from octomed_jax.launching.backends.local import LOCAL, render_local
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import Command, JobSpec, Secret
 
@@ -56,7 +56,7 @@ def project(tmp_path, monkeypatch):
 
 def start(project: Path, spec: JobSpec = SPEC, **codes: str) -> subprocess.Popen[str]:
     (project / "rendered").mkdir(exist_ok=True)
-    script = render(spec, "local", project / "rendered")
+    [script] = render(spec, LOCAL, project / "rendered")
     environment = {**os.environ, **{f"CODE_{rank[1:]}": code for rank, code in codes.items()}}
     # A shell cannot trap what was ignored when it started, and tests may run under nohup or in the background.
     before = {number: signal.signal(number, signal.SIG_DFL) for number in PASSED_ON}

@@ -1,0 +1,88 @@
+"""What several back ends ask of a spec, and the refusals for what one of them does not have."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from octomed_jax.errors import UserError
+from octomed_jax.launching.accelerators import ACCELERATORS
+from octomed_jax.launching.spec import JobSpec
+
+BUCKET = "gs://"
+
+
+def refuse(spec: JobSpec, why: Mapping[str, str]) -> None:
+    """Refuse the fields of ``why`` where the spec sets them.
+
+    Args:
+        spec: the job.
+        why: field to what the back end has not, and the cure.
+
+    Raises:
+        UserError: one of the fields is set.
+    """
+    for name, reason in why.items():
+        value = getattr(spec, name)
+        if value:
+            shown = ", ".join(value) if isinstance(value, Mapping) else value
+            raise UserError(f"{name}={shown if name != 'teacher' else spec.teacher.model}: {reason}")  # type: ignore[union-attr]
+
+
+def need(spec: JobSpec, what: Mapping[str, str]) -> None:
+    """Refuse a spec that leaves a field of ``what`` (field to what stands in it) empty.
+
+    Raises:
+        UserError: one of the fields is empty.
+    """
+    for name, meaning in what.items():
+        if not getattr(spec, name):
+            raise UserError(f"{name} is empty; name {meaning}")
+
+
+def need_image(spec: JobSpec) -> None:
+    """Refuse a spec without an image, or with one that may change between a start and a restart.
+
+    Raises:
+        UserError: so.
+    """
+    need(spec, {"image": "the trainer's image with a fixed tag (launch/trainer.Dockerfile makes it)"})
+    _, _, tag = spec.image.rpartition("/")[2].partition(":")
+    if tag in ("", "latest") and "@sha256:" not in spec.image:
+        raise UserError(
+            f"image={spec.image!r} has no fixed tag or digest; a restart could run other code than the start"
+        )
+
+
+def need_bucket(spec: JobSpec) -> None:
+    """Refuse a work folder that is lost with the machine.
+
+    Raises:
+        UserError: so.
+    """
+    if not spec.workdir.startswith(BUCKET):
+        raise UserError(
+            f"workdir={spec.workdir!r} is lost with the machine; use a bucket, such as {BUCKET}BUCKET/{spec.name}"
+        )
+
+
+def need_tpu(spec: JobSpec, place: str) -> None:
+    """Refuse a job that is not for TPUs.
+
+    Raises:
+        UserError: so.
+    """
+    if not ACCELERATORS[spec.accelerator].is_tpu:
+        known = ", ".join(name for name, machine in ACCELERATORS.items() if machine.is_tpu)
+        raise UserError(
+            f"accelerator={spec.accelerator!r}: {place} has only TPUs; one of: {known}, or another --backend"
+        )
+
+
+def need_absolute_bundle(spec: JobSpec, meaning: str) -> None:
+    """Refuse a bundle that is no absolute path.
+
+    Raises:
+        UserError: so.
+    """
+    need(spec, {"bundle": meaning})
+    if not PurePosixPath(spec.bundle).is_absolute():
+        raise UserError(f"bundle={spec.bundle!r} must be an absolute path: {meaning}")

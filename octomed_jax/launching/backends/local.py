@@ -1,0 +1,86 @@
+"""A shell script that runs a job as several processes on this machine, with simulated devices: a rehearsal of a pod.
+
+The processes find each other as they would on a cluster (``JAX_COORDINATOR_ADDRESS`` and its two companions), so that
+what only shows between processes shows here first. The script's own words are the back end's commands.
+"""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from octomed_jax.errors import UserError
+from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
+from octomed_jax.launching.backends.local_script import SCRIPT, SECRET
+from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
+from octomed_jax.launching.spec import JobSpec
+
+SCRIPT_NAME = "run_local.sh"
+
+
+def render_local(spec: JobSpec) -> str:
+    """Return the script; equal specs give equal bytes. Secrets are read from the environment by name."""
+    environment = "".join(f"  {name}={shlex.quote(value)} \\\n" for name, value in sorted(spec.environment.items()))
+    parts = {
+        "NAME": spec.name,
+        "PROCESSES": str(spec.processes),
+        "DEVICES": str(spec.devices),
+        "PORT": str(spec.port),
+        "GRACE": str(spec.grace_seconds),
+        "RETRIES": str(spec.retries),
+        "FAIL_NOW": " | ".join(str(code) for code in FAIL_NOW),
+        "TRY_AGAIN": str(TRY_AGAIN),
+        "SCRIPT": SCRIPT_NAME,
+        "CONFIG": shlex.quote(spec.command.config.partition(":")[0]),
+        "SECRETS": "".join(SECRET.replace("@NAME@", name) for name in sorted(spec.secrets)),
+        "ENVIRONMENT": environment,
+        "WORDS": " ".join(shlex.quote(word) for word in spec.words()),
+        "WORKDIR": shlex.quote(spec.workdir),
+    }
+    # In one pass: a value that holds a placeholder of its own stays as it is.
+    return re.sub("@([A-Z_]+)@", lambda found: parts[found[1]], SCRIPT)
+
+
+def _files(spec: JobSpec) -> Files:
+    return {SCRIPT_NAME: render_local(spec)}
+
+
+def _check(files: Files) -> None:
+    """Let the shell read the script without running it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    for name, text in files.items():
+        read = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
+        if read.returncode:
+            raise UserError(f"{name} is no script that sh can read: {' '.join(read.stderr.split())}")
+
+
+def _word(word: str) -> Callable[[JobSpec, Path], Commands]:
+    return lambda _, folder: [["sh", str(folder / SCRIPT_NAME), word]]
+
+
+def _logs(spec: JobSpec, folder: Path, options: LogOptions) -> Commands:
+    if options.since:
+        raise UserError(f"--since={options.since}: the local logs hold no times; use --tail=LINES")
+    if options.rank is not None and options.rank >= spec.processes:
+        raise UserError(f"--rank={options.rank}: the job has ranks 0 to {spec.processes - 1}")
+    rank = "all" if options.rank is None else str(options.rank)
+    words = [str(options.tail or "+1"), rank, *(["follow"] if options.follow else [])]
+    return [["sh", str(folder / SCRIPT_NAME), "logs", *words]]
+
+
+LOCAL = Backend(
+    name="local",
+    files=_files,
+    check=_check,
+    tools=("sh",),
+    up=_word("start"),
+    status=_word("status"),
+    stop=_word("stop"),
+    down=_word("down"),
+    logs=_logs,
+    removed=lambda spec: [f"the {spec.processes} process(es) of {spec.name}, if they still run", "the folder logs/"],
+)

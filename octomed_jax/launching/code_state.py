@@ -1,0 +1,57 @@
+"""Which code a launch was made from: the commit, and what was changed since."""
+
+import dataclasses
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from octomed_jax.errors import UserError
+from octomed_jax.storage import sha256_file
+
+MOST_BYTES = 20 * 2**20  # of changes: more is no change of code
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeState:
+    """The state of a checkout.
+
+    Attributes:
+        commit: of HEAD; ``unknown`` outside of a checkout.
+        patch: what was changed in the files that git knows, as ``git apply`` takes it.
+        untracked: files that git neither knows nor ignores, with their SHA-256. Their contents are not kept: keys
+            and tokens lie about in such files.
+    """
+
+    commit: str = "unknown"
+    patch: bytes = b""
+    untracked: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def code_state(folder: Path) -> CodeState:
+    """Return the state of the checkout that ``folder`` lies in.
+
+    Raises:
+        UserError: there are more changes than a record takes.
+    """
+    found = _git(folder, "rev-parse", "--show-toplevel")
+    if found is None:
+        return CodeState()
+    root = Path(found.decode().removesuffix("\n"))
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    if commit is None:
+        return CodeState()  # nothing was ever committed
+    patch = _git(root, "diff", "--binary", "--no-color", "--no-ext-diff", "HEAD") or b""
+    if len(patch) > MOST_BYTES:
+        raise UserError(f"{root} has changes of {len(patch) / 2**20:.0f} MiB that are not committed; commit them first")
+    names = (_git(root, "ls-files", "--others", "--exclude-standard", "-z") or b"").decode().split("\0")
+    untracked = {name: sha256_file(root / name) for name in sorted(names) if name and (root / name).is_file()}
+    return CodeState(commit.decode().strip(), patch, untracked)
+
+
+def _git(folder: Path, *words: str) -> bytes | None:
+    """Return what git says; None where it refuses, or is not here."""
+    try:
+        ran = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False, timeout=120)
+    except FileNotFoundError:
+        return None
+    return ran.stdout if ran.returncode == 0 else None

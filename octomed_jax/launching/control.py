@@ -1,0 +1,84 @@
+"""Starts a job, looks at it, stops it and takes it down: by the back end's own commands, shown before they run."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from octomed_jax import progress
+from octomed_jax.launching import record
+from octomed_jax.launching.backends.base import Backend, Commands, LogOptions
+from octomed_jax.launching.backends.table import backend
+from octomed_jax.launching.code_state import CodeState
+from octomed_jax.launching.image import image_digest
+from octomed_jax.launching.record import Launch
+from octomed_jax.launching.render import render
+from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.tools import Ask, ask, need, work
+
+
+def up(
+    spec: JobSpec, place: Backend, folder: Path, config: Mapping[str, Any], code: CodeState, tools: Ask = ask
+) -> Launch:
+    """Render a job, keep a record of it, and start it.
+
+    Args:
+        spec: the job.
+        place: where it runs.
+        folder: for the rendered files; those of the same job are used again.
+        config: of the job's command, resolved.
+        code: that it is rendered from.
+        tools: tell the digest of the image.
+
+    Raises:
+        UserError: the back end cannot do it, a tool is missing, the work folder cannot be written, or a command failed.
+    """
+    files = render(spec, place, folder)
+    need(place.tools)
+    launch = record.next_launch(spec, place, folder)
+    image = image_digest(spec.image, tools) if spec.image else ("", "the job has no image")
+    if spec.image and not image[0]:
+        progress.say(f"launch: the digest of {spec.image} is not known here, so the record holds its tag ({image[1]})")
+    if code.commit == "unknown":
+        progress.say("launch: the launch config lies in no git checkout, so the record holds no commit")
+    commands = place.up(spec, folder)
+    # Before the start: a work folder that cannot be written is found while nothing is paid for yet.
+    record.write_record(launch, folder, files, config, code, image, commands)
+    _run(commands)
+    return launch
+
+
+def dry_run(commands: Commands) -> None:
+    """Only show commands."""
+    for words in commands:
+        progress.say(f"$ {shlex.join(words)}")
+
+
+def commands(launch: Launch, folder: Path, verb: str, options: LogOptions | None = None) -> Commands:
+    """Return the commands of ``status``, ``stop``, ``down`` or ``logs`` for a job that was started.
+
+    Raises:
+        UserError: the back end has none for these options.
+    """
+    place = backend(launch.backend)
+    if verb == "logs":
+        return place.logs(launch.spec, folder, options or LogOptions())
+    return getattr(place, verb)(launch.spec, folder)
+
+
+def run(launch: Launch, folder: Path, verb: str, options: LogOptions | None = None) -> None:
+    """Run these commands; a job that was taken down is forgotten.
+
+    Raises:
+        UserError: a tool is missing, or a command failed.
+        TryAgain, StopAndLook: it ended with the exit code of these.
+    """
+    need(backend(launch.backend).tools)
+    _run(commands(launch, folder, verb, options))
+    if verb == "down":
+        record.forget(folder)
+
+
+def _run(commands: Commands) -> None:
+    for words in commands:
+        work(words)

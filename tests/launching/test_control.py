@@ -1,0 +1,159 @@
+"""The verbs of ``octomed launch`` after ``render``, as a person types them.
+
+The local back end runs for real, with a small command in the place of octomed. A kubectl that only notes its words
+stands for the real one, which would want a cluster.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from octomed_jax.cli.main import main
+from octomed_jax.launching import control
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ["--config=configs/launch/demo_local.py", "--config.grace_seconds=5", "--backend=local", "--output=out"]
+JOBSET = [
+    "--config=configs/launch/octomed_7b_v5e_256.py",
+    "--config.workdir=gs://nobody-has-this-bucket/octomed-7b",
+    "--backend=jobset",
+    "--output=out",
+]
+OCTOMED = """\
+#!/bin/sh
+trap 'exit 42' TERM
+echo "rank $JAX_PROCESS_ID is there"
+while :; do sleep 0.1; done
+"""
+KUBECTL = """\
+#!/bin/sh
+echo "$@" >>words
+echo "kubectl was asked"
+exit "$(cat code)"
+"""
+NOBODY = """\
+#!/bin/sh
+echo "ERROR: nobody is logged in" >&2
+exit 1
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the configs, and programs that stand for the real ones."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("octomed", OCTOMED), ("kubectl", KUBECTL), ("gcloud", NOBODY), ("docker", NOBODY)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    (tmp_path / "code").write_text("0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.delenv("OCTOMED", raising=False)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell cannot trap what was ignored when it started
+    yield tmp_path
+    signal.signal(signal.SIGTERM, before)
+    for path in (tmp_path / "out/logs").glob("*.pid"):
+        with contextlib.suppress(ProcessLookupError, ValueError, IndexError):
+            os.kill(int(path.read_text().split()[0]), signal.SIGKILL)
+
+
+def words(project: Path) -> list[str]:
+    return (project / "words").read_text().splitlines() if (project / "words").exists() else []
+
+
+def test_a_job_on_this_machine_from_up_to_down(project, capfd):
+    assert main(["launch", "up", *LOCAL, "--json"]) == 0
+    out, err = capfd.readouterr()
+    told = json.loads(out)
+    assert "$ sh out/run_local.sh start" in err
+    assert Path(told["record"], "launch.json").exists()
+    assert told["record"].startswith("runs/demo_local/launch/demo-local-")
+    deadline = time.monotonic() + 20
+    while not all((project / f"out/logs/rank-{rank}.pid").exists() for rank in (0, 1)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    assert main(["launch", "status", "--output=out"]) == 0
+    out, _ = capfd.readouterr()
+    assert "demo-local: running as process" in out
+    assert out.splitlines()[-1].startswith(f"{told['run_id']}: start 1 of ")
+    assert main(["launch", "up", *LOCAL]) == 42  # the script's own code: it still runs
+    assert "still runs here" in capfd.readouterr().err
+
+    assert main(["launch", "stop", "--output=out"]) == 0
+    assert "demo-local: ended with exit code 42" in capfd.readouterr().out
+    assert main(["launch", "logs", "--output=out", "--rank=1", "--tail=1"]) == 0
+    assert capfd.readouterr().out == "rank 1 is there\n"
+    assert main(["launch", "logs", "--output=out", "--since=5m"]) == 2
+    assert "the local logs hold no times" in capfd.readouterr().err
+
+    assert main(["launch", "down", "--output=out"]) == 0
+    out, err = capfd.readouterr()
+    assert "launch: would remove the folder logs/" in err
+    assert "nothing was removed; `octomed launch down --output=out --yes`" in out
+    assert (project / "out/logs").exists()
+    assert main(["launch", "down", "--output=out", "--yes"]) == 0
+    assert "runs/demo_local stays, with the record" in capfd.readouterr().out
+    assert not (project / "out/logs").exists()
+    assert Path(told["record"], "launch.json").exists()
+    assert main(["launch", "status", "--output=out"]) == 2
+    assert "nothing was started from out" in capfd.readouterr().err
+
+
+def test_a_dry_run_starts_nothing_and_keeps_no_record(project, capfd):
+    assert main(["launch", "up", *LOCAL, "--dry-run", "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["commands"] == [["sh", "out/run_local.sh", "start"]]
+    assert "$ sh out/run_local.sh start" in err
+    assert not (project / "out/launch.json").exists()
+    assert not (project / "runs").exists()
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """What would be recorded in the bucket of the work folder; test_record writes into one."""
+    kept = []
+    monkeypatch.setattr(control.record, "write_record", lambda launch, *rest: kept.append((launch, rest)))
+    return kept
+
+
+def test_kubectl_is_told_what_was_printed(project, bucket, capfd):
+    assert main(["launch", "up", *JOBSET]) == 0
+    _, err = capfd.readouterr()
+    assert f"$ kubectl {words(project)[-1]}" in err
+    assert words(project)[-1].endswith("--filename=out/jobset.yaml")
+    assert "the digest of us-docker.pkg.dev" in err
+    assert "(gcloud: ERROR: nobody is logged in; docker:" in err
+    [(launch, _)] = bucket
+    assert launch.backend == "jobset"
+
+
+def test_a_tool_that_fails_or_is_missing_is_named(project, bucket, capfd, monkeypatch):
+    (project / "code").write_text("1")
+    assert main(["launch", "up", *JOBSET]) == 2
+    assert "ended with exit code 1; what it said stands above; `octomed launch doctor`" in capfd.readouterr().err
+    monkeypatch.setenv("PATH", "")
+    assert main(["launch", "up", *JOBSET]) == 2
+    assert "kubectl is not on PATH" in capfd.readouterr().err
+    assert len(bucket) == 1
+
+
+@pytest.mark.usefixtures("project")
+def test_mistakes_of_the_verbs(capfd):
+    for line, said in (
+        (["logs", "--output=out"], "nothing was started from out"),
+        (["status"], "--output"),
+        (["statsu"], "did you mean 'status'?"),
+        (["down", "--output=out", "--config.name=x"], "a job that was started is as it is"),
+        (["up", "--config=configs/launch/demo_local.py", "--backend=loca", "--output=o"], "did you mean 'local'?"),
+    ):
+        assert main(["launch", *line]) == 2
+        assert said in capfd.readouterr().err

@@ -1,0 +1,169 @@
+"""The record of a launch: its code, its configs, its files; never a secret, nor what nobody committed."""
+
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from octomed_jax.errors import UserError
+from octomed_jax.launching.backends.local import LOCAL
+from octomed_jax.launching.code_state import CodeState, code_state
+from octomed_jax.launching.image import image_digest
+from octomed_jax.launching.record import (
+    command_config,
+    is_launched,
+    last_record,
+    next_launch,
+    read_launch,
+    spec_of,
+    write_record,
+)
+from octomed_jax.launching.render import render
+from octomed_jax.launching.spec import Command, JobSpec, Secret, Teacher
+from octomed_jax.launching.tools import NO_PROGRAM, Answer
+from tests.bucket import emulated
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(
+        ["git", "-C", str(folder), *identity, *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout with one commit."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / "a.py").write_text("one\n")
+    (folder / ".gitignore").write_text("runs/\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "one")
+    return folder
+
+
+def job(workdir: object, **fields) -> JobSpec:
+    command = Command("train", "configs/demo.py", ("train.steps=7",), ("shards=s",))
+    return JobSpec(name="test", command=command, workdir=str(workdir), **fields)
+
+
+def record(spec: JobSpec, folder: Path, code: CodeState):
+    files = render(spec, LOCAL, folder)
+    launch = next_launch(spec, LOCAL, folder)
+    config = command_config(spec, (ROOT,))
+    write_record(launch, folder, files, config, code, (DIGEST, ""), LOCAL.up(spec, folder))
+    return launch
+
+
+def test_the_commit_the_changes_and_the_names_of_what_git_does_not_know(checkout):
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert code_state(checkout) == CodeState(commit)
+    (checkout / "a.py").write_text("two\n")
+    (checkout / "key.json").write_text("a secret")
+    (checkout / "runs").mkdir()
+    (checkout / "runs" / "much").write_text("ignored")
+    state = code_state(checkout)
+    assert state.commit == commit
+    assert list(state.untracked) == ["key.json"]
+    assert b"a secret" not in state.patch
+    git(checkout, "stash")
+    patch = checkout.parent / "p"
+    patch.write_bytes(state.patch)
+    git(checkout, "apply", str(patch))
+    assert (checkout / "a.py").read_text() == "two\n"
+
+
+def test_outside_of_a_checkout_nothing_is_known(tmp_path):
+    assert code_state(tmp_path) == CodeState()
+
+
+def test_a_record_holds_what_a_run_was_made_from(checkout, tmp_path):
+    (checkout / "a.py").write_text("two\n")
+    spec = job(tmp_path / "work", secrets={"A_KEY": Secret("s", "k")}, image="r/i:1")
+    launch = record(spec, tmp_path / "out", code_state(checkout))
+    folder = Path(launch.record)
+    assert folder == tmp_path / "work/launch" / launch.run_id / "start-1"
+    assert sorted(path.name for path in folder.iterdir()) == ["changes.patch", "config.json", "files", "launch.json"]
+    about = json.loads((folder / "launch.json").read_text())
+    assert about["code"] == {"commit": git(checkout, "rev-parse", "HEAD"), "changed": True, "untracked": {}}
+    assert about["image_digest"] == DIGEST
+    assert about["commands"] == [["sh", str(tmp_path / "out/run_local.sh"), "start"]]
+    assert "+two" in (folder / "changes.patch").read_text()
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["run"], config["train"]["steps"]) == (str(tmp_path / "work"), 7)
+    script = (tmp_path / "out/run_local.sh").read_text()
+    assert (folder / "files/run_local.sh").read_text() == script
+    assert read_launch(tmp_path / "out") == launch
+    assert launch.spec == spec
+    assert last_record(spec.workdir) == (launch, {"run_local.sh": script})
+
+
+def test_a_second_start_keeps_the_run_id_and_has_a_record_of_its_own(tmp_path):
+    spec = job(tmp_path / "work")
+    assert last_record(spec.workdir) is None
+    first, second = (record(spec, tmp_path / "out", CodeState()) for _ in range(2))
+    assert (second.run_id, second.start) == (first.run_id, 2)
+    assert Path(first.record).exists()
+    found = last_record(spec.workdir)
+    assert found is not None
+    assert found[0] == second
+    other = job(tmp_path / "work", retries=7)
+    with pytest.raises(UserError, match="of another job"):
+        next_launch(other, LOCAL, tmp_path / "out")
+
+
+def test_a_secret_is_written_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("A_KEY", "hunter2hunter2")
+    spec = job(tmp_path / "work", secrets={"A_KEY": Secret("s", "k")})
+    with pytest.raises(UserError, match="the value of A_KEY"):
+        record(spec, tmp_path / "out", CodeState("c", b"+key = 'hunter2hunter2'\n"))
+    assert not (tmp_path / "work").exists()
+    assert not is_launched(tmp_path / "out")
+
+
+def test_a_work_folder_in_a_bucket(tmp_path, monkeypatch):
+    with emulated(tmp_path, monkeypatch) as bucket:
+        spec = job(f"{bucket}/work")
+        launch = record(spec, tmp_path / "out", CodeState("c", b"changes"))
+        assert launch.record.startswith("gs://b/work/launch/test-")
+        found = last_record(spec.workdir)
+        assert found is not None
+        assert found[0] == launch
+        assert list(found[1]) == ["run_local.sh"]
+
+
+def test_nothing_was_started_and_a_later_format(tmp_path):
+    with pytest.raises(UserError, match="nothing was started from"):
+        read_launch(tmp_path)
+    (tmp_path / "launch.json").write_text('{"format_version": 99}')
+    with pytest.raises(UserError, match="format version 99"):
+        read_launch(tmp_path)
+
+
+def test_a_job_comes_back_from_json_as_it_was():
+    teacher = Teacher("m", "i:1", extra=("--a",), secrets={"B_KEY": Secret("s", "k")})
+    spec = job("w", teacher=teacher, secrets={"A_KEY": Secret("s", "k")}, environment={"A": "b"})
+    assert spec_of(json.loads(json.dumps(dataclasses.asdict(spec)))) == spec
+
+
+def test_the_digest_of_an_image():
+    def never(words):
+        raise AssertionError(words)
+
+    assert image_digest(f"r/i:1@{DIGEST}", never) == (DIGEST, "")
+    asked = []
+
+    def answers(words):
+        asked.append(words[0])
+        return Answer(NO_PROGRAM, "", "no gcloud") if words[0] == "gcloud" else Answer(0, f"{DIGEST}\n", "")
+
+    assert image_digest("us-docker.pkg.dev/p/r/i:1", answers) == (DIGEST, "")
+    assert asked == ["gcloud", "docker"]
+    assert image_digest("r/i:1", lambda _: Answer(1, "", "ERROR: no")) == ("", "docker: ERROR: no")
