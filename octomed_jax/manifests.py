@@ -77,10 +77,13 @@ def request_of(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str])
     return fingerprint([FORMAT_VERSION, __version__, stage, dict(config), dict(inputs)])
 
 
-@functools.cache  # its code was loaded once too
 def code_commit() -> str:
     """Return the commit of the checkout this process runs from, or ``unknown``."""
-    root = Path(__file__).resolve().parent.parent
+    return _commit(Path(__file__).resolve().parent.parent)
+
+
+@functools.cache  # the code was loaded once too
+def _commit(root: Path) -> str:
     if not (root / ".git").exists():
         return "unknown"
     result = subprocess.run(
