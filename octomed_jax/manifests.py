@@ -79,12 +79,11 @@ def request_of(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str])
 
 def code_commit() -> str:
     """Return the commit of the checkout this process runs from, or ``unknown``."""
-    return _asked_of_git()
+    return _commit(Path(__file__).resolve().parent.parent)
 
 
-@functools.cache  # its code was loaded once too
-def _asked_of_git() -> str:
-    root = Path(__file__).resolve().parent.parent
+@functools.cache  # the code was loaded once too
+def _commit(root: Path) -> str:
     if not (root / ".git").exists():
         return "unknown"
     result = subprocess.run(

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from octomed_jax import storage
 from octomed_jax.evaluation.backends.base import Answer, Answers
 from octomed_jax.evaluation.protocol import PROTOCOL_VERSION, Protocol
+from octomed_jax.os_errors import explain_os_error, making
 from octomed_jax.progress import say
 from octomed_jax.schema import Question
 from octomed_jax.storage import fingerprint, sha256_bytes
@@ -42,7 +42,7 @@ class Journal:
         self._file = -1
 
     def __enter__(self) -> "Journal":
-        with storage.making(self.path):
+        with making(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         whole = self._read()
@@ -70,7 +70,7 @@ class Journal:
             while line:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
-            raise storage.explain_os_error(error, self.path) from error
+            raise explain_os_error(error, self.path) from error
         self.held |= good
 
     def _read(self) -> int:
