@@ -1,6 +1,7 @@
 """Answers by a vLLM server that we start on a model folder, and end with the block."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 from octomed_jax.evaluation.backends.endpoint import EndpointBackend, endpoint_backend
 from octomed_jax.evaluation.checks import check_context, context_of
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
+from octomed_jax.inputs.builder import ExampleBuilder
 from octomed_jax.inputs.render import example_builder
 from octomed_jax.schema import Question
 from octomed_jax.teacher.server.vllm import VllmSettings, vllm_version
@@ -39,7 +41,9 @@ def vllm_backend(
         TryAgain: it gives no token in time.
         UserError: it does not start, or the longest prompt does not leave room for its answer.
     """
-    builder = example_builder(folder, protocol.answer_format)
+    loaded = example_builder(folder, protocol.answer_format)
+    spec = dataclasses.replace(loaded.spec, max_pixels=min(protocol.max_pixels, loaded.spec.max_pixels))
+    builder = ExampleBuilder(loaded.tokenizer, spec, protocol.answer_format)
     sizes = [(builder.measure(question, None).tokens, question.id) for question in questions]
     longest, name = max(sizes)
     budget = protocol.budget(len(builder.tokenizer.encode(CLOSING)))
@@ -59,7 +63,7 @@ def vllm_backend(
         max_num_seqs=config.vllm.max_num_seqs,
         gpu_memory_utilization=config.vllm.gpu_memory_utilization,
         images=images,
-        max_pixels=min(protocol.max_pixels, builder.spec.max_pixels) if images else 0,
+        max_pixels=spec.max_pixels if images else 0,
         extra=("--override-generation-config", json.dumps(_NEUTRAL), *config.vllm.extra),
     )
     with (
@@ -75,5 +79,6 @@ def vllm_backend(
             tokenizer=folder,
         ) as backend,
     ):
-        backend.told = {**backend.told, "vllm": version}
+        # Measured, where an endpoint's is that of the prompt which looks longest.
+        backend.told = {**backend.told, "vllm": version, "longest_prompt_tokens": longest}
         yield backend
