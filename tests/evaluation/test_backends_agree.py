@@ -16,9 +16,9 @@ from octomed_jax.evaluation.protocol import CLOSING
 from octomed_jax.traces.lake import iterate_questions
 from tests.teacher.vllm_helpers import VLLM, needs_vllm
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500), needs_vllm]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400), needs_vllm]
 CONFIG = "--config=configs/demo.py:tiny"
-STEPS = 150  # after which it writes thoughts, some of them too long
+STEPS = 400  # after which it writes thoughts, some of them too long, that depend on the image
 PROTOCOL = {"force_end_of_thinking": True, "max_new_tokens": 48, "forced_answer_tokens": 24}
 # Of images that both sides have to resize; the folder's limits are 56 x 56 and 112 x 112 pixels.
 SIZES = ((100, 130), (131, 117), (57, 57), (200, 60), (300, 280), (1000, 800))
@@ -28,7 +28,7 @@ def octomed(*words):
     return subprocess.run(
         [sys.executable, "-m", "octomed_jax.cli.main", *words],
         check=True,
-        timeout=700,
+        timeout=1200,
         env=os.environ,
         capture_output=True,
         text=True,
@@ -105,7 +105,7 @@ def test_what_was_compared_is_worth_it(answered, questions):
     assert min(len(shown), len(rows) - len(shown)) >= 20
     ended = [row for row in rows if row["forced"]]
     assert len(ended) >= 3
-    assert all(CLOSING in row["response"] for row in ended)
+    assert all(CLOSING.strip() in row["response"] for row in ended)
     assert all(row["completion_tokens"] > PROTOCOL["max_new_tokens"] for row in ended)
     by_themselves = [row for row in rows if not row["forced"] and row["thinking_tokens"]]
     assert len(by_themselves) >= 20

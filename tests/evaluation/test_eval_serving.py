@@ -65,6 +65,15 @@ def test_it_limits_images_as_the_folder_and_the_protocol_do(fake, model, tmp_pat
     assert json.loads(options["--mm-processor-kwargs"]) == {"max_pixels": 6000}
 
 
+def test_a_prompt_is_measured_with_its_images_as_they_are_sent(fake, model, tmp_path):
+    questions = write_heldout(tmp_path / "pictures", [make_question(1, [png(112)])])
+    evaluate(served_by(fake, max_pixels=56 * 56), model, questions, tmp_path / "a")
+    (note,) = fake.notes()
+    sent = example_builder(model, "boxed").measure(make_question(1, [png(56)]), None).tokens
+    assert int(dict(itertools.pairwise(note["arguments"]))["--max-model-len"]) == sent + 1500
+    assert json.loads((tmp_path / "a" / "results.json").read_text())["backend"]["longest_prompt_tokens"] == sent
+
+
 def test_a_context_that_is_too_short_starts_nothing(fake, model, questions, tmp_path):
     config = served_by(fake)
     config.eval.max_new_tokens = 32768

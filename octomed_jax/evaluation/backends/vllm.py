@@ -1,6 +1,7 @@
 """Answers by a vLLM server that we start on a model folder, and end with the block."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,12 +41,13 @@ def vllm_backend(
         TryAgain: it gives no token in time.
         UserError: it does not start, or the longest prompt does not leave room for its answer.
     """
-    builder = example_builder(folder, protocol.answer_format)
+    loaded = example_builder(folder, protocol.answer_format)
+    spec = dataclasses.replace(loaded.spec, max_pixels=min(protocol.max_pixels, loaded.spec.max_pixels))
     formats = {protocol.format_of(question) for question in questions}
-    builders = {name: ExampleBuilder(builder.tokenizer, builder.spec, name) for name in formats}
+    builders = {name: ExampleBuilder(loaded.tokenizer, spec, name) for name in formats}
     sizes = [(builders[protocol.format_of(one)].measure(one, None).tokens, one.id) for one in questions]
     longest, name = max(sizes)
-    budget = protocol.budget(len(builder.tokenizer.encode(CLOSING)))
+    budget = protocol.budget(len(loaded.tokenizer.encode(CLOSING)))
     context = context_of(folder)
     check_context(longest, budget, context, name, str(folder))
     length = max(longest + budget, min(LEAST_LENGTH, context or LEAST_LENGTH))
@@ -62,7 +64,7 @@ def vllm_backend(
         max_num_seqs=config.vllm.max_num_seqs,
         gpu_memory_utilization=config.vllm.gpu_memory_utilization,
         images=images,
-        max_pixels=min(protocol.max_pixels, builder.spec.max_pixels) if images else 0,
+        max_pixels=spec.max_pixels if images else 0,
         extra=("--override-generation-config", json.dumps(_NEUTRAL), *config.vllm.extra),
     )
     with (
@@ -78,5 +80,7 @@ def vllm_backend(
             tokenizer=folder,
         ) as backend,
     ):
-        backend.told = {**backend.told, "vllm": version, "model_max_pixels": builder.spec.max_pixels}
+        # Measured, where an endpoint's is that of the prompt which looks longest.
+        told = {"vllm": version, "longest_prompt_tokens": longest, "model_max_pixels": loaded.spec.max_pixels}
+        backend.told = {**backend.told, **told}
         yield backend
