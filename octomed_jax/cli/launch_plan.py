@@ -15,9 +15,10 @@ from octomed_jax.cli import plan as training_plan
 from octomed_jax.cli.launch_job import add_job, read_job
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
-from octomed_jax.launching.plan import PLACEHOLDER, amounts, plan_launch, told
+from octomed_jax.launching.measured import save_seconds
+from octomed_jax.launching.plan import amounts, plan_launch, told
 from octomed_jax.launching.prices import TABLE, read_prices
-from octomed_jax.launching.spec import JobSpec, plan_words
+from octomed_jax.launching.spec import PLACEHOLDER, JobSpec, plan_words
 from octomed_jax.training.planning.chips import Topology, read_topology
 from octomed_jax.training.planning.tpu_aot import libtpu
 
@@ -48,6 +49,7 @@ def plan_command(arguments: list[str]) -> int:
     training, no_training = _training(spec, options.backend, options.training)
     last, no_last = last_files(spec.workdir)
     planned = plan_launch(spec, place, prices, training, no_training, last, no_last)
+    planned["grace"] = _grace(spec)
     for line in told(planned):
         progress.say(line)
     return finish(_summary(planned), planned, options.json)
@@ -84,6 +86,15 @@ def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str,
     with contextlib.redirect_stdout(printed):
         training_plan.run([*words[1:], "--json"])
     return json.loads(printed.getvalue()), ""
+
+
+def _grace(spec: JobSpec) -> dict[str, Any]:
+    """Return a job's grace, and what the slowest checkpoint in its work folder took; None: none can be seen."""
+    try:
+        measured = [] if PLACEHOLDER in spec.workdir else save_seconds(spec.workdir)
+    except UserError:
+        measured = []
+    return {"seconds": spec.grace_seconds, "slowest_checkpoint_seconds": measured[-1] if measured else None}
 
 
 def _topology(spec: JobSpec) -> Topology:

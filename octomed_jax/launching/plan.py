@@ -9,10 +9,9 @@ from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.backends.base import Backend
 from octomed_jax.launching.prices import Prices, lines
 from octomed_jax.launching.render import refuse_secret_values
-from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.spec import PLACEHOLDER, JobSpec
 
 GIB = 2**30
-PLACEHOLDER = "YOUR_"
 DIFFERENCE_LINES = 40  # so many are shown; all are in the JSON
 
 
@@ -123,6 +122,7 @@ def told(plan: Mapping[str, Any]) -> list[str]:
     found = [*_told_machines(plan), *_told_training(plan)]
     if plan["cost"]:
         found += _told_cost(plan)
+    found += _told_grace(plan.get("grace"))
     found.append("files   " + ", ".join(f"{name} ({size:,} bytes)" for name, size in plan["files"].items()))
     changed = plan["difference"]
     if changed is None:
@@ -168,6 +168,14 @@ def _told_training(plan: Mapping[str, Any]) -> list[str]:
         if run["hours_high"] > plan["hours"]:
             found.append(f"        hours={plan['hours']} may be too few")
     return found
+
+
+def _told_grace(grace: Mapping[str, Any] | None) -> list[str]:
+    if not grace or grace["slowest_checkpoint_seconds"] is None:
+        return []
+    slowest = grace["slowest_checkpoint_seconds"]
+    short = "; TOO SHORT to save one" if grace["seconds"] < slowest else ""
+    return [f"grace   {grace['seconds']} s; the slowest checkpoint of the run took {slowest:.1f} s{short}"]
 
 
 def _told_cost(plan: Mapping[str, Any]) -> list[str]:

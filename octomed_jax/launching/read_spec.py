@@ -1,5 +1,6 @@
 """From a config in ``configs/launch/`` to a job: its fields read once and checked, each error in a line."""
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,7 @@ from octomed_jax.launching.fields import (
     tuples,
     whole,
 )
+from octomed_jax.launching.measured import grace_of
 from octomed_jax.launching.read_teacher import check_teacher, read_teacher
 from octomed_jax.launching.spec import SHARED, Command, JobSpec
 
@@ -70,6 +72,8 @@ def read_spec(config: Any, verbs: Iterable[str] = (), roots: Iterable[Path] = (P
     if spec.teacher:
         check_teacher(spec.teacher)
     _check_command(spec, list(verbs), [Path(root) for root in roots])
+    if not spec.grace_seconds:
+        spec = dataclasses.replace(spec, grace_seconds=grace_of(spec.workdir))
     return spec
 
 
@@ -84,7 +88,7 @@ def _check_types(spec: JobSpec) -> None:
     limits = {
         "slices": (1, 256),
         "retries": (0, 10_000),
-        "grace_seconds": (1, 86_400),
+        "grace_seconds": (0, 86_400),
         "hours": (1, 8760),
         "processes": (1, 64),
         "devices": (1, 512),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from octomed_jax.launching.accelerators import ACCELERATORS
 
+PLACEHOLDER = "YOUR_"  # with which begins what a user replaces in a sample config
 SHARED = ("distill",)  # verbs of which hosts without chips each do a share: --shard=I/N
 PLANNED = ("mesh", "shards")  # options of `octomed train` that `octomed plan` has too
 
@@ -86,7 +87,8 @@ class JobSpec:
         secrets: environment variable name to where its value is kept.
         service_account: Kubernetes service account that may write the bucket.
         retries: restarts allowed after a failure that is neither ours nor the user's (killed, node lost in mid-step).
-        grace_seconds: seconds between the request to stop and the kill; more than a checkpoint takes to save.
+        grace_seconds: seconds between the request to stop and the kill; more than a checkpoint takes to save. 0 in a
+            config: twice what the slowest checkpoint in ``workdir`` took, and half a minute.
         priority: Kubernetes priority class, or Slurm's quality of service.
         project, zone, cluster, namespace: where the job runs, as the cloud names it.
         partition, account: of Slurm.

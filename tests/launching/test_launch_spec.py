@@ -66,7 +66,7 @@ def test_the_local_config_runs_two_processes():
         ("name=" + "a" * 64, "at most 63"),
         ("priority=Not-A-Name", "priority="),
         ("slices=0", "slices=0"),
-        ("grace_seconds=0", "grace_seconds=0"),
+        ("grace_seconds=-1", "grace_seconds=-1"),
         ("workdir=", "workdir is empty"),
         ("command.verb=trian", "did you mean 'train'"),
         ("command.config=configs/none.py", "no such config file: configs/none.py"),
