@@ -179,7 +179,7 @@ done
 
 def render_startup(spec: JobSpec, state: str) -> str:
     """Return what every machine runs; equal specs give equal bytes. Secrets are fetched by name from Secret Manager."""
-    plain = [f"--env {shlex.quote(f'{name}={value}')} " for name, value in sorted(spec.environment.items())]
+    plain = [f"--env {_quote(f'{name}={value}')} " for name, value in sorted(spec.environment.items())]
     registry = spec.image.partition("/")[0]
     google = registry.endswith((".pkg.dev", "gcr.io"))
     parts = {
@@ -195,7 +195,7 @@ def render_startup(spec: JobSpec, state: str) -> str:
         "GRACE": str(spec.grace_seconds),
         # Of a secret only the name: docker takes the value from its environment.
         "ENVIRONMENT": "".join([*plain, *[f"--env {name} " for name in sorted(spec.secrets)]]),
-        "WORDS": quoted(spec.words()),
+        "WORDS": " ".join(_quote(word) for word in spec.words()),
         "KEEP_GOING": keep_going(
             spec.retries,
             before='docker rm --force "$name" >/dev/null 2>&1',
@@ -205,6 +205,11 @@ def render_startup(spec: JobSpec, state: str) -> str:
         "POLL": str(POLL_S),
     }
     return fill(STARTUP, parts)
+
+
+def _quote(word: str) -> str:
+    """Quote a word, also where only a comma is in it, which looks like a mistake in a list of words."""
+    return shlex.quote(word) if "," not in word else "'" + word.replace("'", "'\\''") + "'"
 
 
 def render_supervise(spec: JobSpec, state: str, create: list[str]) -> str:
