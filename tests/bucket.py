@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 @contextlib.contextmanager
 def emulated(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -19,9 +21,9 @@ def emulated(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    words = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
+    words = [sys.executable, "-m", "tests.bucket_server", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
     with (folder / "emulator.log").open("w") as log:
-        process = subprocess.Popen([*words, "--default-bucket=b"], stdout=log, stderr=log)
+        process = subprocess.Popen([*words, "--default-bucket=b"], stdout=log, stderr=log, cwd=ROOT)
         try:
             limit = time.monotonic() + 60
             while True:

@@ -1,5 +1,6 @@
-"""A run whose folder lies in a bucket, by an emulator of Google's storage over HTTP: it trains, stops and goes on."""
+"""A run whose folder lies in a bucket, by an emulator of Google's storage over HTTP: it trains, is cut off, goes on."""
 
+import gc
 import json
 import os
 import urllib.request
@@ -8,6 +9,7 @@ import pytest
 from etils import epath
 
 from octomed_jax import manifests
+from octomed_jax.cli.main import main
 from octomed_jax.training.loop import train
 from octomed_jax.training.metrics import read_metrics
 from tests.bucket import emulated
@@ -24,17 +26,42 @@ def bucket(tmp_path, monkeypatch):
         urllib.request.urlopen(made, timeout=20).close()
         monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
         yield "gs://runs"
+        gc.collect()  # writers of TensorBoard send their file once more when they go
+
+
+def curve(folder) -> list[list]:
+    names = ("step", "loss", "grad_norm", "target_tokens")
+    return [[entry[name] for name in names] for entry in read_metrics(folder / "metrics.jsonl")]
 
 
 @pytest.mark.integration
-def test_a_run_in_a_bucket_is_that_on_a_disk(config, shards, bucket, tmp_path):
+def test_a_run_in_a_bucket_that_is_cut_off_is_one_on_a_disk(config, shards, bucket, tmp_path):
     train(config, shards, tmp_path / "disk")
-    train(config, shards, f"{bucket}/run/train")
-    place = epath.Path(f"{bucket}/run/train")
-    assert (place / manifests.MANIFEST).exists()
-    names = ("step", "loss", "grad_norm")
-    curves = [
-        [[entry[name] for name in names] for entry in read_metrics(folder / "metrics.jsonl")]
-        for folder in (tmp_path / "disk", place)
-    ]
-    assert curves[0] == curves[1]
+    workdir, place = f"{bucket}/run/train", epath.Path(f"{bucket}/run/train")
+
+    def cut_off(moment):
+        if moment.step == 4:
+            raise KeyboardInterrupt
+        return {}
+
+    config.held_out.every = 2
+    with pytest.raises(KeyboardInterrupt):
+        train(config, shards, workdir, cut_off)
+    assert len(curve(place)) >= 2  # up to the checkpoint all of them
+    assert not (place / manifests.MANIFEST).exists()
+    config.held_out.every = 0
+    train(config, shards, workdir)
+    assert curve(place) == curve(tmp_path / "disk")
+    starts = (place / "starts.jsonl").read_text().splitlines()
+    assert len(starts) == 2
+    kept = {path.name for path in (place / "checkpoints").iterdir()}
+    assert kept == {path.name for path in (tmp_path / "disk/checkpoints").iterdir()}
+    names = {path.name for path in (place / "student").iterdir()}
+    assert names == {path.name for path in (tmp_path / "disk/student").iterdir()}
+    assert list((place / "tensorboard").iterdir())
+
+
+def test_shards_in_a_bucket_are_refused_by_their_name(capsys, root, monkeypatch):
+    monkeypatch.chdir(root)
+    assert main(["train", "--config=configs/demo.py:tiny", "--config.run=gs://runs/a"]) == 2
+    assert "gs://runs/a/shards: shards are read from a disk; mount the bucket or copy them" in capsys.readouterr().err
