@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from octomed_jax.evaluation.backends.chat_templates import added_tokens
 from octomed_jax.evaluation.backends.endpoint import EndpointBackend, endpoint_backend
 from octomed_jax.evaluation.checks import check_context, context_of
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
@@ -46,6 +47,7 @@ def vllm_backend(
     builder = ExampleBuilder(loaded.tokenizer, spec, protocol.answer_format)
     sizes = [(builder.measure(question, None).tokens, question.id) for question in questions]
     longest, name = max(sizes)
+    longest += added_tokens(folder, builder.tokenizer)
     budget = protocol.budget(len(builder.tokenizer.encode(CLOSING)))
     context = context_of(folder)
     check_context(longest, budget, context, name, str(folder))
