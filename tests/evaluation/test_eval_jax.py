@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 from eval_helpers import make_config, make_question, png, result_bytes, write_heldout
@@ -14,6 +15,7 @@ from octomed_jax.evaluation.backends.jax_backend import JaxBackend
 from octomed_jax.evaluation.protocol import CLOSING, read_protocol
 from octomed_jax.evaluation.run import evaluate
 from octomed_jax.hf import chat
+from octomed_jax.inputs.template import SYSTEM_LINE
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.prompts import BOXED_SUFFIX, DIRECT_SUFFIX, user_text
 
@@ -151,6 +153,15 @@ def test_a_context_that_is_too_short_is_said_first(model, questions, tmp_path):
     config.eval.max_new_tokens = 40_000
     with pytest.raises(UserError, match=r"has \d+ tokens and its answer may have 40000, together more than the 32768"):
         evaluate(config, model, questions, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_model_that_is_used_to_other_words_is_refused(model, questions, tmp_path):
+    other = shutil.copytree(model, tmp_path / "other")
+    path = other / "chat_template.jinja"
+    path.write_text(path.read_text().replace(SYSTEM_LINE, "You are another assistant."))
+    with pytest.raises(UserError, match=r"the chat template of .*other is not that of Qwen2.5-VL.*backend=vllm"):
+        evaluate(small(), other, questions, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 

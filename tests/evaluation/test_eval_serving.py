@@ -9,6 +9,7 @@ from eval_helpers import make_config, make_question, png, write_heldout
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.run import evaluate
 from octomed_jax.inputs.render import example_builder
+from octomed_jax.inputs.template import SYSTEM_LINE
 from tests.hf.folders import make_student
 from tests.teacher.vllm_helpers import Fake
 
@@ -72,6 +73,15 @@ def test_a_prompt_is_measured_with_its_images_as_they_are_sent(fake, model, tmp_
     sent = example_builder(model, "boxed").measure(make_question(1, [png(56)]), None).tokens
     assert int(dict(itertools.pairwise(note["arguments"]))["--max-model-len"]) == sent + 1500
     assert json.loads((tmp_path / "a" / "results.json").read_text())["backend"]["longest_prompt_tokens"] == sent
+
+
+def test_words_that_the_folders_own_template_adds_are_counted(fake, model, questions, tmp_path):
+    path = model / "chat_template.jinja"
+    evaluate(served_by(fake), model, questions, tmp_path / "a")
+    path.write_text(path.read_text().replace(SYSTEM_LINE, f"{SYSTEM_LINE} 1 2 3"))
+    evaluate(served_by(fake), model, questions, tmp_path / "b")
+    lengths = sorted(int(note["arguments"][note["arguments"].index("--max-model-len") + 1]) for note in fake.notes())
+    assert lengths[1] - lengths[0] >= 3
 
 
 def test_a_context_that_is_too_short_starts_nothing(fake, model, questions, tmp_path):

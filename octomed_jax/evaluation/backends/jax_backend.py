@@ -18,6 +18,7 @@ from octomed_jax.evaluation.backends.base import (
     is_cut_in_thought,
     with_closing,
 )
+from octomed_jax.evaluation.backends.chat_templates import check_template
 from octomed_jax.evaluation.checks import check_context, context_of
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
 from octomed_jax.hf.source import holds_weights, load_parameters
@@ -94,8 +95,9 @@ class JaxBackend:
         """Measure all prompts.
 
         Raises:
-            UserError: the longest does not leave room for its answer.
+            UserError: the longest does not leave room for its answer, or the model is used to other words.
         """
+        check_template(self._folder, self._builder.tokenizer)
         sizes = [self._measure(self._shown(question), None).tokens for question in questions]
         longest = int(np.argmax(sizes))
         budget = self._protocol.budget(len(self._builder.tokenizer.encode(CLOSING)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from octomed_jax.evaluation.backends.chat_templates import added_tokens
 from octomed_jax.evaluation.backends.endpoint import EndpointBackend, endpoint_backend
 from octomed_jax.evaluation.checks import check_context, context_of
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
@@ -47,7 +48,12 @@ def vllm_backend(
     builders = {name: ExampleBuilder(loaded.tokenizer, spec, name) for name in formats}
     sizes = [(builders[protocol.format_of(one)].measure(one, None).tokens, one.id) for one in questions]
     longest, name = max(sizes)
+<<<<<<< HEAD
     budget = protocol.budget(len(loaded.tokenizer.encode(CLOSING)))
+=======
+    longest += added_tokens(folder, builder.tokenizer)
+    budget = protocol.budget(len(builder.tokenizer.encode(CLOSING)))
+>>>>>>> v4
     context = context_of(folder)
     check_context(longest, budget, context, name, str(folder))
     length = max(longest + budget, min(LEAST_LENGTH, context or LEAST_LENGTH))
