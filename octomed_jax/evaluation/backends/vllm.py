@@ -48,12 +48,8 @@ def vllm_backend(
     builders = {name: ExampleBuilder(loaded.tokenizer, spec, name) for name in formats}
     sizes = [(builders[protocol.format_of(one)].measure(one, None).tokens, one.id) for one in questions]
     longest, name = max(sizes)
-<<<<<<< HEAD
+    longest += added_tokens(folder, loaded.tokenizer)
     budget = protocol.budget(len(loaded.tokenizer.encode(CLOSING)))
-=======
-    longest += added_tokens(folder, builder.tokenizer)
-    budget = protocol.budget(len(builder.tokenizer.encode(CLOSING)))
->>>>>>> v4
     context = context_of(folder)
     check_context(longest, budget, context, name, str(folder))
     length = max(longest + budget, min(LEAST_LENGTH, context or LEAST_LENGTH))
