@@ -12,7 +12,6 @@ from etils import epath
 
 from octomed_jax import configuration, progress, storage
 from octomed_jax.cli import main
-from octomed_jax.cli import plan as training_plan
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.table import BACKENDS, backend
@@ -22,7 +21,6 @@ from octomed_jax.launching.prices import TABLE, read_prices
 from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.launching.spec import PLACEHOLDER, JobSpec, plan_words
 from octomed_jax.training.planning.chips import Topology, read_topology
-from octomed_jax.training.planning.tpu_aot import libtpu
 
 NONE = "none"
 
@@ -86,6 +84,8 @@ def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str,
             libtpu()
         except UserError as error:
             return None, str(error)
+    from octomed_jax.cli import plan as training_plan  # JAX is for those who plan a training
+
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         training_plan.run([*words[1:], "--json"])
@@ -99,6 +99,17 @@ def _grace(spec: JobSpec) -> dict[str, Any]:
     except UserError:
         measured = []
     return {"seconds": spec.grace_seconds, "slowest_checkpoint_seconds": measured[-1] if measured else None}
+
+
+def libtpu() -> None:
+    """Look for the TPU compiler.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    from octomed_jax.training.planning import tpu_aot
+
+    tpu_aot.libtpu()
 
 
 def _topology(spec: JobSpec) -> Topology:
