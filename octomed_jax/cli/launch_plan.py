@@ -20,7 +20,6 @@ from octomed_jax.launching.plan import amounts, plan_launch, told
 from octomed_jax.launching.prices import TABLE, read_prices
 from octomed_jax.launching.spec import PLACEHOLDER, JobSpec, plan_words
 from octomed_jax.training.planning.chips import Topology, read_topology
-from octomed_jax.training.planning.tpu_aot import libtpu
 
 NONE = "none"
 
@@ -82,6 +81,8 @@ def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str,
             libtpu()
         except UserError as error:
             return None, str(error)
+    from octomed_jax.cli import plan as training_plan  # JAX is for those who plan a training
+
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         training_plan.run([*words[1:], "--json"])
@@ -95,6 +96,17 @@ def _grace(spec: JobSpec) -> dict[str, Any]:
     except UserError:
         measured = []
     return {"seconds": spec.grace_seconds, "slowest_checkpoint_seconds": measured[-1] if measured else None}
+
+
+def libtpu() -> None:
+    """Look for the TPU compiler.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    from octomed_jax.training.planning import tpu_aot
+
+    tpu_aot.libtpu()
 
 
 def _topology(spec: JobSpec) -> Topology:

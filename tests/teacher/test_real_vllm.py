@@ -6,12 +6,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from octomed_jax.cli.main import main
 from octomed_jax.configuration import load
+from octomed_jax.launching.backends.token_probe import probe
 from octomed_jax.teacher.server.vllm import VllmSettings, command_of, read_settings
 from tests.hf.smollm import SmolLM, write_smollm
 from tests.teacher.vllm_helpers import ENVIRONMENT, VLLM, needs_vllm, runs
@@ -71,10 +73,16 @@ def test_a_small_model_is_served_checked_and_gone(root, monkeypatch, capsys):
             checked = main(["teacher", "check", ready["url"], "--api-key-env=TEACHER_KEY", "--images=2", "--json"])
             facts = json.loads(capsys.readouterr().out)
             refused = main(["teacher", "check", ready["url"], "--images=0"])
+            port = str(urlsplit(ready["url"]).port)
+            without_key = probe(port)
+            monkeypatch.setenv("VLLM_API_KEY", "planted")
+            answers = [probe(port), probe(port, NAME), probe(port, "another")]
         finally:
             process.send_signal(signal.SIGTERM)
             errors = process.communicate(timeout=60)[1]
         assert (process.returncode, checked, refused) == (0, 0, 2), errors
+        # The probe that a cluster has.
+        assert [without_key, *answers] == ["HTTP 401", "", "", "HTTP 404"]
         assert "planted" not in commands + errors + (folder / "log").read_text()
     assert (ready["model"], ready["max_model_len"], ready["pid"]) == (NAME, 2048, process.pid)
     assert len(family) >= 2
