@@ -125,7 +125,7 @@ def test_scripts_that_are_run_are_rendered(one, project):
 def test_environments_can_be_made(one, project):
     text = (ROOT / "Makefile").read_text()
     if one.words[0] == "make":
-        code, told = ended(["make", "--dry-run", f"--file={ROOT / 'Makefile'}", *one.words[1:]], project)
+        code, told = ended(["make", "--dry-run", f"--directory={ROOT}", *one.words[1:]], project)
         assert code == 0, told
     elif one.words[0] == "python3":
         assert ended(["python3", *one.words[1:-1], "--help"], project)[0] == 0
