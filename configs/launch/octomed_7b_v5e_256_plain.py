@@ -1,7 +1,8 @@
 """The 7B student on one v5e slice of 256 chips, for back ends that have no secrets and service accounts of Kubernetes.
 
 Render it with ``octomed launch render --config=configs/launch/octomed_7b_v5e_256_plain.py --backend=xpk --output=DIR``;
-``skypilot`` and ``queued_resources`` do it too. What begins with YOUR_ or your- is to be replaced, here or on the command line.
+``skypilot`` and ``queued_resources`` do it too. What begins with YOUR_ or your- is to be replaced, here or on the
+command line.
 """
 
 from ml_collections import ConfigDict
