@@ -151,7 +151,7 @@ XPK = Backend(
     files=_files,
     check=_check,
     tools=("xpk", "gcloud", "kubectl"),
-    up=lambda spec, _: [create_words(spec)],
+    up=lambda _, folder: [["bash", str(folder / FILE)]],
     status=lambda spec, _: [["xpk", "workload", "list", *_cluster(spec), f"--filter-by-job={spec.name}"]],
     stop=_delete,
     down=_delete,
