@@ -1,7 +1,8 @@
 """The 7B student on one v5e slice of 256 chips, for back ends that have no secrets and service accounts of Kubernetes.
 
 Render it with ``octomed launch render --config=configs/launch/octomed_7b_v5e_256_plain.py --backend=xpk --output=DIR``;
-``skypilot`` and ``queued_resources`` do it too. What begins with YOUR_ is to be replaced, here or on the command line.
+``skypilot`` and ``queued_resources`` do it too. What begins with YOUR_ or your- is to be replaced, here or on the
+command line.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +21,7 @@ def get_config() -> ConfigDict:
     config.zone = "us-west4-a"
     config.cluster = "your-cluster"  # xpk
     config.namespace = "default"  # xpk
-    config.image = "us-docker.pkg.dev/YOUR_PROJECT/octomed/trainer:0.1.0"  # xpk, queued_resources
+    config.image = "us-docker.pkg.dev/your-project/octomed/trainer:0.1.0"  # xpk, queued_resources
     config.bundle = "."  # skypilot sends this folder in place of an image
     # The mesh that `octomed plan --search` puts first for these chips.
     config.command = ConfigDict(

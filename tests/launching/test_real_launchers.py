@@ -17,7 +17,7 @@ from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.backends.queued_resources import QUEUED_RESOURCES
 from octomed_jax.launching.backends.skypilot import SKYPILOT
 from octomed_jax.launching.backends.slurm import SLURM
-from octomed_jax.launching.backends.xpk import XPK
+from octomed_jax.launching.backends.xpk import XPK, create_words
 from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import JobSpec, Secret
@@ -150,7 +150,7 @@ def test_a_code_that_must_not_be_tried_again_fails_the_jobset_of_xpk(tmp_path):
 
 @needs_xpk
 def test_xpk_refuses_a_planted_typo_and_takes_the_other_commands(tmp_path):
-    [words] = XPK.up(SPEC, tmp_path)
+    words = create_words(SPEC)
     typo = xpk([*[word.replace("--num-slices", "--num-slicez") for word in words], "--dry-run"], tmp_path)
     assert typo.returncode != 0
     assert "--num-slicez" in typo.stderr

@@ -88,9 +88,10 @@ def test_the_command_line(spec):
     assert XPK.files(spec) == XPK.files(spec)
 
 
-def test_the_script_says_what_up_runs(spec):
+def test_up_runs_the_script_that_holds_the_command(spec):
     words = shlex.split(XPK.files(spec)["xpk.sh"].replace("\\\n", " "), comments=True)
-    assert words == ["exec", *XPK.up(spec, Path("out"))[0], "$@"]
+    assert words == ["exec", *create_words(spec), "$@"]
+    assert XPK.up(spec, Path("out")) == [["bash", "out/xpk.sh"]]
 
 
 @pytest.mark.parametrize(

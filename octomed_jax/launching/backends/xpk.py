@@ -78,6 +78,14 @@ def command_line(spec: JobSpec) -> str:
 
 def _files(spec: JobSpec) -> Files:
     need_tpu(spec, "this job for xpk")
+    refuse(
+        spec,
+        {
+            "secrets": "xpk only passes values, and they would stand in the JobSet; use jobset, or leave them out",
+            "service_account": "xpk has none; leave it empty and let the account of the nodes write the bucket",
+            "teacher": "xpk has none; use jobset, or write the traces first (`octomed distill`)",
+        },
+    )
     need_image(spec)
     need_bucket(spec)
     need(
@@ -86,14 +94,6 @@ def _files(spec: JobSpec) -> Files:
             "cluster": "the cluster that xpk made (`xpk cluster create`) or adapted",
             "project": "the Google Cloud project",
             "zone": "the zone of the cluster, such as us-east5-b",
-        },
-    )
-    refuse(
-        spec,
-        {
-            "secrets": "xpk only passes values, and they would stand in the JobSet; use jobset, or leave them out",
-            "service_account": "xpk has none; leave it empty and let the account of the nodes write the bucket",
-            "teacher": "xpk has none; use jobset, or write the traces first (`octomed distill`)",
         },
     )
     if spec.priority and spec.priority not in PRIORITIES:
@@ -151,7 +151,7 @@ XPK = Backend(
     files=_files,
     check=_check,
     tools=("xpk", "gcloud", "kubectl"),
-    up=lambda spec, _: [create_words(spec)],
+    up=lambda _, folder: [["bash", str(folder / FILE)]],
     status=lambda spec, _: [["xpk", "workload", "list", *_cluster(spec), f"--filter-by-job={spec.name}"]],
     stop=_delete,
     down=_delete,
