@@ -29,7 +29,7 @@ VERBS = {
     "generate": "let a model answer conversations",
     "score": "give log-probabilities of the assistant's messages",
     "report": "draw the report of a run, or of a teacher's attempts",
-    "launch": "render a job for a cluster or for this machine",
+    "launch": "plan, start and look after a job on a cluster or on this machine",
     "sweep": "expand and run a sweep of configs",
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from octomed_jax import progress
+from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.launching import record
 from octomed_jax.launching.backends.base import Backend, Commands, LogOptions
 from octomed_jax.launching.backends.table import backend
@@ -13,7 +14,7 @@ from octomed_jax.launching.code_state import CodeState
 from octomed_jax.launching.image import image_digest
 from octomed_jax.launching.record import Launch
 from octomed_jax.launching.render import render
-from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.spec import JobSpec, placeholders
 from octomed_jax.launching.tools import Ask, ask, need, work
 
 
@@ -31,8 +32,13 @@ def up(
         tools: tell the digest of the image.
 
     Raises:
-        UserError: the back end cannot do it, a tool is missing, the work folder cannot be written, or a command failed.
+        UserError: the back end cannot do it, a name is still to be put in, a tool is missing, the work folder cannot be
+            written, or a command failed.
     """
+    if names := placeholders(spec):
+        raise UserError(
+            f"the launch config still holds {', '.join(names)}; put your own names there before you start it"
+        )
     files = render(spec, place, folder)
     need(place.tools)
     launch = record.next_launch(spec, place, folder)
@@ -44,7 +50,8 @@ def up(
     commands = place.up(spec, folder)
     # Before the start: a work folder that cannot be written is found while nothing is paid for yet.
     record.write_record(launch, folder, files, config, code, image, commands)
-    _run(commands)
+    for words in commands:
+        work(words)
     return launch
 
 
@@ -74,11 +81,13 @@ def run(launch: Launch, folder: Path, verb: str, options: LogOptions | None = No
         TryAgain, StopAndLook: it ended with the exit code of these.
     """
     need(backend(launch.backend).tools)
-    _run(commands(launch, folder, verb, options))
+    failed = []
+    for words in commands(launch, folder, verb, options):
+        try:  # what cannot be asked or removed must not hide the rest
+            work(words)
+        except (UserError, TryAgain, StopAndLook) as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
     if verb == "down":
         record.forget(folder)
-
-
-def _run(commands: Commands) -> None:
-    for words in commands:
-        work(words)

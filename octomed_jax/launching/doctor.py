@@ -11,6 +11,7 @@ from octomed_jax.launching.tools import Ask, ask
 Check = Callable[[JobSpec, Backend, Ask], list[Finding]]
 
 CHECKS: Sequence[Check] = (
+    doctor_here.names,
     doctor_here.tools,
     doctor_here.versions,
     doctor_here.libtpu_lock,

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from octomed_jax.launching.backends.base import Backend
 from octomed_jax.launching.finding import BAD, DOUBT, GOOD, UNKNOWN, Finding
-from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.spec import JobSpec, placeholders
 from octomed_jax.launching.tools import Ask
 from octomed_jax.storage import in_bucket
 
@@ -27,6 +27,16 @@ def tools(_: JobSpec, place: Backend, _ask: Ask) -> list[Finding]:
         cure = f"install {name}; the page of this back end in docs/ says how"
         found.append(Finding("tool", GOOD if path else BAD, path or f"{name} is not on PATH", cure))
     return found
+
+
+def names(spec: JobSpec, _place: Backend, _ask: Ask) -> list[Finding]:
+    """Look for names that are still to be put into the launch config."""
+    missing = placeholders(spec)
+    if missing:
+        return [
+            Finding("names", BAD, f"the launch config still holds {', '.join(missing)}", "put your own names there")
+        ]
+    return []
 
 
 def versions(_: JobSpec, _place: Backend, _ask: Ask) -> list[Finding]:

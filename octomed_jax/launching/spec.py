@@ -1,6 +1,8 @@
 """What a job is, whatever runs it: plain data that every back end renders from."""
 
 import dataclasses
+import json
+import re
 from collections.abc import Mapping
 
 from octomed_jax.launching.accelerators import ACCELERATORS
@@ -140,6 +142,11 @@ class JobSpec:
         overrides = [f"--config.{override}" for override in (f"run={self.workdir}", *self.command.overrides)]
         options = [f"--{option}" for option in self.command.options]
         return [*self.command.verb.split(), f"--config={self.command.config}", *overrides, *options]
+
+
+def placeholders(spec: JobSpec) -> list[str]:
+    """Return what of a job's launch config is still to be replaced by the user's own names, such as ``YOUR_BUCKET``."""
+    return sorted(set(re.findall(r"YOUR_[A-Z_]+", json.dumps(dataclasses.asdict(spec)))))
 
 
 def plan_words(spec: JobSpec) -> list[str]:

@@ -2,12 +2,13 @@
 
 import json
 import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from octomed_jax.errors import UserError
-from octomed_jax.storage import TextLog, write_bytes
+from octomed_jax.storage import TextLog, in_bucket, write_bytes
 
 # What is the same on every step is left out of the charts.
 CHARTED = (
@@ -63,7 +64,11 @@ class MetricsLog:
         from tensorboardX import SummaryWriter  # it takes torch along, where that is installed
 
         self._lines = JsonLines(folder / "metrics.jsonl", resume_step)
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
+        self._charts = folder / "tensorboard"
+        # TensorBoard's files grow by pieces: for a bucket they are made here, and sent when the lines are.
+        self._scratch = tempfile.TemporaryDirectory(prefix="octomed-") if in_bucket(folder) else None
+        charts = self._scratch.name if self._scratch else str(self._charts)
+        self._board = SummaryWriter(charts, purge_step=resume_step + 1)
         self._wandb = _wandb_run(folder, project, config or {}) if project else None
 
     @property
@@ -81,15 +86,25 @@ class MetricsLog:
             self._wandb.log(charted, step=metrics["step"])
 
     def send(self) -> None:
-        """Send the lines that are not in the bucket yet, where the folder lies in one."""
+        """Send what is not in the bucket yet, where the folder lies in one."""
         self._lines.send()
+        if self._scratch:
+            self._board.flush()
+            self._send_charts(self._scratch.name)
 
     def close(self) -> None:
         """Flush and close."""
         self._lines.close()
         self._board.close()
+        if self._scratch:
+            self._send_charts(self._scratch.name)
+            self._scratch.cleanup()
         if self._wandb is not None:
             self._wandb.finish()
+
+    def _send_charts(self, scratch: str) -> None:
+        for path in Path(scratch).iterdir():
+            write_bytes(self._charts / path.name, path.read_bytes())
 
 
 def read_lines(path: Path) -> list[str]:

@@ -5,6 +5,7 @@ stands for the real one, which would want a cluster.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -16,12 +17,15 @@ import pytest
 
 from octomed_jax.cli.main import main
 from octomed_jax.launching import control
+from octomed_jax.launching.backends.jobset import JOBSET as JOBSET_BACKEND
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ["--config=configs/launch/demo_local.py", "--config.grace_seconds=5", "--backend=local", "--output=out"]
 JOBSET = [
     "--config=configs/launch/octomed_7b_v5e_256.py",
     "--config.workdir=gs://nobody-has-this-bucket/octomed-7b",
+    "--config.image=us-docker.pkg.dev/nobody/octomed/trainer:0.1.0",
+    "--config.environment.JAX_COMPILATION_CACHE_DIR=gs://nobody-has-this-bucket/jax-cache",
     "--backend=jobset",
     "--output=out",
 ]
@@ -134,6 +138,28 @@ def test_kubectl_is_told_what_was_printed(project, bucket, capfd):
     assert "(gcloud: ERROR: nobody is logged in; docker:" in err
     [(launch, _)] = bucket
     assert launch.backend == "jobset"
+
+
+def test_names_that_are_still_to_be_put_in_are_not_started(project, bucket, capfd):
+    line = [word for word in JOBSET if "nobody" not in word]
+    assert main(["launch", "up", *line]) == 2
+    assert "still holds YOUR_BUCKET, YOUR_PROJECT; put your own names" in capfd.readouterr().err
+    assert not bucket
+    assert not words(project)
+    assert main(["launch", "up", *line, "--dry-run"]) == 0
+    assert not words(project)
+
+
+def test_a_command_that_fails_does_not_hide_the_next(project, bucket, capfd, monkeypatch):
+    assert main(["launch", "up", *JOBSET]) == 0
+    [(launch, _)] = bucket
+    monkeypatch.setattr("octomed_jax.cli.launch_control.read_launch", lambda _: launch)
+    (project / "code").write_text("1")
+    two = dataclasses.replace(JOBSET_BACKEND, status=lambda *_: [["kubectl", "one"], ["kubectl", "two"]])
+    monkeypatch.setattr(control, "backend", lambda _: two)
+    assert main(["launch", "status", "--output=out"]) == 2
+    assert words(project)[-2:] == ["one", "two"]
+    assert "`kubectl one` ended with exit code 1" in capfd.readouterr().err
 
 
 def test_a_tool_that_fails_or_is_missing_is_named(project, bucket, capfd, monkeypatch):

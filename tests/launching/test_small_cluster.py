@@ -71,6 +71,7 @@ def job(tmp_path, monkeypatch):
     # The suite's flags, which compile fast; the script says how many devices there are.
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+ *", "", os.environ["XLA_FLAGS"])
     monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # every start compiles the same
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
