@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from etils import epath
-
-from octomed_jax import progress, storage
+from octomed_jax import progress
 from octomed_jax.cli import plan as training_plan
 from octomed_jax.cli.launch_job import add_job, read_job
 from octomed_jax.cli.options import Parser, finish
@@ -18,6 +16,7 @@ from octomed_jax.errors import UserError
 from octomed_jax.launching.measured import save_seconds
 from octomed_jax.launching.plan import amounts, plan_launch, told
 from octomed_jax.launching.prices import TABLE, read_prices
+from octomed_jax.launching.record import last_record
 from octomed_jax.launching.spec import PLACEHOLDER, JobSpec, plan_words
 from octomed_jax.training.planning.chips import Topology, read_topology
 
@@ -81,7 +80,6 @@ def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str,
             libtpu()
         except UserError as error:
             return None, str(error)
-    from octomed_jax.cli import plan as training_plan  # JAX is for those who plan a training
 
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -92,7 +90,7 @@ def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str,
 def _grace(spec: JobSpec) -> dict[str, Any]:
     """Return a job's grace, and what the slowest checkpoint in its work folder took; None: none can be seen."""
     try:
-        measured = [] if PLACEHOLDER in spec.workdir else save_seconds(spec.workdir)
+        measured = [] if PLACEHOLDER.search(spec.workdir) else save_seconds(spec.workdir)
     except UserError:
         measured = []
     return {"seconds": spec.grace_seconds, "slowest_checkpoint_seconds": measured[-1] if measured else None}
@@ -131,15 +129,10 @@ def _read_figures(path: Path, spec: JobSpec) -> dict[str, Any]:
 
 def last_files(workdir: str) -> tuple[dict[str, str] | None, str]:
     """Return the rendered files of a job's last launch, from the record in its work folder; or None and why."""
-    if PLACEHOLDER in workdir:
+    if PLACEHOLDER.search(workdir):
         return None, f"workdir={workdir} is still to be replaced"
-    root = epath.Path(workdir) / "launch"
     try:
-        starts = [path.parent for path in root.glob("*/start-*/launch.json")] if root.exists() else []
+        last = last_record(workdir)
     except (OSError, ImportError, ValueError) as error:
         return None, f"{workdir} cannot be read from here ({' '.join(str(error).split())})"
-    if not starts:
-        return None, f"{workdir} has no record of one"
-    told_of = [(storage.read_json(start / "launch.json"), start) for start in starts]
-    fields, start = max(told_of, key=lambda one: (one[0]["at"], one[0]["start"]))
-    return {name: (start / "files" / name).read_text() for name in fields["files"]}, ""
+    return (last[1], "") if last else (None, f"{workdir} has no record of one")

@@ -12,9 +12,10 @@ from octomed_jax.launching.backends.base import Backend, Commands, LogOptions
 from octomed_jax.launching.backends.table import backend
 from octomed_jax.launching.code_state import CodeState
 from octomed_jax.launching.image import image_digest
+from octomed_jax.launching.placeholders import placeholders
 from octomed_jax.launching.record import Launch
 from octomed_jax.launching.render import render
-from octomed_jax.launching.spec import JobSpec, placeholders
+from octomed_jax.launching.spec import JobSpec
 from octomed_jax.launching.tools import Ask, ask, need, work
 
 
@@ -35,7 +36,7 @@ def up(
         UserError: the back end cannot do it, a name is still to be put in, a tool is missing, the work folder cannot be
             written, or a command failed.
     """
-    if names := placeholders(spec):
+    if names := placeholders(spec, place):
         raise UserError(
             f"the launch config still holds {', '.join(names)}; put your own names there before you start it"
         )

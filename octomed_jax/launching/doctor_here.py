@@ -9,9 +9,11 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.base import Backend
 from octomed_jax.launching.finding import BAD, DOUBT, GOOD, UNKNOWN, Finding
-from octomed_jax.launching.spec import JobSpec, placeholders
+from octomed_jax.launching.placeholders import placeholders
+from octomed_jax.launching.spec import JobSpec
 from octomed_jax.launching.tools import Ask
 from octomed_jax.storage import in_bucket
 
@@ -29,9 +31,12 @@ def tools(_: JobSpec, place: Backend, _ask: Ask) -> list[Finding]:
     return found
 
 
-def names(spec: JobSpec, _place: Backend, _ask: Ask) -> list[Finding]:
-    """Look for names that are still to be put into the launch config."""
-    missing = placeholders(spec)
+def names(spec: JobSpec, place: Backend, _ask: Ask) -> list[Finding]:
+    """Look whether the back end can do the job, and for names that are still to be put into the launch config."""
+    try:
+        missing = placeholders(spec, place)
+    except UserError as error:
+        return [Finding("job", BAD, str(error), "change the launch config, or choose another --backend")]
     if missing:
         return [
             Finding("names", BAD, f"the launch config still holds {', '.join(missing)}", "put your own names there")

@@ -40,7 +40,7 @@ def grace_of(workdir: str) -> int:
     Raises:
         UserError: no checkpoint was measured yet.
     """
-    measured = [] if PLACEHOLDER in workdir else save_seconds(workdir)
+    measured = [] if PLACEHOLDER.search(workdir) else save_seconds(workdir)
     if not measured:
         raise UserError(
             f"grace_seconds=0 takes it from the checkpoints of a run, and {workdir}/train has none yet; give a number"

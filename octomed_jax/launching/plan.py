@@ -7,9 +7,10 @@ from typing import Any
 
 from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.backends.base import Backend
+from octomed_jax.launching.placeholders import placeholders
 from octomed_jax.launching.prices import Prices, lines
 from octomed_jax.launching.render import refuse_secret_values
-from octomed_jax.launching.spec import PLACEHOLDER, JobSpec
+from octomed_jax.launching.spec import JobSpec
 
 GIB = 2**30
 DIFFERENCE_LINES = 40  # so many are shown; all are in the JSON
@@ -54,7 +55,7 @@ def plan_launch(
         "files": {name: len(text.encode()) for name, text in files.items()},
         "difference": None if last is None else difference(last, files),
         "difference_missing": no_last or None,
-        "to_replace": placeholders(files),
+        "to_replace": placeholders(spec, backend),
         "commands": [list(words) for words in backend.up(spec, Path("DIR"))],
     }
 
@@ -109,12 +110,6 @@ def difference(last: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
         old, new = (f"last/{name}" if name in last else "nothing"), (f"now/{name}" if name in files else "nothing")
         found += difflib.unified_diff(before, after, old, new, lineterm="", n=2)
     return found
-
-
-def placeholders(files: Mapping[str, str]) -> list[str]:
-    """Return what of a sample config is still to be replaced, as it stands in the files."""
-    words = {word.strip("'\",") for text in files.values() for word in text.split() if PLACEHOLDER in word}
-    return sorted(words)
 
 
 def told(plan: Mapping[str, Any]) -> list[str]:

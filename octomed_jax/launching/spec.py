@@ -1,13 +1,13 @@
 """What a job is, whatever runs it: plain data that every back end renders from."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 
 from octomed_jax.launching.accelerators import ACCELERATORS
 
-PLACEHOLDER = "YOUR_"  # with which begins what a user replaces in a sample config
+# What a user replaces in a sample config; clouds take no capitals in the names of the latter.
+PLACEHOLDER = re.compile(r"YOUR_[A-Z_]+|\byour-(?:project|cluster)\b")
 SHARED = ("distill",)  # verbs of which hosts without chips each do a share: --shard=I/N
 PLANNED = ("mesh", "shards")  # options of `octomed train` that `octomed plan` has too
 
@@ -142,11 +142,6 @@ class JobSpec:
         overrides = [f"--config.{override}" for override in (f"run={self.workdir}", *self.command.overrides)]
         options = [f"--{option}" for option in self.command.options]
         return [*self.command.verb.split(), f"--config={self.command.config}", *overrides, *options]
-
-
-def placeholders(spec: JobSpec) -> list[str]:
-    """Return what of a job's launch config is still to be replaced by the user's own names, such as ``YOUR_BUCKET``."""
-    return sorted(set(re.findall(r"YOUR_[A-Z_]+", json.dumps(dataclasses.asdict(spec)))))
 
 
 def plan_words(spec: JobSpec) -> list[str]:

@@ -22,7 +22,7 @@ from octomed_jax.launching.backends.jobset import JOBSET as JOBSET_BACKEND
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ["--config=configs/launch/demo_local.py", "--config.grace_seconds=5", "--backend=local", "--output=out"]
 JOBSET = [
-    "--config=configs/launch/octomed_7b_v5e_256.py",
+    "--config=configs/launch/octomed_7b_v5e_256.py:gke",
     "--config.workdir=gs://nobody-has-this-bucket/octomed-7b",
     "--config.image=us-docker.pkg.dev/nobody/octomed/trainer:0.1.0",
     "--config.environment.JAX_COMPILATION_CACHE_DIR=gs://nobody-has-this-bucket/jax-cache",
@@ -143,7 +143,7 @@ def test_kubectl_is_told_what_was_printed(project, bucket, capfd):
 def test_names_that_are_still_to_be_put_in_are_not_started(project, bucket, capfd):
     line = [word for word in JOBSET if "nobody" not in word]
     assert main(["launch", "up", *line]) == 2
-    assert "still holds YOUR_BUCKET, YOUR_PROJECT; put your own names" in capfd.readouterr().err
+    assert "still holds YOUR_BUCKET, your-project; put your own names" in capfd.readouterr().err
     assert not bucket
     assert not words(project)
     assert main(["launch", "up", *line, "--dry-run"]) == 0

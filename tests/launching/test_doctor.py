@@ -172,7 +172,7 @@ def test_the_command_with_the_real_tools_ends_by_what_it_found(monkeypatch, caps
     """Offline, and with nobody logged in, the real kubectl and gcloud tell nothing: that is said, and is not good."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("KUBECONFIG", "/nonexistent")
-    line = ["--config=configs/launch/octomed_7b_v5e_256.py", "--backend=jobset"]
+    line = ["--config=configs/launch/octomed_7b_v5e_256.py:gke", "--backend=jobset"]
     assert main(["launch", "doctor", *line, "--json"]) == 2
     out, err = capsys.readouterr()
     told = json.loads(out)

@@ -21,7 +21,7 @@ from octomed_jax.launching.spec import JobSpec, Secret
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {
-    "octomed_7b_v5e_256": "octomed_7b_v5e_256.py",
+    "octomed_7b_v5e_256": "octomed_7b_v5e_256.py:gke",
     "octomed_7b_v6e_256_2slices": "octomed_7b_v6e_256_2slices.py",
     "teacher_gpu": "teacher_gpu.py",
     "teacher_gpu_two_nodes": "teacher_gpu.py:two_nodes",

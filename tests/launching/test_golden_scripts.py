@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests/launching/golden"
 PLANTED = "hf_PlantedKeyPlantedKey"
 CASES = {
-    "xpk": "octomed_7b_v5e_256_plain.py",
-    "skypilot": "octomed_7b_v5e_256_plain.py",
-    "queued_resources": "octomed_7b_v5e_256_plain.py",
+    "xpk": "octomed_7b_v5e_256.py",
+    "skypilot": "octomed_7b_v5e_256.py",
+    "queued_resources": "octomed_7b_v5e_256.py",
     "slurm": "distill_slurm.py",
 }
 

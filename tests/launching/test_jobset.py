@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def spec() -> JobSpec:
-    return read_spec(configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py")), roots=(ROOT,))
+    return read_spec(configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py:gke")), roots=(ROOT,))
 
 
 def checked(manifest: dict) -> None:

@@ -81,7 +81,7 @@ def test_the_plan_prints_the_figures_of_the_compiler(capsys):
 
 
 def test_the_printed_commands_of_a_job_are_those_that_we_run():
-    spec = read_spec(configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py")), roots=(ROOT,))
+    spec = read_spec(configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py:gke")), roots=(ROOT,))
     folder = Path("runs/launch")
     ours = [*JOBSET.up(spec, folder), *JOBSET.status(spec, folder)]
     ours += [*JOBSET.logs(spec, folder, LogOptions(rank=0, follow=True))]

@@ -17,7 +17,7 @@ TEACHER = {"model": "Qwen/Qwen2.5-VL-72B-Instruct", "image": "vllm/vllm-openai:v
 
 
 def read(**changes: object) -> JobSpec:
-    config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py")).unlock()
+    config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py:gke")).unlock()
     config.update(ConfigDict(changes))
     return read_spec(config, VERBS, roots=(ROOT,))
 

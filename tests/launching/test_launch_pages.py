@@ -35,7 +35,7 @@ HERE = ("make", "python3", ".venv-vllm/bin/pip", "mkdir", "chmod", "bash")
 
 def ours(name: str) -> list[list[str]]:
     """The commands of all verbs, in the order in which a page has them."""
-    config = CONFIGS.get(name, "octomed_7b_v5e_256_plain.py")
+    config = CONFIGS.get(name, "octomed_7b_v5e_256.py")
     spec = read_spec(configuration.load(str(ROOT / "configs/launch" / config)), roots=(ROOT,))
     place, folder = BACKENDS[name], Path(FOLDERS.get(name, "runs/launch"))
     found = [*place.up(spec, folder), *place.status(spec, folder), *place.logs(spec, folder, LOGS[name])]
@@ -114,7 +114,7 @@ def test_folders_can_be_made(one, project):
 
 @pytest.mark.parametrize("one", others("bash"))
 def test_scripts_that_are_run_are_rendered(one, project):
-    words = "launch render --config=configs/launch/octomed_7b_v5e_256_plain.py --backend=queued_resources"
+    words = "launch render --config=configs/launch/octomed_7b_v5e_256.py --backend=queued_resources"
     assert main([*words.split(), "--output=runs/launch"]) == 0
     assert ended(["bash", "-n", *one.words[1:]], project) == (0, "")
 

@@ -13,9 +13,12 @@ from octomed_jax.cli.main import VERBS, main
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.backends.local import LOCAL
+from octomed_jax.launching.code_state import CodeState
 from octomed_jax.launching.plan import plan_launch, told
 from octomed_jax.launching.prices import TABLE, lines, read_prices, region_of
 from octomed_jax.launching.read_spec import read_spec
+from octomed_jax.launching.record import next_launch, write_record
+from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import JobSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +38,7 @@ def read(name: str, *overrides: str) -> JobSpec:
 
 @pytest.fixture(scope="module")
 def spec() -> JobSpec:
-    return read("octomed_7b_v5e_256.py", "zone=us-east5-b", "hours=15")
+    return read("octomed_7b_v5e_256.py:gke", "zone=us-east5-b", "hours=15")
 
 
 def planned(spec: JobSpec, training: dict[str, Any] | None = None, last: dict[str, str] | None = None, by=JOBSET):
@@ -64,7 +67,7 @@ def test_a_pod_of_256_chips_for_15_hours(spec):
     assert "hours=15 may be too few" in text
     assert cost["prices_read"] in text
     assert cost["prices_source"] in text
-    assert "replace us-docker.pkg.dev/YOUR_PROJECT/octomed/trainer:0.1.0" in text
+    assert "replace your-project" in text
 
 
 def test_slices_and_the_teachers_gpus_are_paid_for():
@@ -154,13 +157,9 @@ def everything_under(folder: Path) -> dict[str, int]:
 def test_the_command_says_it_all_and_writes_nothing(tmp_path, capsys, monkeypatch):
     work = tmp_path / "work"
     spec = read("demo_local.py", f"workdir={work}", "grace_seconds=61")
-    start = work / "launch" / "run-1" / "start-1"
-    (start / "files").mkdir(parents=True)
-    files = LOCAL.files(spec)
-    for name, text in files.items():
-        (start / "files" / name).write_text(text)
-    about = {"at": "2026-11-23T10:00:00+00:00", "start": 1, "files": dict.fromkeys(files, "")}
-    (start / "launch.json").write_text(json.dumps(about))
+    files = render(spec, LOCAL, tmp_path / "out")
+    launch = next_launch(spec, LOCAL, tmp_path / "out")
+    write_record(launch, tmp_path / "out", files, {}, CodeState("unknown", b"", {}), ("", "none"), [])
     monkeypatch.chdir(tmp_path)
     before = everything_under(tmp_path)
     words = ["launch", "plan", f"--config={ROOT / 'configs/launch/demo_local.py'}", "--backend=local"]
@@ -177,7 +176,7 @@ def test_figures_of_an_earlier_plan_are_taken_only_for_the_same_machines(tmp_pat
     monkeypatch.chdir(ROOT)
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(TRAINING))
-    words = ["launch", "plan", "--config=configs/launch/octomed_7b_v5e_256.py", "--backend=jobset"]
+    words = ["launch", "plan", "--config=configs/launch/octomed_7b_v5e_256.py:gke", "--backend=jobset"]
     assert main([*words, f"--training={path}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["training"]["mesh"]["fsdp"] == 64
     assert main([*words, f"--training={path}", "--config.topology=8x8"]) == 2
@@ -192,7 +191,7 @@ def test_without_the_compiler_the_plan_says_so_and_has_the_rest(capsys, monkeypa
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(launch_plan, "libtpu", missing)
-    words = ["launch", "plan", "--config=configs/launch/octomed_7b_v5e_256.py", "--backend=jobset"]
+    words = ["launch", "plan", "--config=configs/launch/octomed_7b_v5e_256.py:gke", "--backend=jobset"]
     assert main(words) == 0
     out = capsys.readouterr()
     assert "no figures: planning for TPUs needs libtpu" in out.err
@@ -201,7 +200,7 @@ def test_without_the_compiler_the_plan_says_so_and_has_the_rest(capsys, monkeypa
 
 def test_a_job_that_cannot_be_is_refused(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    words = ["launch", "plan", "--config=configs/launch/octomed_7b_v5e_256.py", "--backend=jobset"]
+    words = ["launch", "plan", "--config=configs/launch/octomed_7b_v5e_256.py:gke", "--backend=jobset"]
     assert main([*words, "--config.image=x:latest"]) == 2
     assert "no fixed tag" in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from octomed_jax.manifests import flatten
 from octomed_jax.teacher.settings import check_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-POD_CONFIG = str(ROOT / "configs/launch/octomed_7b_v5e_256.py")
+POD_CONFIG = str(ROOT / "configs/launch/octomed_7b_v5e_256.py:gke")
 LOCAL_CONFIG = str(ROOT / "configs/launch/demo_local.py")
 
 
@@ -125,7 +125,7 @@ def test_a_secret_put_in_the_place_of_its_name_is_not_repeated():
 
 def test_a_pods_job_says_how_to_plan_it(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    words = ["launch", "render", "--config=configs/launch/octomed_7b_v5e_256.py", "--backend=jobset", "--json"]
+    words = ["launch", "render", "--config=configs/launch/octomed_7b_v5e_256.py:gke", "--backend=jobset", "--json"]
     words += ["--config.image=image:1", "--config.slices=2", f"--output={tmp_path}", "--config.workdir=gs://bucket/run"]
     words += [
         "--config.environment.JAX_COMPILATION_CACHE_DIR=gs://bucket/cache",

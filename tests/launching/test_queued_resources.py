@@ -273,7 +273,7 @@ def test_the_commands():
 
 
 def test_the_config_for_it_is_there():
-    config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256_plain.py"))
+    config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py"))
     files = QUEUED_RESOURCES.files(read_spec(config, roots=(ROOT,)))
     QUEUED_RESOURCES.check(files)
     assert "--accelerator-type=v5litepod-256" in files["supervise.sh"]

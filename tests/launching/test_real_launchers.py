@@ -48,7 +48,7 @@ def read(name: str) -> JobSpec:
     return read_spec(configuration.load(str(ROOT / "configs/launch" / name)), roots=(ROOT,))
 
 
-SPEC = read("octomed_7b_v5e_256_plain.py")
+SPEC = read("octomed_7b_v5e_256.py")
 TWO_SLICES = dataclasses.replace(SPEC, accelerator="v6e", slices=2, name="octomed-7b-v6e")
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def spec() -> JobSpec:
-    config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256_plain.py"))
+    config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py"))
     return read_spec(config, roots=(ROOT,))
 
 

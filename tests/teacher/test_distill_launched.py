@@ -101,7 +101,7 @@ def test_an_approval_is_not_carried_over_to_other_endpoints():
 def test_mistakes_are_one_line(questions, tmp_path, capsys, monkeypatch):
     base = ["distill", f"--questions={questions}", f"--output={tmp_path / 'a'}"]
     recipe = f"--config={ROOT / 'configs/recipes/octomed_7b_one_teacher.py'}"
-    pod = str(ROOT / "configs/launch/octomed_7b_v5e_256.py")
+    pod = str(ROOT / "configs/launch/octomed_7b_v5e_256.py:gke")
     for words, message in (
         ([*base, f"--launch={LAUNCH}", "--model=m"], "--model and --launch both say where the teacher is"),
         ([*base, f"--launch={pod}"], "has no teacher; set its group `teacher`, or give --endpoint"),
