@@ -22,6 +22,7 @@ from octomed_jax.evaluation.checks import check_access, check_images
 from octomed_jax.evaluation.journal import Journal, key_of
 from octomed_jax.evaluation.protocol import CLOSING, PROTOCOL_VERSION, Protocol, read_protocol, result_settings
 from octomed_jax.evaluation.question_sets import choose
+from octomed_jax.evaluation.sample_rows import read_rows
 from octomed_jax.evaluation.scoring import scored
 from octomed_jax.evaluation.seen_in_run import look_up, trained_inputs
 from octomed_jax.evaluation.text_overlap import SIMPLE, open_tokens
@@ -185,8 +186,7 @@ def _held_before(asked: Sequence[Asked], folder: Path) -> list[tuple[Asked, Answ
     by_name = {(one.question.id, one.seed): one for one in asked}
     held = []
     for path in sorted((folder / "samples").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
+        for _, row in read_rows(path):
             if not row["error"]:
                 fields = row["response"], row["finish_reason"], row["completion_tokens"], row["forced"]
                 held.append((by_name[row["id"], row["seed"]], Answer(*fields)))

@@ -41,7 +41,7 @@ def tokenizer(tmp_path_factory):
 
 def rows_of(folder):
     files = sorted((folder / "samples").glob("*.jsonl"))
-    return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    return [json.loads(line) for path in files for line in path.read_text().strip().split("\n")]
 
 
 def run(server, questions, output, **fields):
@@ -99,6 +99,19 @@ def test_a_failed_request_is_no_answer_and_asked_again(questions, tmp_path):
         assert [body["max_tokens"] for body in server.asked[before:]].count(12) == 1
         run(server, questions, tmp_path / "b")
     assert result_bytes(tmp_path / "a") == result_bytes(tmp_path / "b")
+
+
+def test_an_odd_end_of_line_in_an_answer_is_none_of_its_row(questions, tmp_path):
+    def fault(body):
+        return 400 if "number 4" in str(body["messages"]) and body["max_tokens"] > 1 else 0
+
+    with eval_server(fault=fault, thought="so\u2028on\x85and\x1con") as server:
+        run(server, questions, tmp_path / "a", most_failed=0.2)
+        server.how.fault = None
+        assert run(server, questions, tmp_path / "a").counts == {"questions": 11, "samples": 11}
+        run(server, questions, tmp_path / "b")
+    assert result_bytes(tmp_path / "a") == result_bytes(tmp_path / "b")
+    assert all("so\u2028on\x85and\x1con" in row["response"] for row in rows_of(tmp_path / "a"))
 
 
 def test_what_may_pass_is_tried_again(questions, tmp_path):
