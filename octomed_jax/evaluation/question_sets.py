@@ -73,7 +73,7 @@ class QuestionSets:
         """Return the questions, in the order of the folders.
 
         Raises:
-            UserError: an id is there twice, or a question has no gold answer.
+            UserError: an id is there twice, or a question has no gold answer that can be one.
         """
         found = [
             question
