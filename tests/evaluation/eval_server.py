@@ -30,6 +30,7 @@ class Behaviour:
         field: in which it puts a thought; empty: into the text.
         fault: from a request to a status that it fails with, or 0.
         thought: before an answer.
+        finish: why an answer ended.
         seconds: that an answer takes.
     """
 
@@ -41,6 +42,7 @@ class Behaviour:
     field: str = ""
     fault: object = None
     thought: str = "so"
+    finish: str = "stop"
     seconds: float = 0.0
 
 
@@ -83,7 +85,7 @@ class Handler(LoopbackHandler):
         if "endless" in json.dumps(messages[0]) and body["max_tokens"] > 1:
             return self.say({"message": self.message("on and on", "", going_on)}, "length", prompt)
         letter = "AB"[hashlib.sha256(str(body["seed"]).encode()).digest()[0] % 2]
-        return self.say({"message": self.message(how.thought, f"\\boxed{{{letter}}}", going_on)}, "stop", prompt)
+        return self.say({"message": self.message(how.thought, f"\\boxed{{{letter}}}", going_on)}, how.finish, prompt)
 
     def message(self, thought, answer, going_on):
         """Spell a thought and an answer; a reasoning parser takes what it goes on with for the thought."""

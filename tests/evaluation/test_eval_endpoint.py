@@ -101,6 +101,32 @@ def test_a_failed_request_is_no_answer_and_asked_again(questions, tmp_path):
     assert result_bytes(tmp_path / "a") == result_bytes(tmp_path / "b")
 
 
+@pytest.mark.parametrize("finish", ["error", "abort"])
+def test_a_reply_that_was_broken_off_is_no_answer_and_asked_again(questions, tmp_path, finish):
+    with eval_server(finish=finish) as server:
+        manifest = run(server, questions, tmp_path / "a", most_failed=1.0)
+        assert manifest.counts == {"questions": 11, "samples": 11, "failed": 11}
+        assert {row["error"] for row in rows_of(tmp_path / "a")} == {
+            f"the server broke off its reply (finish_reason {finish})"
+        }
+        server.how.finish = "stop"
+        assert run(server, questions, tmp_path / "a").counts == {"questions": 11, "samples": 11}
+
+
+def test_another_model_that_takes_over_on_the_way_ends_it(questions, tmp_path):
+    def fault(_):
+        server.how.name = MODEL if len(server.asked) < 8 else "made/fallback"
+        return 0
+
+    with eval_server() as server:
+        server.how.fault = fault
+        with pytest.raises(UserError, match="was asked for 'made/model' and answers as 'made/fallback'"):
+            run(server, questions, tmp_path / "a", in_flight=1)
+        server.how.fault, server.how.name, before = None, MODEL, len(server.asked)
+        run(server, questions, tmp_path / "a")
+        assert sum(body["max_tokens"] > 1 for body in server.asked[before:]) < 11, "what had come is kept"
+
+
 def test_an_odd_end_of_line_in_an_answer_is_none_of_its_row(questions, tmp_path):
     def fault(body):
         return 400 if "number 4" in str(body["messages"]) and body["max_tokens"] > 1 else 0
