@@ -27,6 +27,7 @@ from octomed_jax.evaluation.scoring import scored
 from octomed_jax.evaluation.seen_in_run import look_up, trained_inputs
 from octomed_jax.evaluation.text_overlap import SIMPLE, open_tokens
 from octomed_jax.evaluation.voting import TIES
+from octomed_jax.hf.base import side_names
 from octomed_jax.prompts import SUFFIXES
 from octomed_jax.schema import Question
 from octomed_jax.teacher.requests import request_seed
@@ -34,6 +35,7 @@ from octomed_jax.verification.candidates import THINK_END, THINK_START
 from octomed_jax.verification.check import VERIFIER_VERSION, check_response
 
 STAGE = "eval"
+_OF_MODEL = (".safetensors", ".bin", ".json", ".jinja", ".txt")  # endings of its weights, template and vocabulary
 
 
 def evaluate(
@@ -76,6 +78,7 @@ def evaluate(
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
         "protocol": PROTOCOL_VERSION,
+        **_tokenizer_of(config),
         **({"closing": CLOSING} if protocol.force_end_of_thinking else {}),
         **({"ties": TIES} if protocol.votes else {}),
     }
@@ -156,6 +159,16 @@ def _model_identity(config: ConfigDict, model: Path, weights: Path) -> str:
     return _identity(model) + ("" if weights == model else _identity(weights))
 
 
+def _tokenizer_of(config: ConfigDict) -> dict[str, str]:
+    """Return by what an endpoint's thoughts are counted and gone on with: a hash of the files, wherever they lie."""
+    if config.eval.backend != "endpoint" or not config.eval.tokenizer:
+        return {}
+    folder = Path(config.eval.tokenizer)
+    return {
+        "tokenizer": storage.fingerprint([[name, storage.sha256_file(folder / name)] for name in side_names(folder)])
+    }
+
+
 def _identity(model: Path) -> str:
     """Return a hash of the weights and the files that decide how they are used."""
     if not model.is_dir():
@@ -165,7 +178,7 @@ def _identity(model: Path) -> str:
             "stage"
         ) == stage:
             return manifests.read_manifest(model, stage).identity
-    names = sorted(path.name for path in model.iterdir() if path.suffix in (".safetensors", ".json"))
+    names = sorted(path.name for path in model.iterdir() if path.suffix in _OF_MODEL)
     return storage.fingerprint(
         [[name, storage.sha256_file(model / name)] for name in names if name != manifests.MANIFEST]
     )

@@ -1,6 +1,7 @@
 """An evaluation through an endpoint, a fake one on loopback: what is asked, kept, refused and forced."""
 
 import json
+import shutil
 
 import pytest
 from eval_helpers import at, make_question, png, result_bytes, write_heldout
@@ -138,6 +139,19 @@ def test_an_odd_end_of_line_in_an_answer_is_none_of_its_row(questions, tmp_path)
         run(server, questions, tmp_path / "b")
     assert result_bytes(tmp_path / "a") == result_bytes(tmp_path / "b")
     assert all("so\u2028on\x85and\x1con" in row["response"] for row in rows_of(tmp_path / "a"))
+
+
+def test_lengths_by_another_tokenizer_are_another_result(questions, tmp_path, tokenizer):
+    with eval_server() as server:
+        run(server, questions, tmp_path / "a", tokenizer=str(tokenizer))
+        shutil.copytree(tokenizer, tmp_path / "moved")
+        run(server, questions, tmp_path / "a", tokenizer=str(tmp_path / "moved"))
+        for other in ("", str(tmp_path / "changed")):
+            shutil.copytree(tokenizer, tmp_path / "changed", dirs_exist_ok=True)
+            with (tmp_path / "changed" / "tokenizer.json").open("a") as file:
+                file.write(" ")
+            with pytest.raises(UserError, match="was made with other settings"):
+                run(server, questions, tmp_path / "a", tokenizer=other)
 
 
 def test_what_may_pass_is_tried_again(questions, tmp_path):
