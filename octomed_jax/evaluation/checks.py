@@ -26,7 +26,9 @@ def check_questions(found: Sequence[Question], where: str) -> None:
     ids = Counter(question.id for question in found)
     twice = [name for name, count in ids.items() if count > 1]
     if twice:
-        raise UserError(f"question {twice[0]} is there {ids[twice[0]]} times in {where}; build the questions again")
+        raise UserError(
+            f"question {twice[0]} is there {ids[twice[0]]} times in {where}; leave a folder out, or build it again"
+        )
     missing = [question for question in found if not question.answer.strip()]
     if missing:
         raise UserError(

@@ -159,7 +159,8 @@ def _called(name: str, there: Collection[str], where: str) -> list[str]:
     try:
         one = find_benchmark(name)
     except UserError:
-        hint = did_you_mean(name, [*there, *BENCHMARKS, *GROUPS])
+        known = [*there, *BENCHMARKS, *GROUPS]
+        hint = did_you_mean(name, known) or did_you_mean(name.lower(), known)
         raise UserError(
             f"no benchmark {name!r} among the held-out questions of {where}{hint}; there are: {_list(there)}"
         ) from None

@@ -7,7 +7,7 @@ asked again, also where the run was finished with it.
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from octomed_jax.evaluation.seen_in_run import look_up, trained_inputs
 from octomed_jax.evaluation.text_overlap import SIMPLE, open_tokens
 from octomed_jax.evaluation.voting import TIES
 from octomed_jax.hf.base import side_names
-from octomed_jax.prompts import SUFFIXES
+from octomed_jax.prompts import FORMATS, SUFFIXES
 from octomed_jax.schema import Question
 from octomed_jax.teacher.requests import request_seed
 from octomed_jax.verification.candidates import THINK_END, THINK_START
@@ -75,6 +75,7 @@ def evaluate(
         "seed": config.seed,
         "answer_format": protocol.answer_format,
         "suffix": SUFFIXES[protocol.answer_format],
+        **_other_suffixes(protocol, {name for names in sets.called.values() for name in names}),
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
         "protocol": PROTOCOL_VERSION,
@@ -145,6 +146,12 @@ def evaluate(
     if failures:
         progress.say(f"{len(failures)} requests failed for good; the same command asks for these again")
     return manifest
+
+
+def _other_suffixes(protocol: Protocol, benchmarks: Collection[str]) -> dict[str, Any]:
+    """Return the words for benchmarks that are asked in a format of their own."""
+    others = sorted({protocol.format_for(name) for name in benchmarks} - {protocol.answer_format})
+    return {"formats": {name: {"suffix": FORMATS[name]} for name in others}} if others else {}
 
 
 def _check_weights(backend: str, model: Path, weights: Path, random_weights: bool) -> None:

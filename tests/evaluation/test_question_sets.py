@@ -72,6 +72,7 @@ def test_a_folder_is_a_name_too(shelf, tmp_path):
     ("names", "why"),
     [
         (("medqaa",), r"no benchmark 'medqaa' among the held-out questions of .*\(did you mean 'medqa'\?\); there are"),
+        (("MEDQAA",), r"no benchmark 'MEDQAA' .*\(did you mean 'medqa'\?\)"),
         (("own_sett",), r"did you mean 'own_set'"),
         (("txt",), r"did you mean 'text'"),
         (("headqa",), r"holds no question of headqa; build them with `octomed questions build --source=headqa`, or"),
