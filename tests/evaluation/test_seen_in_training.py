@@ -251,6 +251,7 @@ def test_the_command_writes_which_and_how_many(tmp_path, capsys):
         (["--trained={measured}"], "holds no questions to learn from"),
         (["--trained={trained}", "--output={trained}"], "is a folder; name a file"),
         (["--trained={trained}", "--questions={trained}"], "holds out no questions"),
+        (["--trained={trained}", "--output=gs://bucket/seen.jsonl"], "lies in a bucket; results are written to a disk"),
         (["--trained={trained}", "--outptu=x"], "did you mean '--output'"),
         ([], "--trained"),
     ],
