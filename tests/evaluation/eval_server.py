@@ -31,6 +31,8 @@ class Behaviour:
         fault: from a request to a status that it fails with, or 0.
         thought: before an answer.
         finish: why an answer ended.
+        cut: how it says that the tokens are spent.
+        usage: whether it counts tokens.
         seconds: that an answer takes.
     """
 
@@ -43,6 +45,8 @@ class Behaviour:
     fault: object = None
     thought: str = "so"
     finish: str = "stop"
+    cut: str = "length"
+    usage: bool = True
     seconds: float = 0.0
 
 
@@ -83,7 +87,7 @@ class Handler(LoopbackHandler):
         if how.length and prompt + body["max_tokens"] > how.length:
             return self.reply(400, {"error": {"message": f"maximum context length is {how.length}"}})
         if "endless" in json.dumps(messages[0]) and body["max_tokens"] > 1:
-            return self.say({"message": self.message("on and on", "", going_on)}, "length", prompt)
+            return self.say({"message": self.message("on and on", "", going_on)}, how.cut, prompt)
         letter = "AB"[hashlib.sha256(str(body["seed"]).encode()).digest()[0] % 2]
         return self.say({"message": self.message(how.thought, f"\\boxed{{{letter}}}", going_on)}, how.finish, prompt)
 
@@ -100,7 +104,9 @@ class Handler(LoopbackHandler):
     def say(self, choice, finish, prompt):
         usage = {"prompt_tokens": prompt, "completion_tokens": 7}
         choice = {"index": 0, "finish_reason": finish, **choice}
-        self.reply(200, {"model": self.server.how.name, "choices": [choice], "usage": usage})
+        self.reply(
+            200, {"model": self.server.how.name, "choices": [choice], "usage": usage if self.server.how.usage else None}
+        )
 
 
 @contextlib.contextmanager

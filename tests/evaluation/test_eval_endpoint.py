@@ -166,9 +166,17 @@ def test_what_may_pass_is_tried_again(questions, tmp_path):
         assert run(server, questions, tmp_path / "a").counts == {"questions": 11, "samples": 11}
 
 
-@pytest.mark.parametrize("field", ["", "reasoning"])
-def test_a_thought_without_end_is_ended(endless, tmp_path, field):
-    with eval_server(field=field) as server:
+def test_without_a_count_of_tokens_no_length_of_a_thought_is_made_up(questions, tmp_path):
+    with eval_server(usage=False) as server:
+        run(server, questions, tmp_path / "a")
+    assert {row["thinking_tokens"] for row in rows_of(tmp_path / "a")} == {None}
+    results = json.loads((tmp_path / "a" / "results.json").read_text())
+    assert results["benchmarks"]["signs"]["thinking_tokens_mean"] is None
+
+
+@pytest.mark.parametrize(("field", "cut"), [("", "length"), ("reasoning", "length"), ("reasoning", "max_tokens")])
+def test_a_thought_without_end_is_ended(endless, tmp_path, field, cut):
+    with eval_server(field=field, cut=cut) as server:
         run(server, endless, tmp_path / "a", force_end_of_thinking=True, forced_answer_tokens=33)
     rows = {row["id"]: row for row in rows_of(tmp_path / "a")}
     assert [rows[f"made:{number}"]["forced"] for number in range(4)] == [False, True, False, True]

@@ -68,10 +68,15 @@ class EndpointBackend:
         self._in_flight, self._tokenizer = in_flight, tokenizer
         self._continuing: Continuing | None = None
 
-    def count_tokens(self, text: str, whole: Answer) -> int:
-        """Return how many tokens a part of an answer has; without a tokenizer its share of all, by length."""
+    def count_tokens(self, text: str, whole: Answer) -> int | None:
+        """Return how many tokens a part of an answer has; without a tokenizer its share of all, by length.
+
+        None where the endpoint counts none.
+        """
         if self._tokenizer:
             return len(self._tokenizer.encode(text))
+        if not whole.completion_tokens:
+            return None
         return round(whole.completion_tokens * len(text) / max(1, len(whole.text)))
 
     def check(self, questions: Sequence[Question], length: int | None, template: Path | None) -> None:
