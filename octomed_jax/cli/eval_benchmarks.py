@@ -16,10 +16,10 @@ from octomed_jax.evaluation.benchmarks import (
     described,
     find_benchmark,
     held_by_benchmark,
-    held_in,
     is_short,
     unregistered,
 )
+from octomed_jax.evaluation.question_sets import all_held_in
 
 WIDTH = 150  # of the tables where nobody looks at them
 DESCRIPTION = """Lists the benchmarks by category: what each is read with (`octomed questions build --source=NAME`), how
@@ -37,7 +37,9 @@ def list_benchmarks(arguments: Sequence[str]) -> int:
         "  octomed eval benchmarks --questions=runs/medqa/questions --json",
     )
     parser.add_argument("name", metavar="NAME", nargs="*", help="a benchmark, or several")
-    parser.add_argument("--questions", metavar="DIR", help="what `octomed questions build` wrote")
+    parser.add_argument(
+        "--questions", metavar="DIR", help="what `octomed questions build` wrote, or a folder of such folders"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the tables of docs/evaluation-benchmarks.md")
     parser.add_argument("--json", action="store_true", help="print all as JSON")
     options, overrides = parser.read(arguments)
@@ -46,7 +48,7 @@ def list_benchmarks(arguments: Sequence[str]) -> int:
     if options.markdown and (options.name or options.questions or options.json):
         parser.error("--markdown prints the whole registry; leave out what else is given")
     chosen = tuple(dict.fromkeys(map(find_benchmark, options.name))) or ALL
-    held = held_in(options.questions) if options.questions else None
+    held = all_held_in(options.questions) if options.questions else None
     if options.json:
         return finish("", _told(chosen, held), True)
     if options.markdown:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from octomed_jax.cli.eval_tables import check_output
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 
@@ -54,6 +55,7 @@ def seen(arguments: Sequence[str]) -> int:
     options, overrides = parser.read(arguments)
     if overrides:
         parser.error(f"--config.{overrides[0]} overrides a config, and this command has none")
+    check_output(options.output or "")
     if options.output and Path(options.output).is_dir():
         raise UserError(f"--output={options.output} is a folder; name a file, such as {options.output}/seen.jsonl")
     # Loaded late: comparing images takes more than other subverbs need.

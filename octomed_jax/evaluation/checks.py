@@ -5,10 +5,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from octomed_jax.errors import UserError
+from octomed_jax.evaluation.constant import BestConstant
 from octomed_jax.evaluation.protocol import Protocol
 from octomed_jax.schema import Question
 from octomed_jax.storage import read_json
 from octomed_jax.teacher.requests import is_too_large
+from octomed_jax.verification.check import Checker
 
 
 def check_questions(found: Sequence[Question], where: str) -> None:
@@ -19,18 +21,34 @@ def check_questions(found: Sequence[Question], where: str) -> None:
         where: the folders that a message names.
 
     Raises:
-        UserError: an id is there twice, or a question has no gold answer.
+        UserError: an id is there twice, or a question has no gold answer, or one that no answer can be compared with.
     """
     ids = Counter(question.id for question in found)
     twice = [name for name, count in ids.items() if count > 1]
     if twice:
-        raise UserError(f"question {twice[0]} is there {ids[twice[0]]} times in {where}; build the questions again")
+        raise UserError(
+            f"question {twice[0]} is there {ids[twice[0]]} times in {where}; leave a folder out, or build it again"
+        )
     missing = [question for question in found if not question.answer.strip()]
     if missing:
         raise UserError(
             f"question {missing[0].id} of {missing[0].benchmark} has no gold answer ({len(missing)} such); "
             "name the benchmarks that have one in config.eval.benchmarks"
         )
+    for question in found:
+        if problem := _broken_gold(question):
+            raise UserError(f"{problem}, so that none can be right; build the questions of {question.benchmark} again")
+
+
+def _broken_gold(question: Question) -> str:
+    """Return why no answer can be compared with a gold answer; empty where one can be."""
+    if broken := Checker(question).broken_gold:
+        return f"question {question.id}: its answer {question.answer!r} is {broken}"
+    try:
+        BestConstant().add(vars(question))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def check_images(questions: Iterable[Question], protocol: Protocol) -> dict[str, int]:

@@ -90,9 +90,13 @@ class Protocol:
 
     def format_of(self, question: Question) -> str:
         """Return in which format a question is asked, one of ``prompts.FORMATS``."""
+        return self.format_for(question.benchmark)
+
+    def format_for(self, benchmark: str) -> str:
+        """Return in which format the questions of a benchmark are asked."""
         from octomed_jax.evaluation.benchmarks import OWN_STYLES, benchmark_of  # late: configs take EVAL from here
 
-        one = benchmark_of(question.benchmark) if self.formats_by_benchmark else None
+        one = benchmark_of(benchmark) if self.formats_by_benchmark else None
         return one.style if one and one.style in OWN_STYLES else self.answer_format
 
     def text_of(self, question: Question) -> str:

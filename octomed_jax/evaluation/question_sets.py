@@ -73,7 +73,7 @@ class QuestionSets:
         """Return the questions, in the order of the folders.
 
         Raises:
-            UserError: an id is there twice, or a question has no gold answer.
+            UserError: an id is there twice, or a question has no gold answer that can be one.
         """
         found = [
             question
@@ -128,6 +128,16 @@ def choose(questions: PathLike | Sequence[PathLike], benchmarks: Sequence[str]) 
     return QuestionSets(read, called, tuple(named))
 
 
+def all_held_in(questions: PathLike) -> dict[str, int]:
+    """Return ``held_in`` of a folder of questions, or of all that a folder holds.
+
+    Raises:
+        UserError: one is not finished, or holds no questions.
+    """
+    found = sum((Counter(held_in(folder)) for folder in _folders(Path(questions))), Counter[str]())
+    return dict(sorted(found.items()))
+
+
 def _is_folder(name: str) -> bool:
     """Say whether a name is a folder's: it has a slash, or is one and nothing that is registered."""
     return "/" in name or (name.lower() not in (*BENCHMARKS, *GROUPS) and (Path(name) / manifests.MANIFEST).is_file())
@@ -159,7 +169,8 @@ def _called(name: str, there: Collection[str], where: str) -> list[str]:
     try:
         one = find_benchmark(name)
     except UserError:
-        hint = did_you_mean(name, [*there, *BENCHMARKS, *GROUPS])
+        known = [*there, *BENCHMARKS, *GROUPS]
+        hint = did_you_mean(name, known) or did_you_mean(name.lower(), known)
         raise UserError(
             f"no benchmark {name!r} among the held-out questions of {where}{hint}; there are: {_list(there)}"
         ) from None

@@ -158,7 +158,7 @@ def read_lines(path: epath.Path) -> list[dict[str, Any]]:
         StopAndLook: it is missing or a line is not a JSON object.
     """
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
     except (OSError, ValueError) as error:
         raise damaged(path) from error
     if not all(isinstance(row, dict) for row in rows):

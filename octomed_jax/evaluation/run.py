@@ -7,7 +7,7 @@ asked again, also where the run was finished with it.
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,20 @@ from octomed_jax.evaluation.checks import check_access, check_images
 from octomed_jax.evaluation.journal import Journal, key_of
 from octomed_jax.evaluation.protocol import CLOSING, PROTOCOL_VERSION, Protocol, read_protocol, result_settings
 from octomed_jax.evaluation.question_sets import choose
+from octomed_jax.evaluation.sample_rows import read_rows
 from octomed_jax.evaluation.scoring import scored
 from octomed_jax.evaluation.seen_in_run import look_up, trained_inputs
 from octomed_jax.evaluation.text_overlap import SIMPLE, open_tokens
 from octomed_jax.evaluation.voting import TIES
-from octomed_jax.prompts import SUFFIXES
+from octomed_jax.hf.base import side_names
+from octomed_jax.prompts import FORMATS, SUFFIXES
 from octomed_jax.schema import Question
 from octomed_jax.teacher.requests import request_seed
 from octomed_jax.verification.candidates import THINK_END, THINK_START
 from octomed_jax.verification.check import VERIFIER_VERSION, check_response
 
 STAGE = "eval"
+_OF_MODEL = (".safetensors", ".bin", ".json", ".jinja", ".txt")  # endings of its weights, template and vocabulary
 
 
 def evaluate(
@@ -72,9 +75,11 @@ def evaluate(
         "seed": config.seed,
         "answer_format": protocol.answer_format,
         "suffix": SUFFIXES[protocol.answer_format],
+        **_other_suffixes(protocol, {name for names in sets.called.values() for name in names}),
         "random_weights": random_weights,
         "verifier": VERIFIER_VERSION,
         "protocol": PROTOCOL_VERSION,
+        **_tokenizer_of(config),
         **({"closing": CLOSING} if protocol.force_end_of_thinking else {}),
         **({"ties": TIES} if protocol.votes else {}),
     }
@@ -143,6 +148,12 @@ def evaluate(
     return manifest
 
 
+def _other_suffixes(protocol: Protocol, benchmarks: Collection[str]) -> dict[str, Any]:
+    """Return the words for benchmarks that are asked in a format of their own."""
+    others = sorted({protocol.format_for(name) for name in benchmarks} - {protocol.answer_format})
+    return {"formats": {name: {"suffix": FORMATS[name]} for name in others}} if others else {}
+
+
 def _check_weights(backend: str, model: Path, weights: Path, random_weights: bool) -> None:
     if backend != "jax" and (random_weights or weights != model):
         raise UserError(f"eval.backend={backend!r} takes no --random-weights and no weights apart; use jax, or export")
@@ -155,6 +166,16 @@ def _model_identity(config: ConfigDict, model: Path, weights: Path) -> str:
     return _identity(model) + ("" if weights == model else _identity(weights))
 
 
+def _tokenizer_of(config: ConfigDict) -> dict[str, str]:
+    """Return by what an endpoint's thoughts are counted and gone on with: a hash of the files, wherever they lie."""
+    if config.eval.backend != "endpoint" or not config.eval.tokenizer:
+        return {}
+    folder = Path(config.eval.tokenizer)
+    return {
+        "tokenizer": storage.fingerprint([[name, storage.sha256_file(folder / name)] for name in side_names(folder)])
+    }
+
+
 def _identity(model: Path) -> str:
     """Return a hash of the weights and the files that decide how they are used."""
     if not model.is_dir():
@@ -164,7 +185,7 @@ def _identity(model: Path) -> str:
             "stage"
         ) == stage:
             return manifests.read_manifest(model, stage).identity
-    names = sorted(path.name for path in model.iterdir() if path.suffix in (".safetensors", ".json"))
+    names = sorted(path.name for path in model.iterdir() if path.suffix in _OF_MODEL)
     return storage.fingerprint(
         [[name, storage.sha256_file(model / name)] for name in names if name != manifests.MANIFEST]
     )
@@ -185,8 +206,7 @@ def _held_before(asked: Sequence[Asked], folder: Path) -> list[tuple[Asked, Answ
     by_name = {(one.question.id, one.seed): one for one in asked}
     held = []
     for path in sorted((folder / "samples").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
+        for _, row in read_rows(path):
             if not row["error"]:
                 fields = row["response"], row["finish_reason"], row["completion_tokens"], row["forced"]
                 held.append((by_name[row["id"], row["seed"]], Answer(*fields)))

@@ -243,8 +243,8 @@ class Scorer:
     def _checker(self, row: Row, file: int, line: int) -> Checker:
         question = self._question_of(row, file, line)
         checker = Checker(question, self.rules)
-        if checker.has_broken_gold:
-            self._refuse(file, line, f"has the answer {question.answer!r}, which is {_unfit(question)}")
+        if checker.broken_gold:
+            self._refuse(file, line, f"has the answer {question.answer!r}, which is {checker.broken_gold}")
         return checker
 
     def _question_of(self, row: Row, file: int, line: int) -> Question:
@@ -264,10 +264,6 @@ class Scorer:
 
     def _refuse(self, file: int, line: int, problem: str) -> NoReturn:
         raise UserError(f"{self._files[file]} line {line} {problem}")
-
-
-def _unfit(question: Question) -> str:
-    return "no text to compare with" if question.task == "short_answer" else "none of its options"
 
 
 def count_words(response: str) -> int:

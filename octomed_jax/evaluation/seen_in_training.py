@@ -173,7 +173,7 @@ def read_seen(path: PathLike) -> dict[str, bool]:
     if not epath.Path(path).exists():
         raise UserError(f"no such file: {path}; make it with `octomed eval seen --output=FILE`")
     found: dict[str, bool] = {}
-    for number, line in enumerate(epath.Path(path).read_text().splitlines(), 1):
+    for number, line in enumerate(epath.Path(path).read_text().removesuffix("\n").split("\n"), 1):
         try:
             row = json.loads(line)
             found[row["id"]] = bool(row["seen"])

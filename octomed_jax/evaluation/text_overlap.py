@@ -16,6 +16,7 @@ from octomed_jax.errors import UserError
 from octomed_jax.evaluation.benchmarks import is_closed
 from octomed_jax.storage import PathLike, sha256_file
 from octomed_jax.verification.candidates import split_response
+from octomed_jax.verification.check import TRUNCATED_FINISHES
 
 TOKENIZER_FILE = "tokenizer.json"
 GPT2_TOKENS, GPT2_END = 50_257, "<|endoftext|>"
@@ -223,7 +224,7 @@ def answer_of(response: str, extracted: str, finish_reason: str) -> str:
 
     "" of one that was cut off.
     """
-    if finish_reason == "length":
+    if finish_reason in TRUNCATED_FINISHES:
         return ""
     return extracted or split_response(response).answer
 

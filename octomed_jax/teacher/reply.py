@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from octomed_jax.verification.candidates import THINK_END, THINK_START
+from octomed_jax.verification.check import TRUNCATED_FINISHES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,9 @@ def read_completion(reply: Any, n: int) -> Completion:
         usage = usage if isinstance(usage, Mapping) else {}
         prompt, total = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        raise RequestFailed("the reply is no chat completion", transient=True) from None
+        raise RequestFailed(f"the reply is no chat completion{_error_in(reply)}", transient=True) from None
+    if not texts:
+        raise RequestFailed("the reply holds no choice", transient=True)
     if len(texts) != n:
         raise WrongChoices(f"{len(texts)} choices came back for n={n}")
     if len(set(places)) != len(places):
@@ -125,6 +128,13 @@ def read_completion(reply: Any, n: int) -> Completion:
     shares = _shares(total, [len(response) for response, _, _ in texts])
     choices = tuple(Choice(*text, tokens) for text, tokens in zip(texts, shares, strict=True))
     return Completion(choices, prompt, contents, model)
+
+
+def _error_in(reply: Any) -> str:
+    """Return what a reply says in place of choices: a gateway may pass an error on as a success."""
+    error = reply.get("error") if isinstance(reply, Mapping) else None
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return f": {_clean(' '.join(str(message)[:1000].split()))[:200]}" if message else ""
 
 
 def _clean(text: str) -> str:
@@ -172,7 +182,7 @@ def read_message(message: Mapping[str, Any], finish_reason: str) -> tuple[str, s
     if not thought:
         return content.strip(), ""
     thought = thought.strip().removeprefix(THINK_START).removesuffix(THINK_END).strip()
-    if not content.strip() and finish_reason == "length":
+    if not content.strip() and finish_reason in TRUNCATED_FINISHES:
         return f"{THINK_START}{thought}", thought
     return f"{THINK_START}{thought}{THINK_END}\n\n{content.strip()}", thought
 

@@ -107,11 +107,11 @@ class Checker:
             self._right = {option for option, name in named if name in golds}
 
     @property
-    def has_broken_gold(self) -> bool:
-        """Whether no response can be compared with the gold: it is none of the options, or a text without a word."""
+    def broken_gold(self) -> str:
+        """Why no response can be compared with the gold: what it is; empty where one can be."""
         if isinstance(self.reader, ShortAnswers):
-            return self.reader.unsure == "broken_gold"
-        return isinstance(self.reader, Options) and self._broken
+            return "no text to compare with" if self.reader.unsure == "broken_gold" else ""
+        return "none of its options" if isinstance(self.reader, Options) and self._broken else ""
 
     def check(self, response: str, finish_reason: str) -> Verdict:
         """Judge one response. Never raises, whatever the response.

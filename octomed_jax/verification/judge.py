@@ -154,8 +154,8 @@ class Judge:
 
     def write_audit(self, path: Path) -> None:
         """Write the sample, for a person to fill in whether they agree; what they filled in before stays."""
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        filled = {(row["row"], row["reply"]): row["agree"] for row in map(json.loads, lines)}
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+        filled = {(row["row"], row["reply"]): row["agree"] for row in map(json.loads, filter(str.strip, lines))}
         rows = [{**row, "agree": filled.get((row["row"], row["reply"]), "")} for _, row in self._sample]
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 

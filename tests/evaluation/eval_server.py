@@ -29,6 +29,10 @@ class Behaviour:
         completions: whether it has plain completions.
         field: in which it puts a thought; empty: into the text.
         fault: from a request to a status that it fails with, or 0.
+        thought: before an answer.
+        finish: why an answer ended.
+        cut: how it says that the tokens are spent.
+        usage: whether it counts tokens.
         seconds: that an answer takes.
     """
 
@@ -39,6 +43,10 @@ class Behaviour:
     completions: bool = True
     field: str = ""
     fault: object = None
+    thought: str = "so"
+    finish: str = "stop"
+    cut: str = "length"
+    usage: bool = True
     seconds: float = 0.0
 
 
@@ -79,9 +87,9 @@ class Handler(LoopbackHandler):
         if how.length and prompt + body["max_tokens"] > how.length:
             return self.reply(400, {"error": {"message": f"maximum context length is {how.length}"}})
         if "endless" in json.dumps(messages[0]) and body["max_tokens"] > 1:
-            return self.say({"message": self.message("on and on", "", going_on)}, "length", prompt)
+            return self.say({"message": self.message("on and on", "", going_on)}, how.cut, prompt)
         letter = "AB"[hashlib.sha256(str(body["seed"]).encode()).digest()[0] % 2]
-        return self.say({"message": self.message("so", f"\\boxed{{{letter}}}", going_on)}, "stop", prompt)
+        return self.say({"message": self.message(how.thought, f"\\boxed{{{letter}}}", going_on)}, how.finish, prompt)
 
     def message(self, thought, answer, going_on):
         """Spell a thought and an answer; a reasoning parser takes what it goes on with for the thought."""
@@ -96,7 +104,9 @@ class Handler(LoopbackHandler):
     def say(self, choice, finish, prompt):
         usage = {"prompt_tokens": prompt, "completion_tokens": 7}
         choice = {"index": 0, "finish_reason": finish, **choice}
-        self.reply(200, {"model": self.server.how.name, "choices": [choice], "usage": usage})
+        self.reply(
+            200, {"model": self.server.how.name, "choices": [choice], "usage": usage if self.server.how.usage else None}
+        )
 
 
 @contextlib.contextmanager

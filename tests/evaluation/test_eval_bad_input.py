@@ -26,6 +26,7 @@ def line_of(capsys, words):
 
 
 GOOD = [make_question(1), make_question(2)]
+NUMERIC, SHORT = ({"task": task, "options": ()} for task in ("numeric", "short_answer"))
 MANY = [make_question(1, [png(8, number) for number in range(11)])]
 
 
@@ -38,6 +39,9 @@ MANY = [make_question(1, [png(8, number) for number in range(11)])]
         (GOOD, {}, ["--benchmarks=classification"], "holds no question of any benchmark of 'classification'"),
         (GOOD, {}, ["--benchmarks=,"], "--benchmarks names none; leave it out for all"),
         ([make_question(1, answer=" ", task="report", options=())], {}, [], "made:1 of letters has no gold answer"),
+        ([make_question(1, answer="other")], {}, [], "question made:1: its answer 'other' is none of its options, so"),
+        ([make_question(1, answer="abc", **NUMERIC)], {}, [], "made:1: its answer 'abc' is not a finite number, so"),
+        ([make_question(1, answer="...", **SHORT)], {}, [], "made:1: its answer '...' is no text to compare with, so"),
         ([*GOOD, make_question(1, question="Another?")], {}, [], "question made:1 is there 2 times in"),
         (GOOD, {"models": ("made/other",)}, [], "does not serve 'made/model'"),
         (GOOD, {"models": None, "name": "other"}, [], "was asked for 'made/model' and answers as 'other'"),

@@ -83,6 +83,9 @@ def test_each_benchmark_is_asked_its_way(shelf, tmp_path):
     found = results_of(tmp_path / "a")
     assert found["settings"]["eval"]["formats_by_benchmark"] is True
     assert found["settings"]["eval"]["f1_tokens"].startswith("words")
+    other = {"direct": {"suffix": "Answer in a short word or phrase."}, "report": {"suffix": "Write the report."}}
+    assert (found["settings"]["suffix"], found["settings"]["formats"]) == (boxed, other)
+    assert "formats" not in results_of(tmp_path / "b")["settings"]
     assert found["images"] == {"images": 2, "made_smaller": 0, "most": 1}
     benchmarks = found["benchmarks"]
     assert benchmarks["vqa-rad-open"]["token_f1"]["n"] == 1

@@ -1,6 +1,7 @@
 """An evaluation through an endpoint, a fake one on loopback: what is asked, kept, refused and forced."""
 
 import json
+import shutil
 
 import pytest
 from eval_helpers import at, make_question, png, result_bytes, write_heldout
@@ -41,7 +42,7 @@ def tokenizer(tmp_path_factory):
 
 def rows_of(folder):
     files = sorted((folder / "samples").glob("*.jsonl"))
-    return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    return [json.loads(line) for path in files for line in path.read_text().strip().split("\n")]
 
 
 def run(server, questions, output, **fields):
@@ -101,6 +102,58 @@ def test_a_failed_request_is_no_answer_and_asked_again(questions, tmp_path):
     assert result_bytes(tmp_path / "a") == result_bytes(tmp_path / "b")
 
 
+@pytest.mark.parametrize("finish", ["error", "abort"])
+def test_a_reply_that_was_broken_off_is_no_answer_and_asked_again(questions, tmp_path, finish):
+    with eval_server(finish=finish) as server:
+        manifest = run(server, questions, tmp_path / "a", most_failed=1.0)
+        assert manifest.counts == {"questions": 11, "samples": 11, "failed": 11}
+        assert {row["error"] for row in rows_of(tmp_path / "a")} == {
+            f"the server broke off its reply (finish_reason {finish})"
+        }
+        server.how.finish = "stop"
+        assert run(server, questions, tmp_path / "a").counts == {"questions": 11, "samples": 11}
+
+
+def test_another_model_that_takes_over_on_the_way_ends_it(questions, tmp_path):
+    def fault(_):
+        server.how.name = MODEL if len(server.asked) < 8 else "made/fallback"
+        return 0
+
+    with eval_server() as server:
+        server.how.fault = fault
+        with pytest.raises(UserError, match="was asked for 'made/model' and answers as 'made/fallback'"):
+            run(server, questions, tmp_path / "a", in_flight=1)
+        server.how.fault, server.how.name, before = None, MODEL, len(server.asked)
+        run(server, questions, tmp_path / "a")
+        assert sum(body["max_tokens"] > 1 for body in server.asked[before:]) < 11, "what had come is kept"
+
+
+def test_an_odd_end_of_line_in_an_answer_is_none_of_its_row(questions, tmp_path):
+    def fault(body):
+        return 400 if "number 4" in str(body["messages"]) and body["max_tokens"] > 1 else 0
+
+    with eval_server(fault=fault, thought="so\u2028on\x85and\x1con") as server:
+        run(server, questions, tmp_path / "a", most_failed=0.2)
+        server.how.fault = None
+        assert run(server, questions, tmp_path / "a").counts == {"questions": 11, "samples": 11}
+        run(server, questions, tmp_path / "b")
+    assert result_bytes(tmp_path / "a") == result_bytes(tmp_path / "b")
+    assert all("so\u2028on\x85and\x1con" in row["response"] for row in rows_of(tmp_path / "a"))
+
+
+def test_lengths_by_another_tokenizer_are_another_result(questions, tmp_path, tokenizer):
+    with eval_server() as server:
+        run(server, questions, tmp_path / "a", tokenizer=str(tokenizer))
+        shutil.copytree(tokenizer, tmp_path / "moved")
+        run(server, questions, tmp_path / "a", tokenizer=str(tmp_path / "moved"))
+        for other in ("", str(tmp_path / "changed")):
+            shutil.copytree(tokenizer, tmp_path / "changed", dirs_exist_ok=True)
+            with (tmp_path / "changed" / "tokenizer.json").open("a") as file:
+                file.write(" ")
+            with pytest.raises(UserError, match="was made with other settings"):
+                run(server, questions, tmp_path / "a", tokenizer=other)
+
+
 def test_what_may_pass_is_tried_again(questions, tmp_path):
     seen = set()
 
@@ -113,9 +166,17 @@ def test_what_may_pass_is_tried_again(questions, tmp_path):
         assert run(server, questions, tmp_path / "a").counts == {"questions": 11, "samples": 11}
 
 
-@pytest.mark.parametrize("field", ["", "reasoning"])
-def test_a_thought_without_end_is_ended(endless, tmp_path, field):
-    with eval_server(field=field) as server:
+def test_without_a_count_of_tokens_no_length_of_a_thought_is_made_up(questions, tmp_path):
+    with eval_server(usage=False) as server:
+        run(server, questions, tmp_path / "a")
+    assert {row["thinking_tokens"] for row in rows_of(tmp_path / "a")} == {None}
+    results = json.loads((tmp_path / "a" / "results.json").read_text())
+    assert results["benchmarks"]["signs"]["thinking_tokens_mean"] is None
+
+
+@pytest.mark.parametrize(("field", "cut"), [("", "length"), ("reasoning", "length"), ("reasoning", "max_tokens")])
+def test_a_thought_without_end_is_ended(endless, tmp_path, field, cut):
+    with eval_server(field=field, cut=cut) as server:
         run(server, endless, tmp_path / "a", force_end_of_thinking=True, forced_answer_tokens=33)
     rows = {row["id"]: row for row in rows_of(tmp_path / "a")}
     assert [rows[f"made:{number}"]["forced"] for number in range(4)] == [False, True, False, True]

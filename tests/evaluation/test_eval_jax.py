@@ -15,6 +15,7 @@ from octomed_jax.evaluation.backends.jax_backend import JaxBackend
 from octomed_jax.evaluation.protocol import CLOSING, read_protocol
 from octomed_jax.evaluation.run import evaluate
 from octomed_jax.hf import chat
+from octomed_jax.inputs.conversation import chat_template
 from octomed_jax.inputs.template import SYSTEM_LINE
 from octomed_jax.inputs.tokenizer import load_tokenizer
 from octomed_jax.prompts import BOXED_SUFFIX, DIRECT_SUFFIX, user_text
@@ -68,6 +69,17 @@ def test_what_was_done_before_a_break_is_kept_to_the_bit(model, questions, tmp_p
     assert len(calls) == 2 * 4 + 2, "each batch once, and the two that were broken again"
     rows = [json.loads(line) for line in (tmp_path / "a/samples/signs.jsonl").read_text().splitlines()]
     assert len({row["response"] for row in rows}) == len(rows), "each sample is drawn by itself"
+
+
+def test_another_chat_template_is_another_model(model, questions, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder, ignore=lambda *_: {"manifest.json"})
+    write = (folder / "chat_template.jinja").write_text
+    write(template := chat_template(model))
+    evaluate(small(seeds=1, max_new_tokens=1), folder, questions, tmp_path / "a")
+    write("{{ '\n' }}" + template)
+    with pytest.raises(UserError, match=r"was made with other settings .*model"):
+        evaluate(small(seeds=1, max_new_tokens=1), folder, questions, tmp_path / "a")
 
 
 def test_a_sample_does_not_depend_on_the_questions_beside_it(model):

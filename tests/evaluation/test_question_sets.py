@@ -1,8 +1,11 @@
 """Which questions a run asks: names of the registry, categories, the questions' own names, and folders."""
 
+import json
+
 import pytest
 from eval_helpers import make_question, write_heldout
 
+from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.question_sets import choose
 
@@ -72,6 +75,7 @@ def test_a_folder_is_a_name_too(shelf, tmp_path):
     ("names", "why"),
     [
         (("medqaa",), r"no benchmark 'medqaa' among the held-out questions of .*\(did you mean 'medqa'\?\); there are"),
+        (("MEDQAA",), r"no benchmark 'MEDQAA' .*\(did you mean 'medqa'\?\)"),
         (("own_sett",), r"did you mean 'own_set'"),
         (("txt",), r"did you mean 'text'"),
         (("headqa",), r"holds no question of headqa; build them with `octomed questions build --source=headqa`, or"),
@@ -84,6 +88,14 @@ def test_what_is_not_there_is_one_line(shelf, names, why):
     with pytest.raises(UserError, match=why) as caught:
         choose(shelf, names)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_folder_of_folders_holds_is_told(shelf, capsys):
+    assert main(["eval", "benchmarks", f"--questions={shelf}", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    held = {one["benchmark"]: one["held"] for one in told["benchmarks"] if one["held"]}
+    assert held == {"medqa": 2, "medmcqa": 2, "aptos": 2, "vqa-rad": 4, "slake": 2}
+    assert told["others"] == {"own_set": 2}
 
 
 def test_one_question_in_two_folders_is_refused(shelf, tmp_path):

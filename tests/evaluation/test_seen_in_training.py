@@ -16,7 +16,7 @@ from octomed_jax.curation.curate import curate
 from octomed_jax.curation.pictures.image_sources import SOURCES_FILE, SOURCES_SCHEMA
 from octomed_jax.curation.settings import defaults
 from octomed_jax.errors import UserError
-from octomed_jax.evaluation.seen_in_training import accuracy_by_seen, read_seen, seen_in_training
+from octomed_jax.evaluation.seen_in_training import accuracy_by_seen, read_seen, seen_in_training, write_seen
 from octomed_jax.schema import QUESTION_SCHEMA, Question, Record, question_to_row
 from octomed_jax.traces import lake
 from octomed_jax.traces.stage import shard_records
@@ -251,6 +251,7 @@ def test_the_command_writes_which_and_how_many(tmp_path, capsys):
         (["--trained={measured}"], "holds no questions to learn from"),
         (["--trained={trained}", "--output={trained}"], "is a folder; name a file"),
         (["--trained={trained}", "--questions={trained}"], "holds out no questions"),
+        (["--trained={trained}", "--output=gs://bucket/seen.jsonl"], "lies in a bucket; results are written to a disk"),
         (["--trained={trained}", "--outptu=x"], "did you mean '--output'"),
         ([], "--trained"),
     ],
@@ -277,6 +278,12 @@ def test_accuracy_with_and_without_what_was_seen():
     }
     with pytest.raises(UserError, match="question v of medqa is not among those that were looked up"):
         accuracy_by_seen([sample("v", "correct")], {})
+
+
+def test_an_odd_end_of_line_within_a_row_is_none_of_its_lines(tmp_path):
+    rows = [{"id": f"a{sign}b", "seen": True} for sign in "\u2028\x85\x1c"]
+    write_seen(tmp_path / "seen.jsonl", rows)
+    assert list(read_seen(tmp_path / "seen.jsonl")) == [row["id"] for row in rows]
 
 
 def test_a_file_that_is_cut_is_refused(tmp_path):

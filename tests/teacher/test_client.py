@@ -54,12 +54,29 @@ def test_choices_go_by_index_and_tokens_add_up():
         read_completion(reply, 4)
 
 
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ({"error": {"message": "upstream\ndied", "code": 502}}, "the reply is no chat completion: upstream died"),
+        ({"error": "gone"}, "the reply is no chat completion: gone"),
+        ({"id": 1}, "the reply is no chat completion"),
+        ({"choices": []}, "the reply holds no choice"),
+    ],
+)
+def test_a_reply_without_an_answer_says_why(reply, why):
+    with pytest.raises(RequestFailed) as caught:
+        read_completion(reply, 1)
+    assert (str(caught.value), caught.value.transient, type(caught.value)) == (why, True, RequestFailed)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["choices", "message", "content", "index", "usage", "reasoning"]), inner, max_size=4
+            st.sampled_from(["choices", "error", "message", "content", "index", "usage", "reasoning"]),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=12,

@@ -8,6 +8,7 @@ from octomed_jax.evaluation.protocol import CLOSING
 from octomed_jax.schema import Question
 from octomed_jax.teacher.reply import read_message
 from octomed_jax.verification.candidates import THINK_END, THINK_START
+from octomed_jax.verification.check import TRUNCATED_FINISHES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +66,14 @@ class Backend(Protocol):
         """Yield what was asked with its answers, those together that came together, in any order."""
         ...
 
-    def count_tokens(self, text: str, whole: Answer) -> int:
-        """Return how many tokens a part of an answer's text has."""
+    def count_tokens(self, text: str, whole: Answer) -> int | None:
+        """Return how many tokens a part of an answer's text has; None where nobody knows."""
         ...
 
 
 def is_cut_in_thought(text: str, finish_reason: str) -> bool:
     """Return whether a response, in our spelling, has used up its tokens within a thought."""
-    return finish_reason == "length" and text.startswith(THINK_START) and THINK_END not in text
+    return finish_reason in TRUNCATED_FINISHES and text.startswith(THINK_START) and THINK_END not in text
 
 
 def with_closing(written: str) -> str:

@@ -24,7 +24,7 @@ from octomed_jax.evaluation.checks import check_context
 from octomed_jax.evaluation.protocol import CLOSING, Protocol
 from octomed_jax.inputs.tokenizer import ChatTokenizer, load_tokenizer
 from octomed_jax.schema import Question
-from octomed_jax.teacher.client import api_key
+from octomed_jax.teacher.client import Messages, api_key
 from octomed_jax.teacher.pool import Pool
 from octomed_jax.teacher.prepare import Preparer
 from octomed_jax.teacher.prompts import Prompt
@@ -34,6 +34,7 @@ from octomed_jax.verification.candidates import THINK_START
 
 SETTINGS = "config.eval"
 _DATE = re.compile(r"([-@:][\d-]+)?")
+_BROKEN_OFF = ("error", "abort")  # what gateways and vLLM say of a reply that failed on the way
 AHEAD = 2  # times as many samples are begun as may be in flight: their images are ready when a place is
 
 
@@ -67,10 +68,15 @@ class EndpointBackend:
         self._in_flight, self._tokenizer = in_flight, tokenizer
         self._continuing: Continuing | None = None
 
-    def count_tokens(self, text: str, whole: Answer) -> int:
-        """Return how many tokens a part of an answer has; without a tokenizer its share of all, by length."""
+    def count_tokens(self, text: str, whole: Answer) -> int | None:
+        """Return how many tokens a part of an answer has; without a tokenizer its share of all, by length.
+
+        None where the endpoint counts none.
+        """
         if self._tokenizer:
             return len(self._tokenizer.encode(text))
+        if not whole.completion_tokens:
+            return None
         return round(whole.completion_tokens * len(text) / max(1, len(whole.text)))
 
     def check(self, questions: Sequence[Question], length: int | None, template: Path | None) -> None:
@@ -154,20 +160,35 @@ class EndpointBackend:
         messages = await self._preparer.messages(asked.question)
         try:
             sampling = self._sampling(asked.draw, self._protocol.max_new_tokens)
-            async with self._pool.completing(messages, sampling) as completion:
-                choice = completion.choices[0]
+            completion = await self._completed(messages, sampling)
+            choice = completion.choices[0]
             if not (self._continuing and is_cut_in_thought(choice.response, choice.finish_reason)):
                 return asked, Answer(choice.response, choice.finish_reason, choice.completion_tokens)
             begun = with_closing(_as_written(completion))
             more = self._continuing.request(messages, begun)
             sampling = self._sampling(asked.draw, self._protocol.forced_answer_tokens)
-            async with self._pool.completing(more.messages, sampling, more.fields) as rest:
-                pass
+            rest = await self._completed(more.messages, sampling, more.fields)
         except RequestFailed as failure:
             return asked, Answer("", "error", 0, error=str(failure))
         last = rest.choices[0]
         tokens = choice.completion_tokens + last.completion_tokens
         return asked, forced_answer(begun, _continued(rest), last.finish_reason, tokens)
+
+    async def _completed(
+        self, messages: Messages, sampling: Sampling, fields: Mapping[str, Any] | None = None
+    ) -> Completion:
+        """Return a whole reply.
+
+        Raises:
+            RequestFailed: for good; or the server broke off its reply, which is no answer.
+            UserError: another model answers than at first.
+        """
+        client = self._pool.endpoints[0].client
+        async with self._pool.completing(messages, sampling, fields) as completion:
+            _check_name(completion, client.model, client.url)
+            if (end := completion.choices[0].finish_reason) in _BROKEN_OFF:
+                raise RequestFailed(f"the server broke off its reply (finish_reason {end})", transient=True)
+            return completion
 
     def _sampling(self, draw: int, max_tokens: int) -> Sampling:
         return Sampling(1, draw, float(self._protocol.temperature), float(self._protocol.top_p), max_tokens)
