@@ -143,11 +143,11 @@ class Columns:
         held, asked, right = (np.bincount(one, minlength=len(self._ids)) for one in chosen)
         return held, asked, right
 
-    def figures(self, n_train: int, votes: int = 0, seen: Mapping[str, bool] | None = None) -> dict[str, Any]:
+    def figures(self, n_train: int | None, votes: int = 0, seen: Mapping[str, bool] | None = None) -> dict[str, Any]:
         """Return the benchmark's entry in results.json.
 
         Args:
-            n_train: its number of questions to learn from.
+            n_train: its number of questions to learn from; None: not known.
             votes: of how many samples a majority is taken; 0: of none.
             seen: id of a question to whether it was seen in training; None: nobody looked.
 
@@ -228,14 +228,15 @@ class Columns:
 
     def _vote(self, asked: np.ndarray, votes: int) -> dict[str, Any]:
         """Return the accuracy of a majority of so many samples, over the questions that have as many."""
-        found = {number: maj_at(own, votes) for number, own in self._each(asked) if own[0] >= votes}
+        found = {number: own for number, own in self._each(asked) if own[0] >= votes}
         told = {"of": votes, "ties": TIES, "n": len(found), "left_out": int((asked > 0).sum()) - len(found)}
         if not found:
             return told | {"accuracy": None, "bootstrap": None, "clusters": []}
-        rates = np.fromiter(found.values(), float, len(found))
+        rates = np.array([float(maj_at(own, votes)) for own in found.values()])
         table = cluster_table(rates, np.array(self._clusters)[list(found)])
         ends = interval(draw_means(table, f"{self._benchmark} vote"), [table])
-        return told | {"accuracy": float(rates.mean()), "bootstrap": list(ends), "clusters": table}
+        exact = sum(maj_at(own, votes) * count for own, count in Counter(found.values()).items()) / len(found)
+        return told | {"accuracy": float(exact), "bootstrap": list(ends), "clusters": table}
 
     def _seen(self, seen: Mapping[str, bool], right: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
         """Return how many questions were seen in training, and the accuracies on these and on the others."""

@@ -54,6 +54,14 @@ def test_the_majority_of_ten_by_hand(tmp_path):
     assert vote["bootstrap"][0] < vote["accuracy"] < vote["bootstrap"][1]
 
 
+def test_one_sample_and_all_of_them_are_the_same_numbers_to_the_last_bit(tmp_path):
+    chance = random.Random(5)
+    rows = [row for place in range(97) for row in letters(chance.choices("ABC", k=7), id=f"q{place}")]
+    figures = scored_file(tmp_path, rows, votes=5)["benchmarks"]["medqa"]
+    assert figures["accuracy"] == figures["pass_at"]["1"] == figures["maj_at"]["1"]
+    assert figures["vote"]["accuracy"] == figures["maj_at"]["5"]
+
+
 def test_a_failed_request_costs_its_question_the_vote_alone(tmp_path):
     rows = letters("BBB", id="a") + letters("BA", id="b") + [sample("", id="b", seed=2, finish_reason="error")]
     figures = scored_file(tmp_path, rows, votes=3)["benchmarks"]["medqa"]
