@@ -3,7 +3,6 @@
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from octomed_jax.evaluation.calibration import SampleTable
 from octomed_jax.evaluation.constant import BestConstant
 from octomed_jax.evaluation.overlaps import Overlaps, kind_of
 from octomed_jax.evaluation.resampling import cluster_table, draw_means, interval
-from octomed_jax.evaluation.statistics import summary, wilson
+from octomed_jax.evaluation.statistics import mean_rate, summary, wilson
 from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
 from octomed_jax.evaluation.voting import TIES, Votes, at_each, maj_at
 from octomed_jax.schema import OPEN_TASKS, VERDICTS
@@ -258,7 +257,7 @@ class Columns:
         n = len(asked)
         if not n or not ruled:
             return {"accuracy": None, "wilson": None, "bootstrap": None, "clusters": []}
-        exact = sum(Fraction(int(right[asked == size].sum()), int(size)) for size in np.unique(asked)) / n
+        exact = mean_rate(right, asked)
         table = cluster_table(right / asked, clusters)
         return {
             "accuracy": float(exact),
