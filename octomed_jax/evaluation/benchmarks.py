@@ -59,10 +59,27 @@ __all__ = [
     "held_in",
     "is_closed",
     "is_short",
+    "place_of",
+    "same_name",
     "unregistered",
 ]
 
-_CALLED: dict[str, Benchmark] = {name: one for one in ALL for name in one.called}
+
+def _plain(name: str) -> str:
+    """Return a name without case, blanks and marks: ``PMC_VQA`` and ``pmc-vqa`` are one."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _by_plain_name() -> dict[str, Benchmark]:
+    """Return the benchmarks by all of their names and titles, without those that two of them share."""
+    found: dict[str, set[str]] = {}
+    for one in ALL:
+        for name in (*one.called, one.title):
+            found.setdefault(_plain(name), set()).add(one.name)
+    return {key: BENCHMARKS[name] for key, (name, *others) in found.items() if not others}
+
+
+_CALLED = _by_plain_name()
 
 
 def find_benchmark(name: str) -> Benchmark:
@@ -71,22 +88,44 @@ def find_benchmark(name: str) -> Benchmark:
     Raises:
         UserError: there is none of that name.
     """
-    known = {key.lower(): one for one in ALL for key in (*one.called, one.title)}
-    if name.lower() not in known:
-        hint = did_you_mean(name.lower(), list(known))
+    one = benchmark_of(name)
+    if one is None:
+        known = [key.lower() for one in ALL for key in (*one.called, one.title)]
+        hint = did_you_mean(name.lower(), known)
         raise UserError(f"unknown benchmark {name!r}{hint}; `octomed eval benchmarks` has them all")
-    return known[name.lower()]
+    return one
 
 
 def benchmark_of(called: str) -> Benchmark | None:
-    """Return the benchmark that questions call so; None where none is registered under it."""
-    return _CALLED.get(called)
+    """Return the benchmark that questions call so, in whatever case and with whatever marks between its words.
+
+    None where none is registered under it.
+    """
+    return _CALLED.get(_plain(called))
+
+
+def same_name(called: str, name: str) -> bool:
+    """Say whether two names differ in nothing but case and the marks between words."""
+    return _plain(called) == _plain(name)
+
+
+def place_of(called: str, one: Benchmark) -> tuple[int, bool]:
+    """Return what sorts the names of a benchmark: in its own order, each before other spellings of it, its title last.
+
+    Args:
+        called: what questions call it.
+        one: ``benchmark_of`` it.
+    """
+    own = [_plain(name) for name in one.called]
+    place = own.index(_plain(called)) if _plain(called) in own else len(own)
+    return place, called not in one.called
 
 
 def is_closed(called: str, task: str) -> bool:
     """Say whether a question of a legacy set is closed: as its benchmark's name says, else answered yes or no."""
-    if called.endswith(("-closed", "-open")):
-        return called.endswith("-closed")
+    ending = called.casefold().replace("_", "-")
+    if ending.endswith(("-closed", "-open")):
+        return ending.endswith("-closed")
     return task == "yes_no"
 
 
@@ -172,7 +211,10 @@ def held_in(questions: PathLike) -> dict[str, int]:
 
 def held_by_benchmark(held: Mapping[str, int]) -> dict[str, int]:
     """Return benchmark to number of questions, of those that are registered, in the registry's order."""
-    counts = {one.name: sum(held.get(called, 0) for called in one.called) for one in ALL}
+    counts = dict.fromkeys(BENCHMARKS, 0)
+    for called, count in held.items():
+        if one := benchmark_of(called):
+            counts[one.name] += count
     return {name: count for name, count in counts.items() if count}
 
 

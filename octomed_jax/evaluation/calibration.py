@@ -20,6 +20,7 @@ from octomed_jax.evaluation.rank_correlation import (
     resampled,
 )
 from octomed_jax.evaluation.resampling import stream_of
+from octomed_jax.evaluation.statistics import mean_rate
 
 Sample = Mapping[str, Any]
 DRAWN = 10_000_000  # questions that are drawn for the intervals of results.json, in about a second
@@ -145,7 +146,8 @@ def across(lengths: Sequence[float], accuracies: Sequence[float]) -> Correlation
     if len(lengths) != len(accuracies):
         raise ValueError(f"{len(lengths)} lengths and {len(accuracies)} accuracies are not of the same benchmarks")
     n = len(lengths)
-    stratum = Stratum(np.asarray(lengths, dtype=float), -np.asarray(accuracies, dtype=float), np.arange(n))
+    x, y = (np.round(np.asarray(values, dtype=float), 9) for values in (lengths, accuracies))  # equal means are ties
+    stratum = Stratum(x, -y, np.arange(n))
     rho = correlation(stratum).rho
     return Correlation(rho, n, n, None, None if rho is None else fisher_interval(rho, n))
 
@@ -237,11 +239,11 @@ def _mean_of(table: SampleTable, values: np.ndarray, taken: np.ndarray) -> np.nd
 
 def _figures(table: SampleTable, strata: Sequence[Stratum], drawn: Sequence[np.ndarray] | None) -> BenchmarkCalibration:
     lengths = strata[0].x
-    everything = np.ones(len(table.question), dtype=bool)
+    right = np.bincount(table.question, weights=table.right).astype(int)
     return BenchmarkCalibration(
         n=len(table.cluster),
         seeds=int(table.order.max()) + 1,
-        accuracy=float(_mean_of(table, table.right, everything).mean()),
+        accuracy=float(mean_rate(right, np.bincount(table.question))),
         mean_length=float(lengths.mean()) if len(lengths) else None,
         cut_off=table.cut_off,
         without_thought=table.without_thought,

@@ -7,7 +7,7 @@ partial, and says what is missing.
 from collections.abc import Mapping
 from typing import Any
 
-from octomed_jax.evaluation.benchmarks import benchmark_of, categories
+from octomed_jax.evaluation.benchmarks import BENCHMARKS, benchmark_of, categories, place_of
 from octomed_jax.evaluation.resampling import overall
 
 Figures = Mapping[str, Mapping[str, Any]]
@@ -55,7 +55,7 @@ def _registered(called: str) -> str:
 def _each_once(benchmarks: Figures) -> tuple[dict[str, str], list[str]]:
     """Return benchmarks of the registry, each with the first of its names that has an accuracy; and further names."""
     there = [name for name, figures in benchmarks.items() if figures["accuracy"] is not None and _registered(name)]
-    there.sort(key=lambda name: benchmark_of(name).called.index(name))  # type: ignore[union-attr]
+    there.sort(key=lambda name: place_of(name, BENCHMARKS[_registered(name)]))
     called: dict[str, str] = {}
     for name in there:
         called.setdefault(_registered(name), name)

@@ -3,7 +3,6 @@
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from octomed_jax.evaluation.calibration import SampleTable
 from octomed_jax.evaluation.constant import BestConstant
 from octomed_jax.evaluation.overlaps import Overlaps, kind_of
 from octomed_jax.evaluation.resampling import cluster_table, draw_means, interval
-from octomed_jax.evaluation.statistics import summary, wilson
+from octomed_jax.evaluation.statistics import mean_rate, summary, wilson
 from octomed_jax.evaluation.text_overlap import SIMPLE, Tokens
 from octomed_jax.evaluation.voting import TIES, Votes, at_each, maj_at
 from octomed_jax.schema import OPEN_TASKS, VERDICTS
@@ -143,11 +142,11 @@ class Columns:
         held, asked, right = (np.bincount(one, minlength=len(self._ids)) for one in chosen)
         return held, asked, right
 
-    def figures(self, n_train: int, votes: int = 0, seen: Mapping[str, bool] | None = None) -> dict[str, Any]:
+    def figures(self, n_train: int | None, votes: int = 0, seen: Mapping[str, bool] | None = None) -> dict[str, Any]:
         """Return the benchmark's entry in results.json.
 
         Args:
-            n_train: its number of questions to learn from.
+            n_train: its number of questions to learn from; None: not known.
             votes: of how many samples a majority is taken; 0: of none.
             seen: id of a question to whether it was seen in training; None: nobody looked.
 
@@ -228,14 +227,15 @@ class Columns:
 
     def _vote(self, asked: np.ndarray, votes: int) -> dict[str, Any]:
         """Return the accuracy of a majority of so many samples, over the questions that have as many."""
-        found = {number: maj_at(own, votes) for number, own in self._each(asked) if own[0] >= votes}
+        found = {number: own for number, own in self._each(asked) if own[0] >= votes}
         told = {"of": votes, "ties": TIES, "n": len(found), "left_out": int((asked > 0).sum()) - len(found)}
         if not found:
             return told | {"accuracy": None, "bootstrap": None, "clusters": []}
-        rates = np.fromiter(found.values(), float, len(found))
+        rates = np.array([float(maj_at(own, votes)) for own in found.values()])
         table = cluster_table(rates, np.array(self._clusters)[list(found)])
         ends = interval(draw_means(table, f"{self._benchmark} vote"), [table])
-        return told | {"accuracy": float(rates.mean()), "bootstrap": list(ends), "clusters": table}
+        exact = sum(maj_at(own, votes) * count for own, count in Counter(found.values()).items()) / len(found)
+        return told | {"accuracy": float(exact), "bootstrap": list(ends), "clusters": table}
 
     def _seen(self, seen: Mapping[str, bool], right: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
         """Return how many questions were seen in training, and the accuracies on these and on the others."""
@@ -257,7 +257,7 @@ class Columns:
         n = len(asked)
         if not n or not ruled:
             return {"accuracy": None, "wilson": None, "bootstrap": None, "clusters": []}
-        exact = sum(Fraction(int(right[asked == size].sum()), int(size)) for size in np.unique(asked)) / n
+        exact = mean_rate(right, asked)
         table = cluster_table(right / asked, clusters)
         return {
             "accuracy": float(exact),

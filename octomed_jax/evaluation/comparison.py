@@ -84,7 +84,7 @@ def _compare_one(name: str, one: Pairs, family: int) -> dict[str, Any]:
         "seeds": list(one.seeds),
         "failed": list(one.failed),
         "left_out": one.left_out,
-        "accuracy": [float(one.a.mean()), float(one.b.mean())],
+        "accuracy": list(one.accuracy),
         "difference": float(sums.sum() / n),
         "interval": list(_interval(one, stream_of(name, 1))),
         "mcnemar": {"only_a": only_a, "only_b": only_b, "p": paired.mcnemar(only_a, only_b)},

@@ -88,7 +88,7 @@ def _row(name: str, n: str, one: Comparison, p: float) -> list[str]:
         f"{100 * b:.1f}",
         _points(one["difference"]),
         _range(low, high),
-        "< 0.0001" if p < 0.0001 else f"{p:.4f}",
+        "≤ 0.0001" if p <= 0.0001 else f"{p:.4f}",
         one["verdict"],
         shown,
     ]

@@ -12,6 +12,7 @@ from octomed_jax.evaluation.columns import Columns
 from octomed_jax.evaluation.paired_settings import Settings
 from octomed_jax.evaluation.sample_files import Scorer
 from octomed_jax.evaluation.sample_rows import find_files, first_difference
+from octomed_jax.evaluation.statistics import mean_rate
 from octomed_jax.schema import OPEN_TASKS
 from octomed_jax.storage import PathLike, read_json
 
@@ -49,6 +50,7 @@ class Pairs:
     Attributes:
         ids: [N] their ids, sorted.
         a, b: [N] mean score over the seeds, 0 to 1.
+        accuracy: the means of a and of b.
         cluster: [N] number of each question's cluster, from 0.
         lattice: a whole number that makes all scores whole; 0 where it would be too large.
         seeds: the most samples a question that A and that B has.
@@ -59,6 +61,7 @@ class Pairs:
     ids: list[str]
     a: np.ndarray
     b: np.ndarray
+    accuracy: tuple[float, float]
     cluster: np.ndarray
     lattice: int
     seeds: tuple[int, int]
@@ -181,6 +184,7 @@ def _paired(benchmark: str, a: Side, b: Side, any_seeds: bool) -> Pairs:
         ids=ids,
         a=right_a[both] / asked_a[both],
         b=right_b[both] / asked_b[both],
+        accuracy=(float(mean_rate(right_a[both], asked_a[both])), float(mean_rate(right_b[both], asked_b[both]))),
         cluster=_clusters(own_a, ids),
         lattice=lattice if lattice < _MOST_LATTICE else 0,
         seeds=(int(held_a[both].max()), int(held_b[both].max())),

@@ -18,9 +18,11 @@ from octomed_jax.evaluation.benchmarks import (
     EVERY,
     WITH_IMAGES,
     Benchmark,
+    benchmark_of,
     category_members,
     find_benchmark,
     held_in,
+    same_name,
 )
 from octomed_jax.evaluation.checks import check_questions
 from octomed_jax.schema import Question
@@ -161,9 +163,11 @@ def _called(name: str, there: Collection[str], where: str) -> list[str]:
     Raises:
         UserError: nobody knows the name, or there is no question of it.
     """
-    found = [called for one in _registered(name) for called in one.called if called in there]
+    found = [called for one in _registered(name) for called in there if benchmark_of(called) is one]
     if found or name in there:
         return found or [name]
+    if benchmark_of(name) and (alike := [called for called in there if same_name(called, name)]):
+        return alike
     if name.lower() in GROUPS:
         raise UserError(f"{where} holds no question of any benchmark of {name!r}; there are: {_list(there)}")
     try:
@@ -186,7 +190,7 @@ def _registered(name: str) -> Sequence[Benchmark]:
         one = find_benchmark(name)
     except UserError:
         return ()
-    return () if name in one.names else (one,)
+    return () if any(same_name(name, other) for other in one.names) else (one,)
 
 
 def _list(names: Collection[str]) -> str:

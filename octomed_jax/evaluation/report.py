@@ -20,12 +20,12 @@ GROUPS = {
 }
 
 
-def group_of(source: str, n_train: int) -> str:
+def group_of(source: str, n_train: int | None) -> str:
     """Return the heading (a key of GROUPS) under which a benchmark is shown.
 
     Args:
         source: name of its source adapter.
-        n_train: number of training questions of the same benchmark.
+        n_train: number of training questions of the same benchmark; None where results were scored anew and do not say.
     """
     if source == "brain":
         return "Another brain"
@@ -33,7 +33,7 @@ def group_of(source: str, n_train: int) -> str:
         return "MedMCQA"
     if source == "medcalc" and n_train == 0:
         return "Whole calculators held out"
-    if source in ("medcalc", "icd10", "dicom") and n_train > 0:
+    if source in ("medcalc", "icd10", "dicom") and n_train:
         return "Kinds trained on, unseen inputs"
     return "Other"
 

@@ -1,7 +1,6 @@
 """Reads the results of evaluations and the samples beside them, which must bear the results out."""
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from octomed_jax import manifests, storage
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.columns import NO_LENGTH
+from octomed_jax.evaluation.results_checks import check_category, check_figures
 from octomed_jax.evaluation.sample_files import count_words, read_rows
 from octomed_jax.evaluation.scoring import is_failed
 from octomed_jax.schema import VERDICTS
@@ -19,7 +19,6 @@ from octomed_jax.verification.rows import question_of
 MOST_MODELS = 6
 MOST_BENCHMARKS = 200  # of a result
 ENDINGS = (".jsonl", ".ndjson")  # of a file of samples
-COUNTS = ("n", "samples", "unparsed", "truncated", "failed")
 FAILED = "failed"
 OUTCOMES = (*VERDICTS, FAILED)
 _CHECKERS = 4096  # that are held at once
@@ -91,7 +90,9 @@ def _read(text: str) -> Result:
     if len(found["benchmarks"]) > MOST_BENCHMARKS:
         raise UserError(f"{path} has {len(found['benchmarks'])} benchmarks; a page shows at most {MOST_BENCHMARKS}")
     for benchmark, figures in found["benchmarks"].items():
-        _check(figures, f"{path}: {benchmark}")
+        check_figures(figures, f"{path}: {benchmark}")
+    for category, figures in _table(found, "categories", path).items():
+        check_category(figures, f"{path}: category {category}")
     settings = _table(found, "settings", path)
     folder = path.parent
     files = _sample_files(folder, settings)
@@ -132,37 +133,6 @@ def _table(found: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: {name} is {type(value).__name__}, not an object")
     return value
-
-
-def _check(figures: Any, where: str) -> None:
-    """Refuse an entry whose figures cannot be ones."""
-    if not isinstance(figures, dict):
-        raise UserError(f"{where} is {type(figures).__name__}, not an object")
-    for name in COUNTS:
-        if type(figures.get(name)) is not int or figures[name] < 0:
-            raise UserError(f"{where}: {name}={figures.get(name)!r} is no count; score the samples again")
-    shares = [figures.get("accuracy")]
-    for name in ("wilson", "bootstrap"):
-        ends = figures.get(name)
-        if ends is not None and not (isinstance(ends, list) and len(ends) == 2):
-            raise UserError(f"{where}: {name}={ends!r} is no interval; score the samples again")
-        shares += ends or ()
-    for name in ("pass_at", "maj_at"):
-        table = figures.get(name) or {}
-        if not isinstance(table, dict) or not all(key.isdecimal() for key in table):
-            raise UserError(f"{where}: {name}={table!r} is no table of shares by k; score the samples again")
-        shares += table.values()
-    wrong = [value for value in shares if value is not None and not _is_share(value)]
-    if wrong:
-        raise UserError(f"{where}: {wrong[0]!r} is no share between 0 and 1; score the samples again")
-    if figures.get("accuracy") is not None and not (figures.get("wilson") and figures.get("bootstrap")):
-        raise UserError(f"{where} has an accuracy without its intervals; score the samples again")
-    if figures.get("accuracy") is not None and not isinstance(figures.get("clusters"), list):
-        raise UserError(f"{where} has no clusters to draw from; score the samples again")
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
 
 
 def _sample_files(folder: Path, settings: Mapping[str, Any]) -> list[Path]:

@@ -188,7 +188,9 @@ def _legacy(name: str, what: str) -> float | None:
 
 def votes(result: Result) -> dict[str, Any] | None:
     """Return mean pass_at and maj_at over the benchmarks by k, as far as all have that k; None of one sample each."""
-    voted = {name: figures for name, figures in result.benchmarks.items() if figures.get("maj_at")}
+    voted = {
+        name: figures for name, figures in result.benchmarks.items() if figures.get("maj_at") and figures.get("pass_at")
+    }
     if not voted:
         return None
     sizes = set.intersection(*(set(figures["maj_at"]) & set(figures["pass_at"]) for figures in voted.values()))

@@ -100,7 +100,7 @@ class Scorer:
         """
         if not self.columns:
             raise UserError(f"{', '.join(file.name for file in self._files)}: no samples; give files with rows")
-        return results_of(self.columns, {}, votes, seen)
+        return results_of(self.columns, None, votes, seen)
 
     def first_row(self, benchmark: str, name: str) -> Row:
         """Return the first row of a question, read again."""

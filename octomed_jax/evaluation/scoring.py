@@ -61,9 +61,14 @@ def scored(
 
 
 def results_of(
-    columns: Mapping[str, Columns], train_counts: Mapping[str, int], votes: int, seen: Mapping[str, bool] | None
+    columns: Mapping[str, Columns], train_counts: Mapping[str, int] | None, votes: int, seen: Mapping[str, bool] | None
 ) -> dict[str, Any]:
     """Return ``benchmarks``, ``categories`` and ``calibration`` of results.json.
+
+    Args:
+        columns: benchmark to its samples.
+        train_counts: to its number of training questions, 0 where it is not named; None: they are not known.
+        votes, seen: as ``scored`` takes them.
 
     Raises:
         UserError: a question is not in ``seen``.
@@ -77,9 +82,10 @@ def results_of(
 
 
 def _figures(
-    columns: Mapping[str, Columns], train_counts: Mapping[str, int], votes: int, seen: Mapping[str, bool] | None
+    columns: Mapping[str, Columns], train_counts: Mapping[str, int] | None, votes: int, seen: Mapping[str, bool] | None
 ) -> dict[str, dict[str, Any]]:
-    return {name: columns[name].figures(train_counts.get(name, 0), votes, seen) for name in sorted(columns)}
+    learnt = {name: None if train_counts is None else train_counts.get(name, 0) for name in sorted(columns)}
+    return {name: columns[name].figures(n_train, votes, seen) for name, n_train in learnt.items()}
 
 
 def _calibration(columns: Mapping[str, Columns]) -> dict[str, Any]:

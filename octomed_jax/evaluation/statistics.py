@@ -1,8 +1,11 @@
 """The few statistics that results are given with: a mean, quantiles, a Wilson interval, a smoothed curve."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
+
+import numpy as np
 
 QUANTILES = (5, 25, 50, 75, 95)  # per cent
 
@@ -11,6 +14,18 @@ def mean(values: Iterable[float]) -> float | None:
     """Return the arithmetic mean, or None of nothing."""
     items = list(values)
     return sum(items) / len(items) if items else None
+
+
+def mean_rate(right: np.ndarray, asked: np.ndarray) -> Fraction:
+    """Return the mean over questions of the share of their samples that are right, exactly.
+
+    Args:
+        right: [N] how many samples of each question are right.
+        asked: [N] how many there are of it, at least one.
+    """
+    return sum((Fraction(int(right[asked == size].sum()), int(size)) for size in np.unique(asked)), Fraction()) / len(
+        asked
+    )
 
 
 def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:

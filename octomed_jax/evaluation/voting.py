@@ -7,7 +7,8 @@ expectations over all of these subsets, which uses every sample and adds no luck
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from math import comb
+from fractions import Fraction
+from math import comb, lcm
 
 TIES = "split evenly: where t answers lead and r of them are right, a vote counts r/t; no answer, no vote"
 SIZES = (1, 2, 4, 5, 8, 10, 16)  # the k that are reported, as far as every question has so many samples
@@ -17,7 +18,7 @@ SIZES = (1, 2, 4, 5, 8, 10, 16)  # the k that are reported, as far as every ques
 Votes = tuple[int, tuple[int, ...], tuple[int, ...]]
 
 
-def pass_at(n: int, right: int, k: int) -> float:
+def pass_at(n: int, right: int, k: int) -> Fraction:
     """Return the chance that of ``k`` among ``n`` samples, ``right`` of them right, at least one is right.
 
     The unbiased estimate of Chen et al. 2021 (arXiv 2107.03374, equation 1).
@@ -28,11 +29,11 @@ def pass_at(n: int, right: int, k: int) -> float:
     if not (0 <= right <= n and 1 <= k <= n):
         raise ValueError(f"k={k} of n={n} samples with right={right} of them is no choice")
     subsets = comb(n, k)
-    return (subsets - comb(n - right, k)) / subsets
+    return Fraction(subsets - comb(n - right, k), subsets)
 
 
 @functools.lru_cache(maxsize=65536)  # a run has many questions and few ways in which their samples agree
-def maj_at(votes: Votes, k: int) -> float:
+def maj_at(votes: Votes, k: int) -> Fraction:
     """Return the chance that a vote among ``k`` of a question's samples is right, over all subsets.
 
     The answer that most of the k give wins. Where several are given equally often, each wins with the same chance.
@@ -49,13 +50,14 @@ def maj_at(votes: Votes, k: int) -> float:
     silent = n - sum(right) - sum(wrong)
     if silent < 0 or not 1 <= k <= n:
         raise ValueError(f"k={k} of n={n} samples with {sum(right) + sum(wrong)} votes is no choice")
-    favourable = 0.0
+    shares = lcm(*range(1, k + 1))  # of one vote: ties of up to k answers split it into whole numbers
+    favourable = 0
     for place, count in enumerate(right):
         others = (*right[:place], *right[place + 1 :], *wrong)
         for most in range(1, min(count, k) + 1):
             subsets = _subsets(others, silent, k - most, most)
-            favourable += comb(count, most) * sum(ways / (tied + 1) for tied, ways in enumerate(subsets))
-    return favourable / comb(n, k)
+            favourable += comb(count, most) * sum(ways * shares // (tied + 1) for tied, ways in enumerate(subsets[:k]))
+    return Fraction(favourable, comb(n, k) * shares)
 
 
 def _subsets(others: Sequence[int], silent: int, size: int, most: int) -> list[int]:
@@ -96,6 +98,7 @@ def at_each(questions: "Counter[Votes]") -> tuple[dict[str, float], dict[str, fl
     for k in SIZES:
         if k <= fewest:
             rights = ((votes, sum(votes[1]), count) for votes, count in questions.items())
-            passed[str(k)] = sum(pass_at(votes[0], right, k) * count for votes, right, count in rights) / total
-            voted[str(k)] = sum(maj_at(votes, k) * count for votes, count in questions.items()) / total
+            # Rounded once, at the end: at 1 both are the accuracy, to the last bit.
+            passed[str(k)] = float(sum(pass_at(votes[0], right, k) * count for votes, right, count in rights) / total)
+            voted[str(k)] = float(sum(maj_at(votes, k) * count for votes, count in questions.items()) / total)
     return passed, voted

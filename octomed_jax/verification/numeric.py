@@ -84,9 +84,9 @@ class Numbers:
         self._percent_only = bool(_PERCENT.match(after)) and not _ASKS_PERCENT.search(question.question)
         unit = unit_of(fold(after))
         self._units = {unit} if unit else units_in(question.question)
-        whole = self._number is not None and self._number % 1 == 0 and not self._limited
-        self._scores = whole and _ASKS_SCORE.search(question.question) is not None
-        self._divides = self._limited or (self._number is not None and self._number % 1 != 0)
+        whole = self._number is not None and self._number == self._number.to_integral_value()
+        self._scores = whole and not self._limited and _ASKS_SCORE.search(question.question) is not None
+        self._divides = self._limited or (self._number is not None and not whole)
 
     def grade(self, value: str) -> bool | None:
         """Say whether a value is right; None where the gold answer or the limits cannot be read."""

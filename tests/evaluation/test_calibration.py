@@ -140,6 +140,11 @@ def test_across_benchmarks_on_the_papers_figure_8():
         across([1, 2, 3], [0.1, 0.2])
 
 
+def test_benchmarks_of_one_accuracy_are_ties_whatever_they_were_added_up_from():
+    assert across([5, 3, 4], [0.1 + 0.2, 0.1, 0.3]).rho == across([5, 3, 4], [0.3, 0.1, 0.3]).rho
+    assert across([5, 3, 4], [0.3, 0.1, 0.3]).rho == pytest.approx(spearmanr([5, 3, 4], [-0.3, -0.1, -0.3]).statistic)
+
+
 def test_across_counts_all_orders_of_four():
     """Of the 24 orders of four, scipy's rho and ours agree in each."""
     for order in itertools.permutations([0.2, 0.4, 0.6, 0.8]):

@@ -75,3 +75,13 @@ def test_without_an_accuracy_a_benchmark_is_missing():
 def test_a_category_without_all_votes_has_none():
     benchmarks = {"medqa": figures_of("medqa", 900, 1000), "headqa": figures_of("headqa", 900)}
     assert "vote" not in category_figures(benchmarks)[TEXT]
+
+
+def test_names_in_other_case_or_with_underscores_are_the_registry_s():
+    names = ["MedQA", "HEADQA", "medmcqa", "medxpertqa_text", "MMLU Pro Health"]
+    benchmarks = {name: figures_of(name, 300) for name in names}
+    assert category_figures(benchmarks)[TEXT]["overall"]
+    assert category_figures(benchmarks)[TEXT]["benchmarks"] == names
+    twice = category_figures(benchmarks | {"medqa_5options": figures_of("medqa", 1), "medqa": figures_of("medqa", 2)})
+    assert twice[TEXT]["benchmarks"] == ["medqa", *names[1:]]
+    assert twice[TEXT]["left_out"] == ["MedQA", "medqa_5options"]

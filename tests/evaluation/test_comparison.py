@@ -563,4 +563,11 @@ def test_rows_show_signs_and_small_values():
         "smallest_difference": 0.05,
     }
     shown = rows({"benchmarks": {"x": one}, "categories": {}})
-    assert shown == [["x", "900", "50.0", "40.0", "−10.0", "−20.0 to 0.0", "< 0.0001", A_BETTER, "5.0"]]
+    assert shown == [["x", "900", "50.0", "40.0", "−10.0", "−20.0 to 0.0", "≤ 0.0001", A_BETTER, "5.0"]]
+
+
+def test_a_p_that_is_too_small_to_print_is_marked_so_everywhere(tmp_path, capsys):
+    a, b = file(tmp_path / "a.jsonl", answers("0" * 30)), file(tmp_path / "b.jsonl", answers("1" * 30))
+    assert main(["eval", "compare", a, b, f"--output={tmp_path / 'out'}"]) == 0
+    assert "≤ 0.0001" in capsys.readouterr().err
+    assert "| ≤ 0.0001 |" in (tmp_path / "out" / "compare.md").read_text()

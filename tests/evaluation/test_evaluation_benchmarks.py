@@ -25,6 +25,7 @@ from octomed_jax.evaluation.benchmarks import (
     categories,
     category_members,
     find_benchmark,
+    held_by_benchmark,
     is_closed,
     is_short,
 )
@@ -72,6 +73,28 @@ def test_what_the_adapters_call_their_questions_is_registered():
     called = [name for one in ALL for name in one.called]
     assert len(called) == len(set(called))
     assert benchmark_of("own_set") is None
+
+
+def test_case_and_marks_do_not_part_two_names():
+    plain = ["".join(filter(str.isalnum, name.lower())) for one in ALL for name in {*one.called, one.title}]
+    of_both = {key for key in plain if len({one.name for one in ALL for n in (*one.called, one.title)
+                                            if "".join(filter(str.isalnum, n.lower())) == key}) > 1}  # fmt: skip
+    assert not of_both  # no name of one benchmark is read as another's
+    for called, name in (
+        ("pmc_vqa", "pmc-vqa"),
+        ("PMC VQA 2", "pmc-vqa"),
+        ("MedQA", "medqa"),
+        ("MESSIDOR-2", "messidor2"),
+        ("MMLU-Pro Health", "mmlu-pro-health"),
+        ("NEJM", "nejm-image-challenge"),
+        ("VQA_RAD_closed", "vqa-rad"),
+    ):
+        assert benchmark_of(called) is BENCHMARKS[name]
+    for other in ("pmc-vqa-3", "medqa-us", "", "---", "vqa"):
+        assert benchmark_of(other) is None
+    assert is_closed("VQA_RAD_Closed", "short_answer")
+    assert not is_closed("slake_open", "yes_no")
+    assert held_by_benchmark({"pmc_vqa": 2, "PMC-VQA": 3, "own": 4}) == {"pmc-vqa": 5}
 
 
 def test_the_paper_s_in_domain_ones():

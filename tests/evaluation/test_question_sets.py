@@ -41,6 +41,8 @@ def benchmarks_of(found):
         (("MedQA", "own_set"), ["medqa-5options", "own_set"]),
         (("vqa-rad",), ["vqa-rad-closed", "vqa-rad-open"]),
         (("vqa-rad-open",), ["vqa-rad-open"]),
+        (("VQA_RAD_open",), ["vqa-rad-open"]),
+        (("MedQA_5options",), ["medqa-5options"]),
         (("text",), ["medmcqa", "medqa-5options"]),
         (("Legacy VQA",), ["slake-open", "vqa-rad-closed", "vqa-rad-open"]),
         (("all 14",), ["aptos", "medmcqa", "medqa-5options"]),

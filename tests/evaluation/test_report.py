@@ -189,6 +189,7 @@ def test_before_and_after_must_measure_the_same(run_copy):
         ("brain", 5, "Another brain"),
         ("medcalc", 5, "Kinds trained on, unseen inputs"),
         ("medcalc", 0, "Whole calculators held out"),
+        ("medcalc", None, "Other"),
         ("medmcqa", 0, "MedMCQA"),
         ("something", 9, "Other"),
         ("", 0, "Other"),

@@ -127,7 +127,7 @@ def test_scores_are_those_of_a_run_that_judged_the_same(tmp_path):
     draw.shuffle(rows)
     found = score_files([write(tmp_path / "a.jsonl", rows[:50]), write(tmp_path / "b.jsonl", rows[50:])])
     for name, figures in expected.items():
-        assert {**found["benchmarks"][name]} == {**figures, "verdicts_changed": 0}
+        assert {**found["benchmarks"][name]} == {**figures, "verdicts_changed": 0, "n_train": None}
     assert [entry["name"] for entry in found["settings"]["samples"]] == ["a.jsonl", "b.jsonl"]
 
 

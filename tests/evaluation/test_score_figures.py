@@ -9,6 +9,7 @@ import pytest
 from octomed_jax.cli.main import main
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.calibration import calibrate
+from octomed_jax.evaluation.comparison import compare
 from octomed_jax.evaluation.overlaps import kind_of
 from octomed_jax.evaluation.sample_files import score_files
 from octomed_jax.evaluation.scoring import scored
@@ -52,6 +53,17 @@ def test_the_majority_of_ten_by_hand(tmp_path):
     assert vote["accuracy"] == pytest.approx((0.5 + 1 + 0 + 1) / 4)
     assert vote["ties"].startswith("split evenly")
     assert vote["bootstrap"][0] < vote["accuracy"] < vote["bootstrap"][1]
+
+
+def test_one_sample_and_all_of_them_are_the_same_numbers_to_the_last_bit(tmp_path):
+    chance = random.Random(5)
+    rows = [row for place in range(97) for row in letters(chance.choices("ABC", k=7), id=f"q{place}")]
+    found = scored_file(tmp_path, rows, votes=5)
+    figures = found["benchmarks"]["medqa"]
+    assert figures["accuracy"] == found["calibration"]["benchmarks"]["medqa"]["accuracy"]
+    assert [figures["accuracy"]] * 2 == compare(*[tmp_path / "samples.jsonl"] * 2)["benchmarks"]["medqa"]["accuracy"]
+    assert figures["accuracy"] == figures["pass_at"]["1"] == figures["maj_at"]["1"]
+    assert figures["vote"]["accuracy"] == figures["maj_at"]["5"]
 
 
 def test_a_failed_request_costs_its_question_the_vote_alone(tmp_path):

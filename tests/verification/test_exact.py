@@ -160,3 +160,10 @@ def test_a_slashed_gold_is_no_decimal(top, bottom):
     if plain := decimal(Fraction(top, bottom)):
         assert judged(f"{top}/{bottom}", plain) == "unparsed"
         assert judged(f"{top}/{bottom}", f"{plain} mmHg") != "correct"
+
+
+@pytest.mark.parametrize("gold", ["1e28", "1e30", "-1e40", "1" + "0" * 29, "1e999"])
+def test_a_gold_number_may_be_of_any_size(gold):
+    asked = question("numeric", gold, text=OTHER)
+    assert check_response(asked, "\\boxed{5}", "stop").verdict == "wrong"
+    assert gold == "1e999" or check_response(asked, f"\\boxed{{{gold}}}", "stop").verdict == "correct"
