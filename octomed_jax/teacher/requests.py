@@ -11,7 +11,7 @@ from PIL import Image
 
 from octomed_jax.errors import UserError
 from octomed_jax.images.decode import decode_image, encode_png
-from octomed_jax.images.resize import resize
+from octomed_jax.images.resize import resize, smart_resize
 from octomed_jax.schema import Question
 from octomed_jax.storage import fingerprint, sha256_bytes
 from octomed_jax.teacher.prompts import Prompt
@@ -80,15 +80,26 @@ def is_too_large(data: bytes, max_pixels: int, name: str = "image") -> bool:
     """Return whether an image has more than ``max_pixels`` pixels, by its header.
 
     Raises:
-        UserError: it is no PNG or JPEG file.
+        UserError: it is no PNG or JPEG file, or is too large and so long that no size is left for it.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as header:
-            return header.width * header.height > max_pixels
+            width, height = header.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         # PIL's own words for a file of no known kind hold an address, other in each run.
         why = "no PNG or JPEG file" if isinstance(error, Image.UnidentifiedImageError) else error
         raise UserError(f"the image of question {name} cannot be read ({why}); build the questions again") from error
+    if width * height <= max_pixels:
+        return False
+    try:
+        smart_resize(height, width, RESIZE_FACTOR, 1, max_pixels)
+    except ValueError as error:
+        raise _not_smaller(name, error) from error
+    return True
+
+
+def _not_smaller(name: str, error: ValueError) -> UserError:
+    return UserError(f"the image of question {name} cannot be made smaller ({error}); leave it out")
 
 
 def prepare_image(data: bytes, max_pixels: int, name: str = "image") -> bytes:
@@ -102,4 +113,4 @@ def prepare_image(data: bytes, max_pixels: int, name: str = "image") -> bytes:
     try:
         return encode_png(resize(decode_image(data, name=f"image of question {name}"), RESIZE_FACTOR, 1, max_pixels))
     except ValueError as error:
-        raise UserError(f"the image of question {name} cannot be made smaller ({error}); leave it out") from error
+        raise _not_smaller(name, error) from error

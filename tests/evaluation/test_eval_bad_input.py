@@ -5,8 +5,10 @@ import json
 import pytest
 from eval_helpers import make_question, png, write_heldout
 from eval_server import MODEL, eval_server
+from PIL import Image
 
 from octomed_jax.cli.main import main
+from octomed_jax.images.decode import encode_png
 
 ROW = {
     "benchmark": "medqa", "id": "q0", "task": "mcq", "question": "Which?", "options": ["Ash", "Oak"], "answer": "Oak",
@@ -26,6 +28,7 @@ def line_of(capsys, words):
 
 
 GOOD = [make_question(1), make_question(2)]
+LONG = encode_png(Image.new("RGB", (70_000, 4)))
 NUMERIC, SHORT = ({"task": task, "options": ()} for task in ("numeric", "short_answer"))
 MANY = [make_question(1, [png(8, number) for number in range(11)])]
 
@@ -53,6 +56,7 @@ MANY = [make_question(1, [png(8, number) for number in range(11)])]
             "tokens and its answer may have 116, together more than the 100 of http",
         ),
         (MANY, {}, [], "question made:1 has 11 images, more than config.eval.max_images=10; raise that"),
+        ([*GOOD, make_question(3, [LONG])], {}, [], "made:3 cannot be made smaller (an image of 70000 x 4"),
         ([make_question(1, [b"no image"])], {}, [], "the image of question made:1 cannot be read (no PNG"),
         (GOOD, {}, ["--config.eval.votes=10"], "config.eval.votes=10 is more than config.eval.seeds=1"),
         (GOOD, {}, ["--config.eval.f1_tokenizer=/none"], "/none has no tokenizer.json; name the folder of"),
