@@ -40,6 +40,7 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path, capsys):
         ([samples], "--output"),
         ([samples, f"--output={tmp_path / 'results'}"], "is no .json file"),
         ([str(tmp_path / "none.jsonl"), output], "no such file"),
+        (["gs://bucket/a.jsonl", output], "gs://bucket/a.jsonl lies in a bucket; copy it to a disk"),
         ([output], "SAMPLES"),
         ([samples, output, "--config.eval.seeds=3"], "there is no config here"),
     ]:
