@@ -56,17 +56,17 @@ def _print(comparison: dict) -> None:
     from rich.text import Text
 
     from octomed_jax.evaluation.comparison_text import NUMBERS, rows, sentences
-    from octomed_jax.evaluation.data_card_markdown import plain
+    from octomed_jax.plain_text import plain, printed
 
     # Numbers alone fit 80 columns; the verdicts are sentences below them.
     table = Table(box=SIMPLE, pad_edge=False)
     for place, name in enumerate(NUMBERS):
         table.add_column(name, overflow="fold", no_wrap=place > 0)
     for row in rows(comparison):
-        table.add_row(*(Text(plain(cell)) for cell in row[: len(NUMBERS)]))
+        table.add_row(*(Text(printed(plain(cell))) for cell in row[: len(NUMBERS)]))
     console.print(table)
     for sentence in sentences(comparison):
-        console.print(plain(sentence), markup=False)
+        console.print(printed(plain(sentence)), markup=False)
     differing = {**comparison["allowed"], **comparison["noted"]}
     for note in [*comparison["notes"], *(f"{name}: {a!r} in A, {b!r} in B" for name, (a, b) in differing.items())]:
-        console.print(f"note: {plain(note)}", markup=False)
+        console.print(f"note: {printed(plain(note))}", markup=False)

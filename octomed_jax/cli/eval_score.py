@@ -26,9 +26,7 @@ def score(arguments: Sequence[str]) -> int:
         "octomed eval score samples/medqa.jsonl samples/pmc_vqa.jsonl --output=results.json\n"
         "  octomed eval score runs/demo/eval/after --output=results.json",
     )
-    parser.add_argument(
-        "samples", metavar="SAMPLES", nargs="+", type=Path, help="files of samples (.jsonl), or folders of them"
-    )
+    parser.add_argument("samples", metavar="SAMPLES", nargs="+", help="files of samples (.jsonl), or folders of them")
     parser.add_argument("--output", metavar="FILE", required=True, help="where to write the results (.json)")
     parser.add_argument(
         "--votes", metavar="K", type=int, default=0, help="also the majority of K samples of a question (the paper: 10)"
@@ -47,7 +45,10 @@ def score(arguments: Sequence[str]) -> int:
     output = Path(options.output)
     if options.votes < 0:
         raise UserError(f"--votes={options.votes}: so many samples cannot vote; 0 is none")
-    files = find_files(options.samples)
+    for one in options.samples:
+        if storage.in_bucket(one):
+            raise UserError(f"{one} lies in a bucket; copy it to a disk, and give that")
+    files = find_files([Path(one) for one in options.samples])
     if output.suffix != ".json" or output.is_dir():
         raise UserError(f"--output={output} is no .json file; results are JSON")
     tokens = open_tokens(options.f1_tokenizer) if options.f1_tokenizer else SIMPLE

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from octomed_jax.errors import UserError
+from octomed_jax.plain_text import printed
 from octomed_jax.progress import console
 from octomed_jax.storage import in_bucket
 
@@ -31,7 +33,7 @@ def print_results(results: Mapping[str, Any]) -> None:
         table.add_column(title, justify="right", min_width=max(map(len, title.split())), overflow="fold")
     for name, figures in benchmarks.items():
         table.add_row(
-            name,
+            Text(printed(name)),
             str(figures["n"]),
             _share(figures["baseline"]),
             _share(figures["accuracy"]),
@@ -41,7 +43,7 @@ def print_results(results: Mapping[str, Any]) -> None:
         )
     console.print(table)
     for line in [line for name, figures in benchmarks.items() for line in _more(name, figures)]:
-        console.print(line, markup=False, highlight=False)
+        console.print(printed(line), markup=False, highlight=False)
     for name, category in results["categories"].items():
         console.print(_category(name, category), markup=False, highlight=False)
 

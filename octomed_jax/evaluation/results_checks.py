@@ -90,6 +90,28 @@ def check_category(figures: Any, where: str) -> None:
         raise UserError(f"{where}: label={figures.get('label')!r} is no text; {_CURE}")
 
 
+def check_calibration(figures: Mapping[str, Any], where: str) -> None:
+    """Refuse figures of length against difficulty that cannot be ones; none at all are well.
+
+    Args:
+        figures: the part of that name.
+        where: the file, for the message.
+
+    Raises:
+        UserError: they cannot.
+    """
+    if not figures.get("benchmarks"):
+        return
+    for name in ("benchmarks", "across", "within"):
+        _check_object(figures.get(name), f"{where}: calibration: {name}")
+    parts = {"all": figures, **figures["benchmarks"]}
+    for name, one in parts.items():
+        _check_object(one, f"{where}: calibration: {name}")
+        _check_object(one.get("within"), f"{where}: calibration: {name}: within")
+        for view in ("finished", "with_cut", "apart"):
+            _check_object(one["within"].get(view), f"{where}: calibration: {name}: {view}")
+
+
 def _check_figure(figures: Mapping[str, Any], name: str, where: str) -> None:
     """Refuse a figure that is no share, or whose interval, where it has one, is none."""
     _check_share(figures.get(name), where)

@@ -9,7 +9,7 @@ from typing import Any
 from octomed_jax import manifests, storage
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.columns import NO_LENGTH
-from octomed_jax.evaluation.results_checks import check_category, check_figures
+from octomed_jax.evaluation.results_checks import check_calibration, check_category, check_figures
 from octomed_jax.evaluation.sample_files import count_words, read_rows
 from octomed_jax.evaluation.scoring import is_failed
 from octomed_jax.schema import VERDICTS
@@ -93,6 +93,7 @@ def _read(text: str) -> Result:
         check_figures(figures, f"{path}: {benchmark}")
     for category, figures in _table(found, "categories", path).items():
         check_category(figures, f"{path}: category {category}")
+    check_calibration(_table(found, "calibration", path), str(path))
     settings = _table(found, "settings", path)
     folder = path.parent
     files = _sample_files(folder, settings)

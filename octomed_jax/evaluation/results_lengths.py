@@ -49,7 +49,10 @@ def calibration(result: Result, samples: Sequence[Sample]) -> dict[str, Any] | N
     if not ruled:
         return None
     if (told := result.calibration) and told.get("benchmarks"):
-        return {**{name: told[name] for name in ("unit", "benchmarks", "across", "within")}, "classes": _classes(ruled)}
+        return {
+            **{name: told.get(name) for name in ("unit", "benchmarks", "across", "within")},
+            "classes": _classes(ruled),
+        }
     try:
         found = calibrate(ruled)
     except ValueError as error:

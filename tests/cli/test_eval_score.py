@@ -2,6 +2,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from octomed_jax.cli.main import main
 
 ROW = {
@@ -38,6 +40,7 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path, capsys):
         ([samples], "--output"),
         ([samples, f"--output={tmp_path / 'results'}"], "is no .json file"),
         ([str(tmp_path / "none.jsonl"), output], "no such file"),
+        (["gs://bucket/a.jsonl", output], "gs://bucket/a.jsonl lies in a bucket; copy it to a disk"),
         ([output], "SAMPLES"),
         ([samples, output, "--config.eval.seeds=3"], "there is no config here"),
     ]:
@@ -56,3 +59,15 @@ def test_scoring_starts_no_jax(tmp_path):
         "assert bridge is None or not bridge._backends, 'a backend was initialised'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", ["[/b]", "[red]hot[/red]", "a\nb", "\x1b[31mred"])
+def test_names_are_printed_as_they_are_and_never_obeyed(tmp_path, capsys, name):
+    asked = {"benchmark": name, "id": "[/q]"}
+    path = write(tmp_path / "a.jsonl", asked, asked | {"id": "\x1b[2J", "response": None, "error": "HTTP 500"})
+    assert main(["eval", "score", path, f"--output={tmp_path / 'results.json'}"]) == 0
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert f"{repr(name)[1:-1]}: every request of \\x1b[2J failed" in shown.replace("\n", " ")
+    assert main(["eval", "compare", path, path]) == 0
+    assert "\x1b" not in capsys.readouterr().err

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from octomed_jax.errors import UserError
-from octomed_jax.evaluation.results_checks import check_category, check_figures
+from octomed_jax.evaluation.results_checks import check_calibration, check_category, check_figures
 from octomed_jax.evaluation.sample_files import score_files
 
 ROW = {"benchmark": "vqa-rad", "task": "short_answer", "question": "What?", "answer": "a lung", "finish_reason": "stop"}
@@ -91,3 +91,16 @@ def test_what_cannot_be_one_is_named(results, names, value, says):
 def test_a_category_too(results, name, value, says):
     with pytest.raises(UserError, match=f"text: .*{says}|text {says}"):
         check_category({**results["categories"]["text"], name: value}, "text")
+
+
+def test_calibration_too(results):
+    found = results["calibration"]
+    check_calibration(found, "results.json")
+    check_calibration({}, "results.json")
+    for broken, says in (
+        ({"benchmarks": 5}, "calibration: benchmarks is int, not an object"),
+        ({**found, "across": None}, "across is NoneType, not an object"),
+        ({**found, "benchmarks": {"MedQA": {"within": 3}}}, "MedQA: within is int, not an object"),
+    ):
+        with pytest.raises(UserError, match=says):
+            check_calibration(broken, "results.json")
