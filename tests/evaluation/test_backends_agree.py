@@ -29,7 +29,7 @@ def octomed(*words):
         [sys.executable, "-m", "octomed_jax.cli.main", *words],
         check=True,
         timeout=1200,
-        env=os.environ,
+        env=os.environ | {"XLA_FLAGS": ""},  # eight devices on two cores would only take turns
         capture_output=True,
         text=True,
     )

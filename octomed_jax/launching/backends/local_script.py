@@ -92,10 +92,13 @@ rank() {
   note "$child" "$logs/rank-$1.pid"
   wait "$child"
   code=$?
-  # A signal to this keeper ends `wait` early: wait again while the process is there.
-  while kill -0 "$child" 2>/dev/null; do
+  # A signal to this keeper ends `wait` early, also when the process has just ended and its code is known: ask again.
+  while [ "$code" -gt 128 ]; do
     wait "$child"
-    code=$?
+    again=$?
+    [ "$again" -ne 127 ] || break
+    [ "$again" -ne "$code" ] || kill -0 "$child" 2>/dev/null || break
+    code=$again
   done
   # Only one process can make a file that may not be there yet.
   [ "$code" -eq 0 ] || (set -C && echo "$code" >"$logs/rank-first") 2>/dev/null
