@@ -10,6 +10,8 @@ from octomed_jax.launching.spec import Secret
 
 ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# A plain setting of such a name would stand readable in files, records and the cluster.
+SECRET_VARIABLE = re.compile(r"(.*_)?(KEY|TOKEN|SECRET|PASSWORD)")
 SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 
 
@@ -63,9 +65,13 @@ def whole(value: Any, low: int, high: int, where: str) -> None:
 
 
 def read_secrets(fields: Any, where: str) -> dict[str, Secret]:
-    """Read a group of environment variable name to ``secret`` and ``key``."""
-    for variable, place in group(fields, where).items():
-        known(group(place, f"{where}.{variable}"), Secret, f"{where}.{variable}")
+    """Read a group of environment variable name to ``secret`` and ``key``; a value there is not repeated."""
+    if not isinstance(fields, Mapping):
+        raise UserError(f"{where} must be a group of variables, each with the names in secret and key, never a value")
+    for variable, place in fields.items():
+        if not isinstance(place, Mapping):
+            raise UserError(f"{where}.{variable} must be a group with the names in secret and key, never a value")
+        known(place, Secret, f"{where}.{variable}")
     return {variable: Secret(**place) for variable, place in fields.items()}
 
 

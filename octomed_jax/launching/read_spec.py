@@ -11,6 +11,7 @@ from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.endpoints import TEACHER_ENVIRONMENT
 from octomed_jax.launching.fields import (
+    SECRET_VARIABLE,
     check_secrets,
     check_variable,
     group,
@@ -139,6 +140,9 @@ def _check_environment(spec: JobSpec) -> None:
     both = sorted(spec.environment.keys() & spec.secrets.keys())
     if both:
         raise UserError(f"{both[0]} stands in both environment and secrets; keep it in secrets")
+    for name in spec.environment:
+        if SECRET_VARIABLE.fullmatch(name):
+            raise UserError(f"environment.{name}: by its name it is a secret; put where it is kept into secrets.{name}")
     check_secrets(spec.secrets, "secrets")
 
 

@@ -119,3 +119,18 @@ def test_subverbs_and_flags_reach_the_command_line():
     spec = read()
     spec = dataclasses.replace(spec, command=dataclasses.replace(spec.command, verb="eval run"))
     assert spec.words()[:2] == ["eval", "run"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"environment": {"OTHER_TOKEN": "planted-1"}}, "environment.OTHER_TOKEN: by its name it is a secret"),
+        ({"environment": {"VLLM_API_KEY": "planted-1"}}, "environment.VLLM_API_KEY: by its name"),
+        ({"secrets": {"OTHER_KEY": "planted-1"}}, "secrets.OTHER_KEY must be a group with the names"),
+        ({"teacher": {**TEACHER, "secrets": "planted-1"}}, "teacher.secrets must be a group of variables"),
+    ],
+)
+def test_a_secret_that_stands_where_its_name_belongs_is_not_repeated(changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read(**changes)
+    assert "planted" not in str(caught.value)

@@ -128,6 +128,19 @@ def test_a_secret_is_written_nowhere(tmp_path, monkeypatch):
     assert not is_launched(tmp_path / "out")
 
 
+@pytest.mark.parametrize("value", ['it\'s "hunter" \\2', "words " * 40 + "end"])
+def test_a_secret_that_a_file_would_hold_in_another_form_is_written_nowhere(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("A_KEY", value)
+    secret = {"A_KEY": Secret("s", "k")}
+    for spec in (
+        job(tmp_path / "work", secrets=secret, environment={"B": value}),
+        job(tmp_path / "work", secrets=secret, partition=value),
+    ):
+        with pytest.raises(UserError, match="the value of A_KEY"):
+            render(spec, LOCAL, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_work_folder_in_a_bucket(tmp_path, monkeypatch):
     with emulated(tmp_path, monkeypatch) as bucket:
         spec = job(f"{bucket}/work")
