@@ -26,7 +26,7 @@ def render(spec: JobSpec, backend: Backend, output: storage.PathLike) -> list[Pa
     for name, text in files.items():
         refuse_secret_values(text, spec)
         path = Path(output) / name
-        if path.exists() and path.read_text() != text:
+        if path.exists() and path.read_bytes() != text.encode():
             raise UserError(f"{path} holds another rendering; remove it or choose another --output")
     return [_write(Path(output) / name, text) for name, text in files.items()]
 

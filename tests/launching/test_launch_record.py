@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from octomed_jax.errors import UserError
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.launching.backends.local import LOCAL
 from octomed_jax.launching.code_state import CodeState, code_state
 from octomed_jax.launching.image import image_digest
@@ -180,3 +180,29 @@ def test_the_digest_of_an_image():
     assert image_digest("us-docker.pkg.dev/p/r/i:1", answers) == (DIGEST, "")
     assert asked == ["gcloud", "docker"]
     assert image_digest("r/i:1", lambda _: Answer(1, "", "ERROR: no")) == ("", "docker: ERROR: no")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"run_id": None}, {"start": "1"}, {"spec": []}, {"spec": {"name": "x"}}, {"backend": "nope"}, {"files": None}],
+)
+def test_a_damaged_record_is_named_and_no_bug(tmp_path, change):
+    spec = job(tmp_path / "work")
+    launch = record(spec, tmp_path / "out", CodeState())
+    kept = Path(launch.record) / "launch.json"
+    whole = json.loads(kept.read_text())
+    for path, read in ((tmp_path / "out/launch.json", read_launch), (kept, last_record)):
+        for text in (json.dumps({**whole, **change}).encode(), b"[]", b"{}", b"", b"\xff\xfe"):
+            path.write_bytes(text)
+            with pytest.raises(StopAndLook, match=r"launch\.json is damaged"):
+                read(tmp_path / "out" if read is read_launch else tmp_path / "work")
+    kept.write_text(json.dumps(whole))
+    (kept.parent / "files/run_local.sh").unlink()
+    with pytest.raises(StopAndLook, match="lacks files of its launch"):
+        last_record(spec.workdir)
+
+
+def test_another_file_of_that_name_is_no_rendering(tmp_path):
+    (tmp_path / "run_local.sh").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="holds another rendering"):
+        render(job(tmp_path / "work"), LOCAL, tmp_path)
