@@ -11,7 +11,15 @@ from pathlib import Path
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends import cloud_tpu
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
-from octomed_jax.launching.backends.fields import need, need_bucket, need_image, need_tpu, refuse
+from octomed_jax.launching.backends.fields import (
+    check_rank,
+    need,
+    need_bucket,
+    need_image,
+    need_tpu,
+    need_train,
+    refuse,
+)
 from octomed_jax.launching.backends.shell import check_bash, command_lines, keep_going, quoted
 from octomed_jax.launching.spec import JobSpec
 
@@ -88,6 +96,7 @@ def _files(spec: JobSpec) -> Files:
     )
     need_image(spec)
     need_bucket(spec)
+    need_train(spec, spec.slices * spec.hosts)
     need(
         spec,
         {
@@ -136,6 +145,7 @@ def _delete(spec: JobSpec, _: Path) -> Commands:
 
 def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Commands:
     """xpk itself only prints links; its pods carry the labels of any JobSet."""
+    check_rank(options.rank, spec.slices * spec.hosts)
     label = f"jobset.sigs.k8s.io/jobset-name={spec.name}"
     if options.rank is not None:
         slice_, host = divmod(options.rank, spec.hosts)
