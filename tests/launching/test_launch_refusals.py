@@ -12,7 +12,9 @@ import yaml
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.backends.table import BACKENDS
+from octomed_jax.launching.backends.xpk import command_line, create_words
 from octomed_jax.launching.spec import Command, JobSpec, Secret, Teacher
+from tests.launching.kubelet import filled_in
 
 SPEC = JobSpec(
     name="job",
@@ -59,19 +61,6 @@ def test_a_rank_that_there_is_not_is_refused(name):
         place.logs(SPEC, Path("out"), LogOptions(rank=4))
 
 
-def filled_in(text: str, variables: dict[str, str]) -> str:
-    """What Kubernetes makes of a word: $$ is $, and $(NAME) the variable's value."""
-    found = ""
-    while text:
-        if text.startswith("$$"):
-            found, text = found + "$", text[2:]
-        elif text.startswith("$(") and ")" in text and (name := text[2 : text.index(")")]) in variables:
-            found, text = found + variables[name], text[text.index(")") + 1 :]
-        else:
-            found, text = found + text[0], text[1:]
-    return found
-
-
 def test_kubernetes_fills_nothing_of_ours_in():
     hostile = "a$$b $(HF_TOKEN) $HOME `id` $"
     secret = {"HF_TOKEN": Secret("s", "k")}
@@ -101,3 +90,13 @@ def test_kubernetes_fills_nothing_of_ours_in():
             words = [filled_in(word, values) for word in pod["spec"]["containers"][0]["command"]]
             assert hostile in words
             assert ("first" in words) == (teacher.nodes == 2)
+
+
+def test_the_command_that_xpk_puts_into_a_pod_is_the_one_that_is_meant():
+    spec = dataclasses.replace(SPEC, environment={"NOTE": "a$$b $(HF_TOKEN)"})
+    words = create_words(spec)
+    assert "echo $$ >" in command_line(spec)
+    assert filled_in(words[-1], {}) == f"--command={command_line(spec)}"
+    assert filled_in(words[-2], {"HF_TOKEN": "the key"}) == "--env=NOTE=a$$b $(HF_TOKEN)"
+    with pytest.raises(UserError, match=r"environment\.NOTE holds a quote or a backslash"):
+        BACKENDS["xpk"].files(dataclasses.replace(SPEC, environment={"NOTE": 'a"'}))

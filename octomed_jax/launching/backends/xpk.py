@@ -20,6 +20,7 @@ from octomed_jax.launching.backends.fields import (
     need_train,
     refuse,
 )
+from octomed_jax.launching.backends.kubernetes import as_it_stands
 from octomed_jax.launching.backends.shell import check_bash, command_lines, keep_going, quoted
 from octomed_jax.launching.spec import JobSpec
 
@@ -68,8 +69,9 @@ def create_words(spec: JobSpec) -> list[str]:
         f"--termination-grace-period-seconds={spec.grace_seconds}",
         f"--priority={spec.priority or 'medium'}",
         capacity[spec.capacity],
-        *[f"--env={name}={value}" for name, value in sorted(spec.environment.items())],
-        f"--command={command_line(spec)}",
+        *[f"--env={name}={as_it_stands(value)}" for name, value in sorted(spec.environment.items())],
+        # xpk makes a container's command of it, in which Kubernetes makes $ of $$, the shell's own number.
+        f"--command={as_it_stands(command_line(spec))}",
     ]
 
 
@@ -107,6 +109,11 @@ def _files(spec: JobSpec) -> Files:
     )
     if spec.priority and spec.priority not in PRIORITIES:
         raise UserError(f"priority={spec.priority!r} is none of xpk's: {', '.join(PRIORITIES)}")
+    for name, value in spec.environment.items():
+        if '"' in value or "\\" in value:
+            raise UserError(
+                f"environment.{name} holds a quote or a backslash, which xpk's manifest cannot take; use jobset"
+            )
     if len(spec.name) > NAME_LIMIT:
         raise UserError(f"name={spec.name!r} is {len(spec.name) - NAME_LIMIT} letters too long for xpk")
     if spec.topology == "2x4":
