@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -77,6 +78,19 @@ def test_the_commit_the_changes_and_the_names_of_what_git_does_not_know(checkout
     patch = checkout.parent / "p"
     patch.write_bytes(state.patch)
     git(checkout, "apply", str(patch))
+    assert (checkout / "a.py").read_text() == "two\n"
+
+
+def test_a_patch_applies_whatever_the_settings_of_git_are(checkout):
+    git(checkout, "config", "diff.noprefix", "true")
+    git(checkout, "config", "diff.shout.textconv", "tr a-z A-Z <")
+    (checkout / ".git/info/attributes").write_text("*.py diff=shout\n")
+    (checkout / "a.py").write_text("two\n")
+    (checkout / os.fsdecode(b"\xff.txt")).write_text("x")
+    state = code_state(checkout)
+    assert [os.fsencode(name) for name in state.untracked] == [b"\xff.txt"]
+    git(checkout, "checkout", "-q", "a.py")
+    subprocess.run(["git", "-C", str(checkout), "apply"], input=state.patch, check=True)
     assert (checkout / "a.py").read_text() == "two\n"
 
 
