@@ -38,6 +38,7 @@ CAPACITIES = ("spot", "reserved", "on_demand")
 # What the back ends set themselves; a job that sets them too would start as something else than it says.
 OWN_ENVIRONMENT = (
     *("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "JAX_PLATFORMS", "XLA_FLAGS"),
+    "OCTOMED_HOST_INDEX",
     *TEACHER_ENVIRONMENT,
 )
 
@@ -113,6 +114,8 @@ def _check_names(spec: JobSpec) -> None:
             raise UserError(f"{where}={name!r} is no name of one; use letters, digits, - _ . and :")
     if not spec.workdir:
         raise UserError("workdir is empty; name the folder of the run, such as gs://BUCKET/NAME")
+    if "://" in spec.workdir and not re.match(r"\w+://[^/]", spec.workdir):
+        raise UserError(f"workdir={spec.workdir!r} names no bucket; use a folder in one, such as gs://BUCKET/NAME")
 
 
 def _check_machines(spec: JobSpec) -> None:

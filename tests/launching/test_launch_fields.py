@@ -31,6 +31,8 @@ def with_command(**changes: object) -> dict[str, object]:
     [
         ({"namespace": "Team"}, "namespace='Team' is no Kubernetes name"),
         ({"namespace": ""}, "namespace='' is no Kubernetes name"),
+        ({"workdir": "gs://"}, "workdir='gs://' names no bucket"),
+        ({"environment": {"OCTOMED_HOST_INDEX": "1"}}, "OCTOMED_HOST_INDEX is set by the back end"),
         ({"project": "my project"}, "project='my project' is no name of one"),
         ({"zone": "us-east5-a;rm"}, "zone="),
         ({"cluster": "-x"}, "cluster='-x'"),
