@@ -124,7 +124,23 @@ def _read_figures(path: Path, spec: JobSpec) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("topology") != wanted or "peak_bytes_per_device" not in found:
         has = found.get("topology") if isinstance(found, dict) else None
         raise UserError(f"--training={path} is a plan for {has}, and the job is for {wanted}")
+    if not _whole(found):
+        raise UserError(f"--training={path} lacks figures of a plan; make it anew with `octomed plan --json`")
     return found
+
+
+def _whole(found: Mapping[str, Any]) -> bool:
+    """Return whether all figures that are shown are there."""
+
+    def numbers(of: Mapping[str, Any], *names: str) -> bool:
+        return all(isinstance(of.get(name), (int, float)) for name in names)
+
+    run = found.get("run")
+    told = not run or (
+        isinstance(run, dict) and (not run.get("hours_low") or numbers(run, "steps", "hours_low", "hours_high"))
+    )
+    sizes = numbers(found, "peak_bytes_per_device", "hbm_bytes_per_device", "fits")
+    return bool(told and sizes and isinstance(found.get("mesh"), dict))
 
 
 def last_files(workdir: str) -> tuple[dict[str, str] | None, str]:

@@ -1,6 +1,7 @@
 """Which code a launch was made from: the commit, and what was changed since."""
 
 import dataclasses
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,14 +37,16 @@ def code_state(folder: Path) -> CodeState:
     found = _git(folder, "rev-parse", "--show-toplevel")
     if found is None:
         return CodeState()
-    root = Path(found.decode().removesuffix("\n"))
+    root = Path(os.fsdecode(found).removesuffix("\n"))
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     if commit is None:
         return CodeState()  # nothing was ever committed
-    patch = _git(root, "diff", "--binary", "--no-color", "--no-ext-diff", "HEAD") or b""
+    # Whatever the user's own settings of git are: `git apply` must take it.
+    plain = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+    patch = _git(root, "diff", *plain, "HEAD") or b""
     if len(patch) > MOST_BYTES:
         raise UserError(f"{root} has changes of {len(patch) / 2**20:.0f} MiB that are not committed; commit them first")
-    names = (_git(root, "ls-files", "--others", "--exclude-standard", "-z") or b"").decode().split("\0")
+    names = os.fsdecode(_git(root, "ls-files", "--others", "--exclude-standard", "-z") or b"").split("\0")
     untracked = {name: sha256_file(root / name) for name in sorted(names) if name and (root / name).is_file()}
     return CodeState(commit.decode().strip(), patch, untracked)
 

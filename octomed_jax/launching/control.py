@@ -17,6 +17,9 @@ from octomed_jax.launching.record import Launch
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import JobSpec
 from octomed_jax.launching.tools import Ask, ask, need, work
+from octomed_jax.storage import locked
+
+LOCK = ".launch.lock"
 
 
 def up(
@@ -35,14 +38,21 @@ def up(
     Raises:
         UserError: the back end cannot do it, a name is still to be put in, a tool is missing, the work folder cannot be
             written, or a command failed.
+        TryAgain: another `up` works in the folder, or a command ended with the exit code of it.
+        StopAndLook: the record in the folder is damaged, or a command ended with the exit code of it.
     """
     if names := placeholders(spec, place):
         raise UserError(
             f"the launch config still holds {', '.join(names)}; put your own names there before you start it"
         )
+    with locked(folder / LOCK):  # two at once would count the same start, and each would start the job
+        return _up(spec, place, folder, config, code, tools)
+
+
+def _up(spec: JobSpec, place: Backend, folder: Path, config: Mapping[str, Any], code: CodeState, tools: Ask) -> Launch:
+    launch = record.next_launch(spec, place, folder)  # refuses the folder of another job before a file is written
     files = render(spec, place, folder)
     need(place.tools)
-    launch = record.next_launch(spec, place, folder)
     image = image_digest(spec.image, tools) if spec.image else ("", "the job has no image")
     if spec.image and not image[0]:
         progress.say(f"launch: the digest of {spec.image} is not known here, so the record holds its tag ({image[1]})")
@@ -52,7 +62,7 @@ def up(
     # Before the start: a work folder that cannot be written is found while nothing is paid for yet.
     record.write_record(launch, folder, files, config, code, image, commands)
     for words in commands:
-        work(words)
+        work(words, aside=True)
     return launch
 
 

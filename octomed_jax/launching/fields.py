@@ -9,7 +9,11 @@ from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.launching.spec import Secret
 
 ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+# As docker takes it. YOUR_... of a sample config passes.
+IMAGE = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.:/]*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?(@sha256:[0-9a-f]{64})?")
 SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# A plain setting of such a name would stand readable in files, records and the cluster.
+SECRET_VARIABLE = re.compile(r"(.*_)?(KEY|TOKEN|SECRET|PASSWORD)")
 SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 
 
@@ -63,9 +67,13 @@ def whole(value: Any, low: int, high: int, where: str) -> None:
 
 
 def read_secrets(fields: Any, where: str) -> dict[str, Secret]:
-    """Read a group of environment variable name to ``secret`` and ``key``."""
-    for variable, place in group(fields, where).items():
-        known(group(place, f"{where}.{variable}"), Secret, f"{where}.{variable}")
+    """Read a group of environment variable name to ``secret`` and ``key``; a value there is not repeated."""
+    if not isinstance(fields, Mapping):
+        raise UserError(f"{where} must be a group of variables, each with the names in secret and key, never a value")
+    for variable, place in fields.items():
+        if not isinstance(place, Mapping):
+            raise UserError(f"{where}.{variable} must be a group with the names in secret and key, never a value")
+        known(place, Secret, f"{where}.{variable}")
     return {variable: Secret(**place) for variable, place in fields.items()}
 
 
@@ -87,7 +95,9 @@ def check_variable(name: str) -> None:
 
 
 def check_image(image: str, where: str) -> None:
-    """Refuse an image that may be another one tomorrow."""
+    """Refuse what is no image, and an image that may be another one tomorrow."""
+    if not IMAGE.fullmatch(image):
+        raise UserError(f"{where}={image!r} is no image; use REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST")
     _, _, tag = image.rpartition("/")[2].partition(":")
     if tag in ("", "latest") and "@sha256:" not in image:
         raise UserError(f"{where}={image!r} has no fixed tag or digest; a restart could run other code than the start")

@@ -26,8 +26,10 @@ def save_seconds(workdir: str) -> list[float]:
         for step in folder.iterdir() if folder.exists() else []:
             if (step / METADATA).exists():
                 facts = json.loads((step / METADATA).read_text())
+                if not isinstance(facts, dict):
+                    raise ValueError(f"{step / METADATA} is damaged")
                 begun, whole = facts.get("init_timestamp_nsecs"), facts.get("commit_timestamp_nsecs")
-                if begun and whole and whole > begun:
+                if isinstance(begun, int) and isinstance(whole, int) and whole > begun > 0:
                     found.append((whole - begun) / 1e9)
     except (OSError, ImportError, ValueError) as error:
         raise UserError(f"workdir={workdir} cannot be read from here ({' '.join(str(error).split())})") from error

@@ -1,6 +1,7 @@
 """What chips cost: a dated table (``prices.json``), which the user can replace. All that comes of it is an estimate."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +85,7 @@ def _check_rows(path: Path, rows: Any) -> None:
             if not isinstance(prices, dict):
                 raise UserError(f"{where} must hold prices by capacity: {', '.join(CAPACITIES)}")
             for capacity, price in prices.items():
-                number = isinstance(price, (int, float)) and not isinstance(price, bool) and price >= 0
+                number = isinstance(price, (int, float)) and not isinstance(price, bool) and 0 <= price < math.inf
                 if capacity not in CAPACITIES or not number:
                     raise UserError(f"{where}.{capacity}={price!r}: a price of {', '.join(CAPACITIES)} is needed")
 

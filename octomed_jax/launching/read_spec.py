@@ -11,6 +11,7 @@ from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.endpoints import TEACHER_ENVIRONMENT
 from octomed_jax.launching.fields import (
+    SECRET_VARIABLE,
     check_secrets,
     check_variable,
     group,
@@ -37,6 +38,7 @@ CAPACITIES = ("spot", "reserved", "on_demand")
 # What the back ends set themselves; a job that sets them too would start as something else than it says.
 OWN_ENVIRONMENT = (
     *("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "JAX_PLATFORMS", "XLA_FLAGS"),
+    "OCTOMED_HOST_INDEX",
     *TEACHER_ENVIRONMENT,
 )
 
@@ -112,6 +114,8 @@ def _check_names(spec: JobSpec) -> None:
             raise UserError(f"{where}={name!r} is no name of one; use letters, digits, - _ . and :")
     if not spec.workdir:
         raise UserError("workdir is empty; name the folder of the run, such as gs://BUCKET/NAME")
+    if "://" in spec.workdir and not re.match(r"\w+://[^/]", spec.workdir):
+        raise UserError(f"workdir={spec.workdir!r} names no bucket; use a folder in one, such as gs://BUCKET/NAME")
 
 
 def _check_machines(spec: JobSpec) -> None:
@@ -139,6 +143,9 @@ def _check_environment(spec: JobSpec) -> None:
     both = sorted(spec.environment.keys() & spec.secrets.keys())
     if both:
         raise UserError(f"{both[0]} stands in both environment and secrets; keep it in secrets")
+    for name in spec.environment:
+        if SECRET_VARIABLE.fullmatch(name):
+            raise UserError(f"environment.{name}: by its name it is a secret; put where it is kept into secrets.{name}")
     check_secrets(spec.secrets, "secrets")
 
 

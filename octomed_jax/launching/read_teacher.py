@@ -1,6 +1,7 @@
 """The group ``teacher`` of a launch config: read once and checked, each error in a line."""
 
 import dataclasses
+import re
 from typing import Any
 
 from octomed_jax.errors import UserError
@@ -21,6 +22,9 @@ from octomed_jax.launching.teacher_command import vllm_words
 
 # A command line can be read by others; these belong into teacher.secrets.
 SECRET_OPTIONS = {"--api-key": "VLLM_API_KEY", "--hf-token": "HF_TOKEN"}
+MODEL = re.compile(r"[\w./][-\w./:@+]*", re.ASCII)
+# Short for what the fields set, as vLLM and argparse take them.
+SHORT = {"-tp": "--tensor-parallel-size", "-pp": "--pipeline-parallel-size", "-n": "--nnodes", "-r": "--node-rank"}
 # vLLM splits a model over nodes by these, which the manifest sets for each node.
 NODE_OPTIONS = ("--pipeline-parallel-size", "--nnodes", "--node-rank", "--master-addr", "--master-port", "--headless")
 
@@ -44,6 +48,8 @@ def check_teacher(teacher: Teacher) -> None:
         text(getattr(teacher, name), f"teacher.{name}")
     if not teacher.model:
         raise UserError("teacher.model is empty; name a model of the hub, such as Qwen/Qwen2.5-VL-72B-Instruct")
+    if not MODEL.fullmatch(teacher.model):
+        raise UserError(f"teacher.model={teacher.model!r} is no name of a model, no path and no bucket's address")
     check_image(teacher.image, "teacher.image")
     gpus = [name for name, machine in ACCELERATORS.items() if machine.is_gpu]
     one_of(teacher.accelerator, gpus, "teacher.accelerator")
@@ -69,7 +75,14 @@ def _check_extra(teacher: Teacher) -> None:
     for word in teacher.extra:
         text(word, "teacher.extra")
         option = word.partition("=")[0].replace("_", "-")
-        if option in SECRET_OPTIONS:
-            raise UserError(f"teacher.extra holds {option}; put {SECRET_OPTIONS[option]} into teacher.secrets by name")
-        if option in own or option in NODE_OPTIONS:
+        for secret, variable in SECRET_OPTIONS.items():
+            if _means(option, secret):
+                raise UserError(f"teacher.extra holds {secret}; put {variable} into teacher.secrets by name")
+        if any(_means(option, one) for one in (*own, *NODE_OPTIONS)):
             raise UserError(f"teacher.extra holds {option}, which the fields of teacher set; remove it there")
+
+
+def _means(option: str, whole: str) -> bool:
+    """Return whether a command line that takes shortened options takes this one for ``whole``."""
+    shortened = option.startswith("--") and len(option) > len("--x") and whole.startswith(option.lower())
+    return shortened or SHORT.get(option) == whole

@@ -21,8 +21,9 @@ from typing import Any
 from etils import epath
 
 from octomed_jax import __version__, configuration, storage
-from octomed_jax.errors import UserError
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.launching.backends.base import Backend
+from octomed_jax.launching.backends.table import BACKENDS
 from octomed_jax.launching.code_state import CodeState
 from octomed_jax.launching.render import refuse_secret_values
 from octomed_jax.launching.spec import Command, JobSpec, Secret, Teacher
@@ -137,20 +138,42 @@ def read_launch(folder: Path) -> Launch:
 
     Raises:
         UserError: nothing was, or another version of this program did.
+        StopAndLook: the file is damaged.
     """
     if not is_launched(folder):
         raise UserError(f"nothing was started from {folder}; start it with `octomed launch up --output={folder} ...`")
-    fields = storage.read_json(folder / LAUNCH)
-    if fields.get("format_version") != FORMAT_VERSION:
+    return _read(epath.Path(folder) / LAUNCH)[0]
+
+
+def _read(path: epath.Path) -> tuple[Launch, list[str]]:
+    """Return a start and the names of its rendered files.
+
+    Raises:
+        UserError: another version of this program wrote it.
+        StopAndLook: it is damaged.
+    """
+    damaged = (
+        f"{path} is damaged: no record of a launch; look with the back end's own commands what runs, then remove it"
+    )
+    later = None
+    try:
+        fields = json.loads(path.read_text())
+        if fields["format_version"] != FORMAT_VERSION:
+            later, sound = fields["format_version"], True
+        else:
+            launch = Launch(**{name: fields[name] for name in FACTS}, spec=spec_of(fields["spec"]))
+            sound = launch.backend in BACKENDS and isinstance(launch.start, int)
+            sound = sound and all(isinstance(one, str) for one in (launch.run_id, launch.at, launch.record))
+            names = list(fields["files"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StopAndLook(damaged) from error
+    if later is not None:
         raise UserError(
-            f"{folder / LAUNCH} has format version {fields.get('format_version')}, this program reads "
-            f"{FORMAT_VERSION}; use the version that started it"
+            f"{path} has format version {later}, this program reads {FORMAT_VERSION}; use the version that started it"
         )
-    return _launch(fields)
-
-
-def _launch(fields: Mapping[str, Any]) -> Launch:
-    return Launch(**{name: fields[name] for name in FACTS}, spec=spec_of(fields["spec"]))
+    if not sound:
+        raise StopAndLook(damaged)
+    return launch, names
 
 
 def forget(folder: Path) -> None:
@@ -194,12 +217,16 @@ def last_record(workdir: storage.PathLike) -> tuple[Launch, dict[str, str]] | No
 
     Raises:
         StopAndLook: a record is damaged.
+        UserError: another version of this program wrote one.
     """
     root = epath.Path(workdir) / FOLDER
     runs = list(root.iterdir()) if root.exists() else []
     starts = [one for run in runs if run.is_dir() for one in run.iterdir() if (one / LAUNCH).exists()]
     if not starts:
         return None
-    told = [(storage.read_json(one / LAUNCH), one) for one in starts]
-    fields, folder = max(told, key=lambda one: (one[0]["at"], one[0]["start"]))
-    return _launch(fields), {name: (folder / FILES / name).read_text() for name in fields["files"]}
+    told = [(*_read(one / LAUNCH), one) for one in starts]
+    launch, names, folder = max(told, key=lambda one: (one[0].at, one[0].start))
+    try:
+        return launch, {name: (folder / FILES / name).read_text() for name in names}
+    except (FileNotFoundError, ValueError) as error:
+        raise StopAndLook(f"{folder} lacks files of its launch, or they are damaged; remove it") from error

@@ -1,7 +1,11 @@
 """From a job spec to the files of a back end, in a folder: files that pass their check, or none."""
 
+import dataclasses
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from octomed_jax import storage
 from octomed_jax.errors import UserError
@@ -22,7 +26,7 @@ def render(spec: JobSpec, backend: Backend, output: storage.PathLike) -> list[Pa
     for name, text in files.items():
         refuse_secret_values(text, spec)
         path = Path(output) / name
-        if path.exists() and path.read_text() != text:
+        if path.exists() and path.read_bytes() != text.encode():
             raise UserError(f"{path} holds another rendering; remove it or choose another --output")
     return [_write(Path(output) / name, text) for name, text in files.items()]
 
@@ -40,8 +44,25 @@ def _write(path: Path, text: str) -> Path:
 
 
 def refuse_secret_values(text: str, spec: JobSpec) -> None:
-    """Refuse to write a file that holds the value of one of the job's secrets, as far as this machine knows it."""
+    """Refuse to write a file that holds the value of one of the job's secrets, as far as this machine knows it.
+
+    The fields of the job are looked through too: a value with a quote or many words stands otherwise in a file.
+    """
+    held = (text, *_texts(dataclasses.asdict(spec)))
     for name in {**spec.secrets, **(spec.teacher.secrets if spec.teacher else {})}:
         value = os.environ.get(name, "")
-        if len(value) >= 8 and value in text:
+        # As JSON and the record have it, too.
+        if len(value) >= 8 and any(value in one or json.dumps(value)[1:-1] in one for one in held):
             raise UserError(f"the rendered file would hold the value of {name}; remove it from the launch config")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)

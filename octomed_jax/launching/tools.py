@@ -11,6 +11,7 @@ from octomed_jax.errors import StopAndLook, TryAgain, UserError
 
 ASK_SECONDS = 60.0
 NO_PROGRAM, NO_ANSWER = 127, 124
+STANDARD_ERROR = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,12 @@ def need(tools: Sequence[str]) -> None:
             raise UserError(f"{tool} is not on PATH; install it, or choose another --backend")
 
 
-def work(words: Sequence[str]) -> None:
+def work(words: Sequence[str], aside: bool = False) -> None:
     """Show a command and run it; what it says goes where ours goes.
+
+    Args:
+        words: the command.
+        aside: what it says goes to standard error, where ours has a result of its own.
 
     Raises:
         TryAgain, StopAndLook: it ended with the exit code of these.
@@ -72,7 +77,7 @@ def work(words: Sequence[str]) -> None:
     line = shlex.join(words)
     progress.say(f"$ {line}")
     need(words[:1])
-    code = subprocess.run(list(words), check=False).returncode
+    code = subprocess.run(list(words), check=False, stdout=STANDARD_ERROR if aside else None).returncode
     if code == 0:
         return
     said = f"`{line}` ended with exit code {code}; what it said stands above"

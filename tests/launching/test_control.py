@@ -18,6 +18,7 @@ import pytest
 from octomed_jax.cli.main import main
 from octomed_jax.launching import control
 from octomed_jax.launching.backends.jobset import JOBSET as JOBSET_BACKEND
+from octomed_jax.storage import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ["--config=configs/launch/demo_local.py", "--config.grace_seconds=5", "--backend=local", "--output=out"]
@@ -138,6 +139,30 @@ def test_kubectl_is_told_what_was_printed(project, bucket, capfd):
     assert "(gcloud: ERROR: nobody is logged in; docker:" in err
     [(launch, _)] = bucket
     assert launch.backend == "jobset"
+
+
+@pytest.mark.usefixtures("project", "bucket")
+def test_the_json_of_up_stands_alone(capfd):
+    assert main(["launch", "up", *JOBSET, "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["name"] == "octomed-7b"
+    assert "kubectl was asked" in err
+
+
+def test_of_two_at_once_one_is_told_to_try_again(project, bucket, capfd):
+    with locked(project / "out/.launch.lock"):
+        assert main(["launch", "up", *JOBSET]) == 42
+    assert "another process still works there" in capfd.readouterr().err
+    assert not words(project)
+    assert not bucket
+
+
+def test_the_folder_of_another_job_is_left_as_it_is(project, capfd):
+    assert main(["launch", "up", *LOCAL]) == 0
+    before = sorted(path.name for path in (project / "out").iterdir())
+    assert main(["launch", "up", *JOBSET]) == 2
+    assert "of another job (local)" in capfd.readouterr().err
+    assert sorted(path.name for path in (project / "out").iterdir()) == before
 
 
 def test_names_that_are_still_to_be_put_in_are_not_started(project, bucket, capfd):

@@ -31,6 +31,8 @@ def with_command(**changes: object) -> dict[str, object]:
     [
         ({"namespace": "Team"}, "namespace='Team' is no Kubernetes name"),
         ({"namespace": ""}, "namespace='' is no Kubernetes name"),
+        ({"workdir": "gs://"}, "workdir='gs://' names no bucket"),
+        ({"environment": {"OCTOMED_HOST_INDEX": "1"}}, "OCTOMED_HOST_INDEX is set by the back end"),
         ({"project": "my project"}, "project='my project' is no name of one"),
         ({"zone": "us-east5-a;rm"}, "zone="),
         ({"cluster": "-x"}, "cluster='-x'"),
@@ -73,6 +75,12 @@ def test_where_a_job_runs_and_what_it_runs_is_checked(changes, message):
         ({"extra": ("--max_model_len=1",)}, "--max-model-len, which the fields of teacher set"),
         ({"extra": ("--nnodes", "2")}, "--nnodes, which the fields"),
         ({"extra": ("--api-key=x",)}, "put VLLM_API_KEY into teacher.secrets by name"),
+        ({"extra": ("--api-k=x",)}, "put VLLM_API_KEY into teacher.secrets by name"),
+        ({"extra": ("-tp", "2")}, "teacher.extra holds -tp, which the fields of teacher set"),
+        ({"extra": ("--tensor_parallel=2",)}, "teacher.extra holds --tensor-parallel, which the fields"),
+        ({"model": "a b;rm"}, "teacher.model='a b;rm' is no name of a model"),
+        ({"model": "--help"}, "teacher.model='--help' is no name of a model"),
+        ({"image": "-x:1"}, "teacher.image='-x:1' is no image"),
         ({"extra": 7}, "teacher.extra=7 must be a list of texts"),
         ({"secrets": {"HF_TOKEN": {"secret": "octomed"}}}, "teacher.secrets.HF_TOKEN needs the field 'key'"),
         ({"secrets": {"hf": {"secret": "octomed", "key": "k"}}}, "'hf' is no name of an environment variable"),
@@ -119,3 +127,18 @@ def test_subverbs_and_flags_reach_the_command_line():
     spec = read()
     spec = dataclasses.replace(spec, command=dataclasses.replace(spec.command, verb="eval run"))
     assert spec.words()[:2] == ["eval", "run"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"environment": {"OTHER_TOKEN": "planted-1"}}, "environment.OTHER_TOKEN: by its name it is a secret"),
+        ({"environment": {"VLLM_API_KEY": "planted-1"}}, "environment.VLLM_API_KEY: by its name"),
+        ({"secrets": {"OTHER_KEY": "planted-1"}}, "secrets.OTHER_KEY must be a group with the names"),
+        ({"teacher": {**TEACHER, "secrets": "planted-1"}}, "teacher.secrets must be a group of variables"),
+    ],
+)
+def test_a_secret_that_stands_where_its_name_belongs_is_not_repeated(changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read(**changes)
+    assert "planted" not in str(caught.value)

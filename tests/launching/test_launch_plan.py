@@ -115,6 +115,7 @@ def test_an_own_table_replaces_ours_and_a_broken_one_is_named(spec, tmp_path):
         ({"per_chip_hour": {"v5": {}}}, "per_chip_hour.v5 is none of v5e"),
         ({"per_chip_hour": {"v5e": {"us": {"spott": 1}}}}, "us.spott=1: a price of spot, reserved, on_demand"),
         ({"per_chip_hour": {"v5e": {"us": {"spot": "1"}}}}, "us.spot='1'"),
+        ({"per_chip_hour": {"v5e": {"us": {"spot": float("inf")}}}}, "us.spot=inf"),
         ({"per_chip_hour": {}}, "lacks 'per_chip_hour'"),
         ({"read": "yesterday"}, "read='yesterday' must be the day"),
         ({"source": ""}, "lacks 'source'"),
@@ -181,6 +182,10 @@ def test_figures_of_an_earlier_plan_are_taken_only_for_the_same_machines(tmp_pat
     assert json.loads(capsys.readouterr().out)["training"]["mesh"]["fsdp"] == 64
     assert main([*words, f"--training={path}", "--config.topology=8x8"]) == 2
     assert "is a plan for v5e:16x16, and the job is for v5e:8x8" in capsys.readouterr().err
+    for lacking in ({"mesh": None}, {"hbm_bytes_per_device": None}, {"run": {"hours_low": 1}}):
+        path.write_text(json.dumps({**TRAINING, **lacking}))
+        assert main([*words, f"--training={path}"]) == 2
+        assert "lacks figures of a plan" in capsys.readouterr().err
     assert main([*words, f"--training={tmp_path / 'none.json'}"]) == 2
     assert "octomed plan --config=configs/octomed_7b.py --topology=v5e:16x16" in capsys.readouterr().err
 

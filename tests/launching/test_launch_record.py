@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from octomed_jax.errors import UserError
+from octomed_jax.errors import StopAndLook, UserError
 from octomed_jax.launching.backends.local import LOCAL
 from octomed_jax.launching.code_state import CodeState, code_state
 from octomed_jax.launching.image import image_digest
@@ -80,6 +81,19 @@ def test_the_commit_the_changes_and_the_names_of_what_git_does_not_know(checkout
     assert (checkout / "a.py").read_text() == "two\n"
 
 
+def test_a_patch_applies_whatever_the_settings_of_git_are(checkout):
+    git(checkout, "config", "diff.noprefix", "true")
+    git(checkout, "config", "diff.shout.textconv", "tr a-z A-Z <")
+    (checkout / ".git/info/attributes").write_text("*.py diff=shout\n")
+    (checkout / "a.py").write_text("two\n")
+    (checkout / os.fsdecode(b"\xff.txt")).write_text("x")
+    state = code_state(checkout)
+    assert [os.fsencode(name) for name in state.untracked] == [b"\xff.txt"]
+    git(checkout, "checkout", "-q", "a.py")
+    subprocess.run(["git", "-C", str(checkout), "apply"], input=state.patch, check=True)
+    assert (checkout / "a.py").read_text() == "two\n"
+
+
 def test_outside_of_a_checkout_nothing_is_known(tmp_path):
     assert code_state(tmp_path) == CodeState()
 
@@ -128,6 +142,19 @@ def test_a_secret_is_written_nowhere(tmp_path, monkeypatch):
     assert not is_launched(tmp_path / "out")
 
 
+@pytest.mark.parametrize("value", ['it\'s "hunter" \\2', "words " * 40 + "end"])
+def test_a_secret_that_a_file_would_hold_in_another_form_is_written_nowhere(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("A_KEY", value)
+    secret = {"A_KEY": Secret("s", "k")}
+    for spec in (
+        job(tmp_path / "work", secrets=secret, environment={"B": value}),
+        job(tmp_path / "work", secrets=secret, partition=value),
+    ):
+        with pytest.raises(UserError, match="the value of A_KEY"):
+            render(spec, LOCAL, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_work_folder_in_a_bucket(tmp_path, monkeypatch):
     with emulated(tmp_path, monkeypatch) as bucket:
         spec = job(f"{bucket}/work")
@@ -167,3 +194,29 @@ def test_the_digest_of_an_image():
     assert image_digest("us-docker.pkg.dev/p/r/i:1", answers) == (DIGEST, "")
     assert asked == ["gcloud", "docker"]
     assert image_digest("r/i:1", lambda _: Answer(1, "", "ERROR: no")) == ("", "docker: ERROR: no")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"run_id": None}, {"start": "1"}, {"spec": []}, {"spec": {"name": "x"}}, {"backend": "nope"}, {"files": None}],
+)
+def test_a_damaged_record_is_named_and_no_bug(tmp_path, change):
+    spec = job(tmp_path / "work")
+    launch = record(spec, tmp_path / "out", CodeState())
+    kept = Path(launch.record) / "launch.json"
+    whole = json.loads(kept.read_text())
+    for path, read in ((tmp_path / "out/launch.json", read_launch), (kept, last_record)):
+        for text in (json.dumps({**whole, **change}).encode(), b"[]", b"{}", b"", b"\xff\xfe"):
+            path.write_bytes(text)
+            with pytest.raises(StopAndLook, match=r"launch\.json is damaged"):
+                read(tmp_path / "out" if read is read_launch else tmp_path / "work")
+    kept.write_text(json.dumps(whole))
+    (kept.parent / "files/run_local.sh").unlink()
+    with pytest.raises(StopAndLook, match="lacks files of its launch"):
+        last_record(spec.workdir)
+
+
+def test_another_file_of_that_name_is_no_rendering(tmp_path):
+    (tmp_path / "run_local.sh").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="holds another rendering"):
+        render(job(tmp_path / "work"), LOCAL, tmp_path)

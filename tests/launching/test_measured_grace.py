@@ -49,6 +49,14 @@ def test_without_a_checkpoint_a_number_is_asked_for(tmp_path):
         grace_of(str(tmp_path))
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"init_timestamp_nsecs": "a", "commit_timestamp_nsecs": 5}'])
+def test_a_damaged_checkpoint_gives_no_grace(tmp_path, text):
+    checkpoint(tmp_path, 500, 1)
+    (tmp_path / "train/checkpoints/500" / METADATA).write_text(text)
+    with pytest.raises(UserError, match=r"cannot be read from here|has none yet"):
+        grace_of(str(tmp_path))
+
+
 def test_the_plan_says_where_the_grace_is_too_short(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint(tmp_path / "work", 500, 90)

@@ -131,8 +131,8 @@ def test_a_planted_typo_is_caught(spec, right, wrong, message):
 
 
 def test_the_commands(spec):
-    [words] = XPK.logs(spec, Path("out"), LogOptions(rank=65, tail=7, since="10m", follow=True))
-    assert "job-index=1,batch.kubernetes.io/job-completion-index=1" in words[3]
+    [words] = XPK.logs(spec, Path("out"), LogOptions(rank=63, tail=7, since="10m", follow=True))
+    assert "job-index=0,batch.kubernetes.io/job-completion-index=63" in words[3]
     assert words[-2:] == ["--since=10m", "--follow"]
     assert "--tail=7" in words
     [words] = XPK.down(spec, Path("out"))

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
+from octomed_jax.launching.fields import check_image
 from octomed_jax.launching.spec import JobSpec
 
 BUCKET = "gs://"
@@ -45,11 +46,7 @@ def need_image(spec: JobSpec) -> None:
         UserError: so.
     """
     need(spec, {"image": "the trainer's image with a fixed tag (launch/trainer.Dockerfile makes it)"})
-    _, _, tag = spec.image.rpartition("/")[2].partition(":")
-    if tag in ("", "latest") and "@sha256:" not in spec.image:
-        raise UserError(
-            f"image={spec.image!r} has no fixed tag or digest; a restart could run other code than the start"
-        )
+    check_image(spec.image, "image")
 
 
 def need_bucket(spec: JobSpec) -> None:
@@ -75,6 +72,29 @@ def need_tpu(spec: JobSpec, place: str) -> None:
         raise UserError(
             f"accelerator={spec.accelerator!r}: {place} has only TPUs; one of: {known}, or another --backend"
         )
+
+
+def need_train(spec: JobSpec, machines: int) -> None:
+    """Refuse what only one machine can do, where the job has more.
+
+    Raises:
+        UserError: so.
+    """
+    if machines > 1 and spec.command.verb != "train":
+        raise UserError(
+            f"topology={spec.topology!r}: each of {machines} machines would do all of `octomed {spec.command.verb}`, "
+            "which runs on one machine; choose one with one"
+        )
+
+
+def check_rank(rank: int | None, ranks: int) -> None:
+    """Refuse the rank of a process that the job has not.
+
+    Raises:
+        UserError: so.
+    """
+    if rank is not None and rank >= ranks:
+        raise UserError(f"--rank={rank}: the job has ranks 0 to {ranks - 1}")
 
 
 def need_absolute_bundle(spec: JobSpec, meaning: str) -> None:

@@ -19,12 +19,14 @@ from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.backends import teacher_manifests
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
+from octomed_jax.launching.backends.fields import check_rank, need_image, need_train
 from octomed_jax.launching.backends.kubernetes import (
     BATCH,
     CORE,
     JOBSET_API,
     META,
     NAME_LIMIT,
+    as_it_stands,
     check_file,
     environment,
     model,
@@ -33,7 +35,6 @@ from octomed_jax.launching.backends.kubernetes import (
 )
 from octomed_jax.launching.endpoints import environment_of, served
 from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
-from octomed_jax.launching.fields import check_image
 from octomed_jax.launching.spec import SHARED, JobSpec
 from octomed_jax.teacher.server.vllm import KEY
 
@@ -58,13 +59,11 @@ def render_jobset(spec: JobSpec) -> str:
     Raises:
         UserError: the spec has no image, a name is too long, or the typed models are not installed.
     """
-    if not spec.image:
-        raise UserError(
-            "image is empty; name the trainer's image with a fixed tag (launch/trainer.Dockerfile makes it)"
-        )
-    check_image(spec.image, "image")
+    need_image(spec)
     if "://" not in spec.workdir:
         raise UserError(f"workdir={spec.workdir!r} is lost with the pod; use a bucket, such as gs://BUCKET/{spec.name}")
+    if not _shares(spec):
+        need_train(spec, spec.slices * spec.hosts)
     longest = f"{spec.name}-{JOB}-{spec.slices - 1}-{spec.hosts - 1}"
     if len(longest) + POD_SUFFIX > NAME_LIMIT:
         over = len(longest) + POD_SUFFIX - NAME_LIMIT
@@ -211,7 +210,7 @@ def _container(spec: JobSpec) -> Any:
 
 def _words(spec: JobSpec) -> list[str]:
     """Return the words after ``octomed``; hosts that share work get their share, which Kubernetes fills in."""
-    return [*spec.words(), *([f"--shard=$({HOST_INDEX})/{spec.hosts}"] if _shares(spec) else [])]
+    return [*map(as_it_stands, spec.words()), *([f"--shard=$({HOST_INDEX})/{spec.hosts}"] if _shares(spec) else [])]
 
 
 def _shares(spec: JobSpec) -> bool:
@@ -302,6 +301,7 @@ def _removed(spec: JobSpec) -> Sequence[str]:
 
 
 def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Commands:
+    check_rank(options.rank, spec.slices * spec.hosts)
     label = f"jobset.sigs.k8s.io/jobset-name={spec.name}"
     if options.rank is not None:
         slice_, host = divmod(options.rank, spec.hosts)

@@ -85,9 +85,14 @@ def quantities(amounts: Mapping[str, str]) -> dict[str, Any]:
     return {name: models().IoK8sApimachineryPkgApiResourceQuantity(amount) for name, amount in amounts.items()}
 
 
+def as_it_stands(text: str) -> str:
+    """Return a word of a command or a value so that Kubernetes leaves it as it is: it fills in $(NAME)."""
+    return text.replace("$", "$$")
+
+
 def environment(plain: Mapping[str, str], secrets: Mapping[str, Secret]) -> list[Any]:
     """Return variables of a container in the order of their names: values of plain ones, the places of secret ones."""
-    found = [model(f"{CORE}EnvVar", name=name, value=value) for name, value in sorted(plain.items())]
+    found = [model(f"{CORE}EnvVar", name=name, value=as_it_stands(value)) for name, value in sorted(plain.items())]
     for name, place in sorted(secrets.items()):
         key = model(f"{CORE}SecretKeySelector", name=place.secret, key=place.key)
         found.append(model(f"{CORE}EnvVar", name=name, valueFrom=model(f"{CORE}EnvVarSource", secretKeyRef=key)))

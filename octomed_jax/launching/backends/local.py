@@ -12,6 +12,7 @@ from pathlib import Path
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
+from octomed_jax.launching.backends.fields import check_rank
 from octomed_jax.launching.backends.local_script import SCRIPT, SECRET
 from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
 from octomed_jax.launching.spec import JobSpec
@@ -43,6 +44,15 @@ def render_local(spec: JobSpec) -> str:
 
 
 def _files(spec: JobSpec) -> Files:
+    if spec.teacher and spec.command.verb != "train":  # training only reads what a teacher beside it is asked for
+        raise UserError(
+            f"teacher={spec.teacher.model}: not on this machine; serve it with `octomed teacher serve`, name its "
+            "endpoint in command.options, and leave teacher out"
+        )
+    if spec.processes > 1 and spec.command.verb != "train":
+        raise UserError(
+            f"processes={spec.processes}: each would do all of `octomed {spec.command.verb}`; use processes=1"
+        )
     return {SCRIPT_NAME: render_local(spec)}
 
 
@@ -65,8 +75,7 @@ def _word(word: str) -> Callable[[JobSpec, Path], Commands]:
 def _logs(spec: JobSpec, folder: Path, options: LogOptions) -> Commands:
     if options.since:
         raise UserError(f"--since={options.since}: the local logs hold no times; use --tail=LINES")
-    if options.rank is not None and options.rank >= spec.processes:
-        raise UserError(f"--rank={options.rank}: the job has ranks 0 to {spec.processes - 1}")
+    check_rank(options.rank, spec.processes)
     rank = "all" if options.rank is None else str(options.rank)
     words = [str(options.tail or "+1"), rank, *(["follow"] if options.follow else [])]
     return [["sh", str(folder / SCRIPT_NAME), "logs", *words]]

@@ -12,7 +12,15 @@ from pathlib import Path
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends import cloud_tpu
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
-from octomed_jax.launching.backends.fields import need, need_bucket, need_image, need_tpu, refuse
+from octomed_jax.launching.backends.fields import (
+    check_rank,
+    need,
+    need_bucket,
+    need_image,
+    need_tpu,
+    need_train,
+    refuse,
+)
 from octomed_jax.launching.backends.queued_scripts import render_startup, render_stop, render_supervise
 from octomed_jax.launching.backends.shell import check_bash
 from octomed_jax.launching.spec import JobSpec
@@ -90,8 +98,7 @@ def _files(spec: JobSpec) -> Files:
             f"service_account={spec.service_account!r}: Cloud TPU wants none of Kubernetes; leave it empty for the "
             "project's default one"
         )
-    if spec.slices * cloud_tpu.workers(spec) > 1 and spec.command.verb != "train":
-        raise UserError(f"topology={spec.topology!r}: `octomed {spec.command.verb}` runs on one machine; use 2x2")
+    need_train(spec, spec.slices * cloud_tpu.workers(spec))
     if len(spec.name) > NAME_LIMIT:
         raise UserError(f"name={spec.name!r} is {len(spec.name) - NAME_LIMIT} letters too long for a Cloud TPU")
     return {
@@ -151,6 +158,7 @@ def _up(spec: JobSpec, folder: Path) -> Commands:
 
 def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Commands:
     """Read Cloud Logging, newest first; each line there has the name of its container, NAME-SLICE-WORKER."""
+    check_rank(options.rank, spec.slices * cloud_tpu.workers(spec))
     if options.rank is None:
         which = "[0-9]+-[0-9]+"
     else:

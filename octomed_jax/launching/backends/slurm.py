@@ -11,7 +11,7 @@ from pathlib import Path
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
-from octomed_jax.launching.backends.fields import need_absolute_bundle, refuse
+from octomed_jax.launching.backends.fields import check_rank, need_absolute_bundle, refuse
 from octomed_jax.launching.backends.shell import check_bash, fill, keep_going
 from octomed_jax.launching.backends.slurm_rank import render_rank
 from octomed_jax.launching.spec import JobSpec
@@ -209,6 +209,7 @@ def _scancel(spec: JobSpec, *words: str) -> Commands:
 def _logs(spec: JobSpec, folder: Path, options: LogOptions) -> Commands:
     if options.since:
         raise UserError(f"since={options.since!r}: the logs of Slurm have no times; use tail")
+    check_rank(options.rank, spec.hosts)
     ranks: Sequence[int] = range(spec.hosts) if options.rank is None else [options.rank]
     follow = ["--follow=name", "--retry"] if options.follow else []
     lines = f"--lines={options.tail or '+1'}"

@@ -11,7 +11,16 @@ from typing import Any
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.backends.kubernetes import CORE, META, NAME_LIMIT, environment, model, models, quantities
+from octomed_jax.launching.backends.kubernetes import (
+    CORE,
+    META,
+    NAME_LIMIT,
+    as_it_stands,
+    environment,
+    model,
+    models,
+    quantities,
+)
 from octomed_jax.launching.endpoints import service_names
 from octomed_jax.launching.spec import JobSpec, Teacher
 from octomed_jax.launching.teacher_command import node_words, vllm_words
@@ -122,7 +131,9 @@ def _deployment(spec: JobSpec, teacher: Teacher, name: str) -> dict[str, Any]:
             "strategy": {"type": "Recreate"},  # the GPUs of a node do not hold an old and a new copy at once
             "progressDeadlineSeconds": LOAD_MINUTES * 60 + 600,
             "selector": {"matchLabels": _labels(spec, name)},
-            "template": _template(spec, teacher, vllm_words(teacher), _labels(spec, name), answers=True),
+            "template": _template(
+                spec, teacher, _as_they_stand(vllm_words(teacher)), _labels(spec, name), answers=True
+            ),
         },
     }
 
@@ -130,8 +141,9 @@ def _deployment(spec: JobSpec, teacher: Teacher, name: str) -> dict[str, Any]:
 def _leader_worker_set(spec: JobSpec, teacher: Teacher) -> dict[str, Any]:
     # LeaderWorkerSet sets both variables in every pod; Kubernetes fills them in.
     first, rank = "$(LWS_LEADER_ADDRESS)", "$(LWS_WORKER_INDEX)"
-    leader = _template(spec, teacher, node_words(teacher, "0", first), _labels(spec), answers=True)
-    worker = _template(spec, teacher, node_words(teacher, rank, first), _labels(spec), answers=False)
+    words = [_as_they_stand(node_words(teacher, one, first), first, rank) for one in ("0", rank)]
+    leader = _template(spec, teacher, words[0], _labels(spec), answers=True)
+    worker = _template(spec, teacher, words[1], _labels(spec), answers=False)
     return {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
         "kind": "LeaderWorkerSet",
@@ -149,6 +161,11 @@ def _leader_worker_set(spec: JobSpec, teacher: Teacher) -> dict[str, Any]:
             },
         },
     }
+
+
+def _as_they_stand(words: list[str], *filled_in: str) -> list[str]:
+    """Return words that Kubernetes leaves as they are, but for those that it shall fill in."""
+    return [word if word in filled_in else as_it_stands(word) for word in words]
 
 
 def _template(

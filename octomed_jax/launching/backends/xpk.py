@@ -11,7 +11,16 @@ from pathlib import Path
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends import cloud_tpu
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
-from octomed_jax.launching.backends.fields import need, need_bucket, need_image, need_tpu, refuse
+from octomed_jax.launching.backends.fields import (
+    check_rank,
+    need,
+    need_bucket,
+    need_image,
+    need_tpu,
+    need_train,
+    refuse,
+)
+from octomed_jax.launching.backends.kubernetes import as_it_stands
 from octomed_jax.launching.backends.shell import check_bash, command_lines, keep_going, quoted
 from octomed_jax.launching.spec import JobSpec
 
@@ -60,8 +69,9 @@ def create_words(spec: JobSpec) -> list[str]:
         f"--termination-grace-period-seconds={spec.grace_seconds}",
         f"--priority={spec.priority or 'medium'}",
         capacity[spec.capacity],
-        *[f"--env={name}={value}" for name, value in sorted(spec.environment.items())],
-        f"--command={command_line(spec)}",
+        *[f"--env={name}={as_it_stands(value)}" for name, value in sorted(spec.environment.items())],
+        # xpk makes a container's command of it, in which Kubernetes makes $ of $$, the shell's own number.
+        f"--command={as_it_stands(command_line(spec))}",
     ]
 
 
@@ -88,6 +98,7 @@ def _files(spec: JobSpec) -> Files:
     )
     need_image(spec)
     need_bucket(spec)
+    need_train(spec, spec.slices * spec.hosts)
     need(
         spec,
         {
@@ -98,6 +109,11 @@ def _files(spec: JobSpec) -> Files:
     )
     if spec.priority and spec.priority not in PRIORITIES:
         raise UserError(f"priority={spec.priority!r} is none of xpk's: {', '.join(PRIORITIES)}")
+    for name, value in spec.environment.items():
+        if '"' in value or "\\" in value:
+            raise UserError(
+                f"environment.{name} holds a quote or a backslash, which xpk's manifest cannot take; use jobset"
+            )
     if len(spec.name) > NAME_LIMIT:
         raise UserError(f"name={spec.name!r} is {len(spec.name) - NAME_LIMIT} letters too long for xpk")
     if spec.topology == "2x4":
@@ -136,6 +152,7 @@ def _delete(spec: JobSpec, _: Path) -> Commands:
 
 def _logs(spec: JobSpec, _: Path, options: LogOptions) -> Commands:
     """xpk itself only prints links; its pods carry the labels of any JobSet."""
+    check_rank(options.rank, spec.slices * spec.hosts)
     label = f"jobset.sigs.k8s.io/jobset-name={spec.name}"
     if options.rank is not None:
         slice_, host = divmod(options.rank, spec.hosts)
