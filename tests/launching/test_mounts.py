@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from octomed_jax import configuration
 from octomed_jax.cli.main import VERBS
 from octomed_jax.errors import UserError
+from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.mounts import Mount, mounts_of
 from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.launching.spec import JobSpec, plan_words
@@ -64,3 +66,41 @@ def test_the_plan_does_not_look_for_a_mount_on_this_machine(shards, planned):
     words = plan_words(read(SHARDS, shards))
     assert (f"--shards={shards}" in words) is planned
     assert "--mesh=fsdp=64,sequence=4" in words
+
+
+def pod_of(spec: JobSpec) -> dict:
+    files = JOBSET.files(spec)
+    JOBSET.check(files)
+    return yaml.safe_load(files["jobset.yaml"])["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+
+
+def test_a_pod_has_a_read_only_volume_for_each_mount():
+    pod = pod_of(read({"/mnt/whole": "gs://YOUR_BUCKET", **SHARDS}))
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["gke-gcsfuse/volumes"] == "true"
+    assert annotations["gke-gcsfuse/ephemeral-storage-limit"] == "46080Mi"  # two caches, and room
+    assert [volume["csi"]["readOnly"] for volume in pod["spec"]["volumes"]] == [True, True]
+    cache = "file-cache:max-size-mb:20480,file-cache:cache-file-for-range-read:true"
+    assert [volume["csi"]["volumeAttributes"] for volume in pod["spec"]["volumes"]] == [
+        {"bucketName": "bucket", "mountOptions": f"implicit-dirs,only-dir=run/shards,{cache}"},
+        {"bucketName": "YOUR_BUCKET", "mountOptions": f"implicit-dirs,{cache}"},
+    ]
+    names = [volume["name"] for volume in pod["spec"]["volumes"]]
+    assert pod["spec"]["containers"][0]["volumeMounts"] == [
+        {"name": names[0], "mountPath": "/mnt/shards", "readOnly": True},
+        {"name": names[1], "mountPath": "/mnt/whole", "readOnly": True},
+    ]
+
+
+def test_a_pod_without_mounts_has_no_sidecar():
+    pod = pod_of(read({}))
+    assert "annotations" not in pod["metadata"]
+    assert "volumes" not in pod["spec"]
+    assert "volumeMounts" not in pod["spec"]["containers"][0]
+
+
+def test_a_misspelt_field_of_a_volume_is_refused():
+    text = JOBSET.files(read(SHARDS))["jobset.yaml"]
+    for name in ("volumeAttributes", "mountPath"):
+        with pytest.raises(UserError, match=f"{name}z"):
+            JOBSET.check({"jobset.yaml": text.replace(f"{name}:", f"{name}z:")})
