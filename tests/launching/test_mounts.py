@@ -9,9 +9,12 @@ from octomed_jax import configuration
 from octomed_jax.cli.main import VERBS
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.jobset import JOBSET
+from octomed_jax.launching.backends.queued_resources import QUEUED_RESOURCES
+from octomed_jax.launching.backends.skypilot import SKYPILOT
 from octomed_jax.launching.mounts import Mount, mounts_of
 from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.launching.spec import JobSpec, plan_words
+from tests.launching.acted import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARDS = {"/mnt/shards": "gs://bucket/run/shards/"}
@@ -104,3 +107,76 @@ def test_a_misspelt_field_of_a_volume_is_refused():
     for name in ("volumeAttributes", "mountPath"):
         with pytest.raises(UserError, match=f"{name}z"):
             JOBSET.check({"jobset.yaml": text.replace(f"{name}:", f"{name}z:")})
+
+
+def test_a_skypilot_task_mounts_folders_and_a_typo_is_refused():
+    spec = read({"/mnt/whole": "gs://YOUR_BUCKET", **SHARDS})
+    files = dict(SKYPILOT.files(spec))
+    SKYPILOT.check(files)
+    assert yaml.safe_load(files["sky.yaml"])["file_mounts"] == {
+        "/mnt/shards": {"source": "gs://bucket/run/shards", "mode": "MOUNT"},
+        "/mnt/whole": {"source": "gs://YOUR_BUCKET", "mode": "MOUNT"},
+    }
+    text = files["sky.yaml"].replace("mode: MOUNT", "mdoe: MOUNT")
+    with pytest.raises(UserError, match=r"no field file_mounts./mnt/shards.mdoe \(did you mean 'mode'\?\)"):
+        SKYPILOT.check({"sky.yaml": text})
+    assert "file_mounts" not in SKYPILOT.files(read({}))["sky.yaml"]
+
+
+# What a machine has: nothing is mounted at first, nothing is really made, and `gcsfuse` comes with its installation.
+PROGRAMS = {
+    "gcloud": '[ "$1 $2" != "storage cat" ] || echo running',
+    "docker": '[ "$1" = run ] || exit 0\necho "docker $*" >>"$ACTED/done"',
+    "curl": "case $* in *agent-worker*) echo 0 ;; *endpoints) echo uid:0:10.0.0.2 ;; esac",
+    "mkdir": 'case $* in *" /mnt"*) echo "mkdir $*" >>"$ACTED/done" ;; *) exec /bin/mkdir "$@" ;; esac',
+    "mountpoint": 'exit "${MOUNTED:-1}"',
+    "fusermount": 'echo "fusermount $*" >>"$ACTED/done"',
+    "gcsfuse": 'echo "gcsfuse $*" >>"$ACTED/done"\n[ -z "${NO_MOUNT:-}" ]',
+}
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine of queued resources that ends with its container, at once."""
+    stage = Stage(tmp_path)
+    for name, text in PROGRAMS.items():
+        stage.program(name, f"#!/bin/bash\n{text}\n")
+    spec = read({"/mnt/whole": "gs://YOUR_BUCKET", **SHARDS})
+    files = QUEUED_RESOURCES.files(spec)
+    QUEUED_RESOURCES.check(files)
+    (tmp_path / "startup.sh").write_text(files["startup.sh"])
+    return stage
+
+
+def done(stage: Stage, **environment: str) -> tuple[int, str, list[str]]:
+    code, printed = stage.run(["bash", str(stage.folder / "startup.sh")], **environment)
+    return code, printed, (stage.folder / "done").read_text().splitlines()
+
+
+def test_a_queued_machine_mounts_before_its_container_starts(machine):
+    _, _, lines = done(machine)
+    assert [line.split()[0] for line in lines] == ["mkdir", "gcsfuse", "mkdir", "gcsfuse", "docker"]
+    cache = "--file-cache-max-size-mb=20480 --file-cache-cache-file-for-range-read"
+    first = f"gcsfuse -o ro -o allow_other --implicit-dirs --cache-dir=/var/cache/octomed/mnt/shards {cache}"
+    assert lines[1] == f"{first} --only-dir=run/shards bucket /mnt/shards"
+    assert lines[3].endswith(f"{cache} YOUR_BUCKET /mnt/whole")
+    for path in ("/mnt/shards", "/mnt/whole"):
+        assert f"--mount type=bind,source={path},target={path},readonly " in lines[4]
+
+
+def test_a_queued_machine_mounts_again_what_was_mounted(machine):
+    _, _, lines = done(machine, MOUNTED="0")
+    assert lines[0] == "fusermount -u /mnt/shards"
+
+
+def test_a_queued_machine_that_cannot_mount_ends_the_job(machine):
+    code, printed, lines = done(machine, NO_MOUNT="1")
+    assert code == 2
+    assert "octomed launch: cannot mount bucket at /mnt/shards" in printed
+    assert not any(line.startswith("docker") for line in lines)
+
+
+def test_a_queued_machine_installs_what_mounts(machine):
+    text = (machine.folder / "startup.sh").read_text()
+    assert "command -v gcsfuse >/dev/null || install_mounter" in text
+    assert "gcsfuse" not in QUEUED_RESOURCES.files(read({}))["startup.sh"]
