@@ -1,5 +1,6 @@
 """Folders of buckets that a job sees as its own: what may be named, and what each back end makes of it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from octomed_jax import configuration
 from octomed_jax.cli.main import VERBS
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.jobset import JOBSET
+from octomed_jax.launching.backends.local import LOCAL
 from octomed_jax.launching.backends.queued_resources import QUEUED_RESOURCES
 from octomed_jax.launching.backends.skypilot import SKYPILOT
+from octomed_jax.launching.backends.slurm_rank import render_rank
+from octomed_jax.launching.backends.xpk import XPK, command_line
 from octomed_jax.launching.mounts import Mount, mounts_of
 from octomed_jax.launching.read_spec import read_spec
 from octomed_jax.launching.spec import JobSpec, plan_words
@@ -180,3 +184,35 @@ def test_a_queued_machine_installs_what_mounts(machine):
     text = (machine.folder / "startup.sh").read_text()
     assert "command -v gcsfuse >/dev/null || install_mounter" in text
     assert "gcsfuse" not in QUEUED_RESOURCES.files(read({}))["startup.sh"]
+
+
+# Where the back end mounts nothing, the job looks before it starts; what is not there no new try would mend.
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("backend", ["xpk", "local", "slurm"])
+def test_where_nothing_is_mounted_the_job_looks_for_the_folder(backend, there, tmp_path):
+    stage = Stage(tmp_path)
+    stage.program("octomed", '#!/bin/bash\necho started >>"$ACTED/done"\n')
+    spec = dataclasses.replace(read(SHARDS), processes=1, bundle=str(tmp_path))
+    folder = tmp_path / "mnt/shards"
+    if there:
+        folder.mkdir(parents=True)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    if backend == "xpk":
+        files = XPK.files(spec)
+        XPK.check(files)
+        script = command_line(spec)
+    elif backend == "local":
+        script = LOCAL.files(spec)["run_local.sh"]
+    else:
+        (tmp_path / "logs").mkdir()
+        (tmp_path / ".venv").mkdir()
+        (tmp_path / ".venv/bin").symlink_to(stage.programs)
+        script = render_rank(spec)
+    (tmp_path / "script.sh").write_text(script.replace("/mnt/shards", str(folder)))
+    command = ["bash", str(tmp_path / "script.sh"), *([str(tmp_path), "first"] if backend == "slurm" else [])]
+    code, printed = stage.run(command, SLURM_PROCID="0", SLURM_NTASKS="1")
+    assert (tmp_path / "done").exists() is there, printed
+    assert code == (0 if there else 2), printed
+    if not there:
+        assert f"octomed launch: no folder {folder} " in printed
+        assert "gs://bucket/run/shards" in printed
