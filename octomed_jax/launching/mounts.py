@@ -17,7 +17,7 @@ BUCKET_NAME = re.compile(r"[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]|YOUR_[A-Z_]+")  # 
 # A mount over one of these would hide what the machine or the container runs on.
 SYSTEM = (
     *("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "usr", "var"),
-    *("home", "octomed", "opt", "tmp"),
+    *("home", "octomed", "octomed-buckets", "opt", "tmp"),
 )
 # Of a bucket this many MiB are kept on a machine's disk: ours, to be measured. A machine with TPUs has 100 GB, and the
 # image lies there too.

@@ -26,6 +26,7 @@ SHARDS = {"/mnt/shards": "gs://bucket/run/shards/"}
 
 def read(mounts: object, shards: str = "", config: str = "octomed_7b_v5e_256.py") -> JobSpec:
     loaded = configuration.load(str(ROOT / "configs/launch" / config)).unlock()
+    del loaded.mounts  # which is a group, and cannot be given a text
     loaded.mounts = mounts
     if shards:
         loaded.command.options = ("mesh=fsdp=64,sequence=4", f"shards={shards}")
@@ -64,6 +65,20 @@ def test_mounts_are_read_in_the_order_of_their_paths():
     spec = read({"/mnt/shards2": "gs://YOUR_BUCKET", **SHARDS})
     assert mounts_of(spec) == [Mount("/mnt/shards", "bucket", "run/shards"), Mount("/mnt/shards2", "YOUR_BUCKET", "")]
     assert [mount.source for mount in mounts_of(spec)] == ["gs://bucket/run/shards", "gs://YOUR_BUCKET"]
+
+
+def test_a_mount_can_be_named_on_the_command_line():
+    override = "mounts./mnt/shards=gs://other/shards"
+    config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py"), (override,))
+    assert read_spec(config, VERBS, roots=(ROOT,)).mounts == {"/mnt/shards": "gs://other/shards"}
+
+
+@pytest.mark.parametrize("config", ["octomed_7b_v5e_256.py", "octomed_7b_v6e_256_2slices.py"])
+def test_the_pods_of_the_samples_train_on_shards_of_a_mount(config):
+    spec = read_spec(configuration.load(str(ROOT / "configs/launch" / config)), VERBS, roots=(ROOT,))
+    [mount] = mounts_of(spec)
+    assert f"--shards={mount.path}" in spec.words()
+    assert mount.source.endswith("/octomed-7b/shards")
 
 
 @pytest.mark.parametrize(
@@ -117,14 +132,24 @@ def test_a_skypilot_task_mounts_folders_and_a_typo_is_refused():
     spec = read({"/mnt/whole": "gs://YOUR_BUCKET", **SHARDS})
     files = dict(SKYPILOT.files(spec))
     SKYPILOT.check(files)
-    assert yaml.safe_load(files["sky.yaml"])["file_mounts"] == {
-        "/mnt/shards": {"source": "gs://bucket/run/shards", "mode": "MOUNT"},
-        "/mnt/whole": {"source": "gs://YOUR_BUCKET", "mode": "MOUNT"},
+    task = yaml.safe_load(files["sky.yaml"])
+    assert task["file_mounts"] == {  # it refuses to mount a folder of a bucket
+        "/octomed-buckets/YOUR_BUCKET": {"source": "gs://YOUR_BUCKET", "mode": "MOUNT"},
+        "/octomed-buckets/bucket": {"source": "gs://bucket", "mode": "MOUNT"},
     }
+    assert task["setup"].splitlines()[-4:] == [
+        "sudo mkdir -p /mnt",
+        "sudo ln -sfn /octomed-buckets/bucket/run/shards /mnt/shards",
+        "sudo mkdir -p /mnt",
+        "sudo ln -sfn /octomed-buckets/YOUR_BUCKET /mnt/whole",
+    ]
     text = files["sky.yaml"].replace("mode: MOUNT", "mdoe: MOUNT")
-    with pytest.raises(UserError, match=r"no field file_mounts./mnt/shards.mdoe \(did you mean 'mode'\?\)"):
+    with pytest.raises(
+        UserError, match=r"no field file_mounts./octomed-buckets/YOUR_BUCKET.mdoe \(did you mean 'mode'\?\)"
+    ):
         SKYPILOT.check({"sky.yaml": text})
     assert "file_mounts" not in SKYPILOT.files(read({}))["sky.yaml"]
+    assert "sudo" not in SKYPILOT.files(read({}))["sky.yaml"]
 
 
 # What a machine has: nothing is mounted at first, nothing is really made, and `gcsfuse` comes with its installation.

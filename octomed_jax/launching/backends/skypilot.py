@@ -16,7 +16,7 @@ from octomed_jax.launching.backends import cloud_tpu
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import need, need_bucket, refuse
 from octomed_jax.launching.backends.shell import check_bash
-from octomed_jax.launching.backends.sky_scripts import render_run, render_setup
+from octomed_jax.launching.backends.sky_scripts import bucket_path, render_run, render_setup
 from octomed_jax.launching.exit_policy import TRY_AGAIN
 from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
@@ -70,8 +70,10 @@ def build_task(spec: JobSpec) -> dict[str, Any]:
     if not machine.is_tpu:
         task["num_nodes"] = spec.hosts  # all machines of a TPU slice are one node to SkyPilot, and all run the script
     task["workdir"] = spec.bundle
-    if spec.mounts:  # by gcsfuse, without a cache of files; SkyPilot knows no read-only mount
-        task["file_mounts"] = {one.path: {"source": one.source, "mode": "MOUNT"} for one in mounts_of(spec)}
+    if spec.mounts:
+        # SkyPilot mounts whole buckets only, to be written too; the setup makes links to the folders that are wanted.
+        buckets = sorted({one.bucket for one in mounts_of(spec)})
+        task["file_mounts"] = {bucket_path(name): {"source": f"gs://{name}", "mode": "MOUNT"} for name in buckets}
     if spec.environment:
         task["envs"] = dict(sorted(spec.environment.items()))
     if spec.secrets:
