@@ -28,10 +28,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
             "verb": "train",
             "config": "configs/octomed_7b.py",
             "overrides": (),
-            "options": ("mesh=fsdp=64,sequence=4",),
+            "options": ("mesh=fsdp=64,sequence=4", "shards=/mnt/shards"),
         }
     )
     config.workdir = "gs://YOUR_BUCKET/octomed-7b"
+    # Training reads its shards from a disk: what `octomed shard` has written and measured, read only. For xpk they are
+    # attached to the cluster before (docs/launch-xpk.md); local looks whether the folder is there.
+    config.mounts = ConfigDict({"/mnt/shards": "gs://YOUR_BUCKET/octomed-7b/shards"})
     # Plain settings. A compile cache in the bucket saves the compilation after every restart.
     config.environment = ConfigDict({"JAX_COMPILATION_CACHE_DIR": "gs://YOUR_BUCKET/jax-cache"})
     config.secrets = ConfigDict()

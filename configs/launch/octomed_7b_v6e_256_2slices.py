@@ -25,10 +25,12 @@ def get_config() -> ConfigDict:
             "verb": "train",
             "config": "configs/octomed_7b.py",
             "overrides": (),
-            "options": ("mesh=data=2,fsdp=64,sequence=4",),
+            "options": ("mesh=data=2,fsdp=64,sequence=4", "shards=/mnt/shards"),
         }
     )
     config.workdir = "gs://YOUR_BUCKET/octomed-7b-v6e"
+    # Training reads its shards from a disk: what `octomed shard` has written and measured, to be read only.
+    config.mounts = ConfigDict({"/mnt/shards": "gs://YOUR_BUCKET/octomed-7b/shards"})
     # Plain settings. A compile cache in the bucket saves the compilation after every restart.
     config.environment = ConfigDict({"JAX_COMPILATION_CACHE_DIR": "gs://YOUR_BUCKET/jax-cache"})
     # Names of Kubernetes secrets, never values: kubectl create secret generic octomed --from-literal=hf_token=...

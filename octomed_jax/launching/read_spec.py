@@ -23,6 +23,7 @@ from octomed_jax.launching.fields import (
     whole,
 )
 from octomed_jax.launching.measured import grace_of
+from octomed_jax.launching.mounts import check_mounts
 from octomed_jax.launching.read_teacher import check_teacher, read_teacher
 from octomed_jax.launching.spec import SHARED, Command, JobSpec
 
@@ -63,6 +64,7 @@ def read_spec(config: Any, verbs: Iterable[str] = (), roots: Iterable[Path] = (P
             **fields,
             "command": Command(**{**command, **tuples(command, "overrides", "options", where="command")}),
             "environment": dict(group(fields.get("environment", {}), "environment")),
+            "mounts": dict(group(fields.get("mounts", {}), "mounts")),
             "secrets": read_secrets(fields.get("secrets", {}), "secrets"),
             "teacher": read_teacher(fields.get("teacher")),
         }
@@ -71,6 +73,7 @@ def read_spec(config: Any, verbs: Iterable[str] = (), roots: Iterable[Path] = (P
     _check_names(spec)
     _check_machines(spec)
     _check_environment(spec)
+    check_mounts(spec.mounts)
     if spec.teacher:
         check_teacher(spec.teacher)
     _check_command(spec, list(verbs), [Path(root) for root in roots])

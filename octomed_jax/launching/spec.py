@@ -86,6 +86,8 @@ class JobSpec:
         command: what every process runs.
         workdir: folder of the run (``config.run``); a bucket for anything but this machine.
         environment: plain settings, no secrets.
+        mounts: absolute path to a folder of a bucket (``gs://BUCKET/FOLDER``) that is seen there, to be read only; the
+            shards of `octomed train`, for one, which reads them from a disk or a mount.
         secrets: environment variable name to where its value is kept.
         service_account: Kubernetes service account that may write the bucket.
         retries: restarts allowed after a failure that is neither ours nor the user's (killed, node lost in mid-step).
@@ -110,6 +112,7 @@ class JobSpec:
     image: str = ""
     bundle: str = ""
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mounts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     secrets: Mapping[str, Secret] = dataclasses.field(default_factory=dict)
     service_account: str = ""
     retries: int = 3
@@ -152,4 +155,11 @@ def plan_words(spec: JobSpec) -> list[str]:
     topology = spec.topology if ACCELERATORS[spec.accelerator].is_tpu else spec.chips
     words = ["plan", f"--config={command.config}", *[f"--config.{override}" for override in command.overrides]]
     words += [f"--topology={spec.accelerator}:{topology}", *([f"--slices={spec.slices}"] if spec.slices > 1 else [])]
-    return words + [f"--{option}" for option in command.options if option.partition("=")[0] in PLANNED]
+    return words + [f"--{option}" for option in command.options if _planned(option, spec)]
+
+
+def _planned(option: str, spec: JobSpec) -> bool:
+    """Whether an option is one of `octomed plan` too. Shards of a mount are not on the machine that plans."""
+    name, _, value = option.partition("=")
+    mounted = any(value.rstrip("/") == path or value.startswith(f"{path}/") for path in spec.mounts)
+    return name in PLANNED and not (name == "shards" and mounted)

@@ -27,6 +27,7 @@ JOBSET = [
     "--config.workdir=gs://nobody-has-this-bucket/octomed-7b",
     "--config.image=us-docker.pkg.dev/nobody/octomed/trainer:0.1.0",
     "--config.environment.JAX_COMPILATION_CACHE_DIR=gs://nobody-has-this-bucket/jax-cache",
+    "--config.mounts./mnt/shards=gs://nobody-has-this-bucket/octomed-7b/shards",
     "--backend=jobset",
     "--output=out",
 ]

@@ -28,7 +28,7 @@ def test_the_pod_has_256_chips_on_64_hosts():
     assert (spec.chips, spec.hosts, spec.slices) == (256, 64, 1)
     assert spec.secrets == {"HF_TOKEN": Secret("octomed", "hf_token")}
     words = ["train", "--config=configs/octomed_7b.py", "--config.run=gs://YOUR_BUCKET/octomed-7b"]
-    assert spec.words() == [*words, "--mesh=fsdp=64,sequence=4"]
+    assert spec.words() == [*words, "--mesh=fsdp=64,sequence=4", "--shards=/mnt/shards"]
 
 
 def test_the_pod_trains_with_the_papers_schedule():

@@ -50,6 +50,7 @@ def read(name: str) -> JobSpec:
 
 
 SPEC = read("octomed_7b_v5e_256.py")
+NOTHING_MOUNTED = dataclasses.replace(SPEC, mounts={})  # its pod looks for them
 TWO_SLICES = dataclasses.replace(SPEC, accelerator="v6e", slices=2, name="octomed-7b-v6e")
 
 
@@ -116,7 +117,7 @@ def test_the_script_that_xpk_writes_acts_on_codes(ends, starts, code, tmp_path):
     stage = Stage(tmp_path / "stage")
     stage.program("octomed", '#!/bin/bash\nexec planned pod "$@"\n')
     stage.plan("pod", *ends)
-    assert stage.run(pod_command(xpk_manifest(SPEC, tmp_path)))[0] == code
+    assert stage.run(pod_command(xpk_manifest(NOTHING_MOUNTED, tmp_path)))[0] == code
     assert len(stage.words("pod")) == starts
 
 
@@ -125,7 +126,7 @@ def test_the_script_that_xpk_writes_passes_term_on(tmp_path):
     stage = Stage(tmp_path / "stage")
     stage.program("octomed", '#!/bin/bash\nexec planned pod "$@"\n')
     stage.plan("pod", "wait", 0)
-    process = stage.start(pod_command(xpk_manifest(SPEC, tmp_path)))
+    process = stage.start(pod_command(xpk_manifest(NOTHING_MOUNTED, tmp_path)))
     stage.until("waiting-pod")
     process.send_signal(signal.SIGTERM)
     assert ended(process)[0] == 42
@@ -169,7 +170,8 @@ task = sky.Task.from_yaml(sys.argv[1])
 [resources] = task.resources
 print(json.dumps({"name": task.name, "nodes": task.num_nodes, "accelerators": resources.accelerators,
     "arguments": resources.accelerator_args, "spot": resources.use_spot, "zone": resources.zone,
-    "recovery": resources.job_recovery, "secrets": sorted(task.secrets)}))
+    "recovery": resources.job_recovery, "secrets": sorted(task.secrets),
+    "mounts": {path: [one.source, one.mode.value] for path, one in task.storage_mounts.items()}}))
 """
 PARSE = """\
 import sys
@@ -192,7 +194,9 @@ def test_skypilots_loader_takes_the_task(tmp_path):
     path, *_ = render(spec, SKYPILOT, tmp_path / "rendered")
     # As it is with the value that `sky jobs launch --secret HF_TOKEN` puts in.
     given = tmp_path / "given.yaml"
-    given.write_text(path.read_text().replace("HF_TOKEN: null", "HF_TOKEN: planted"))
+    given.write_text(
+        path.read_text().replace("HF_TOKEN: null", "HF_TOKEN: planted").replace("YOUR_BUCKET", "your-bucket")
+    )
     done = sky(LOAD, [str(given)], tmp_path)
     assert done.returncode == 0, done.stderr
     task = json.loads(done.stdout.splitlines()[-1])
@@ -200,6 +204,7 @@ def test_skypilots_loader_takes_the_task(tmp_path):
     assert task["arguments"] == {"runtime_version": "v2-alpha-tpuv5-lite", "tpu_vm": True}
     assert (task["name"], task["nodes"], task["spot"], task["zone"]) == ("octomed-7b", 1, True, "us-west4-a")
     assert task["secrets"] == ["HF_TOKEN"]
+    assert task["mounts"] == {"/octomed-buckets/your-bucket": ["gs://your-bucket", "MOUNT"]}
     assert {**task["recovery"], "strategy": None} == {
         "strategy": None,
         "max_restarts_on_errors": 0,

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def spec() -> JobSpec:
     config = configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py"))
-    return read_spec(config, roots=(ROOT,))
+    # Nothing is mounted here; what a pod does without its mounts is in test_mounts.py.
+    return dataclasses.replace(read_spec(config, roots=(ROOT,)), mounts={})
 
 
 @pytest.fixture

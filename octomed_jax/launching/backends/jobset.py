@@ -17,7 +17,7 @@ from typing import Any
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.backends import teacher_manifests
+from octomed_jax.launching.backends import jobset_mounts, teacher_manifests
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import check_rank, need_image, need_train
 from octomed_jax.launching.backends.kubernetes import (
@@ -35,6 +35,7 @@ from octomed_jax.launching.backends.kubernetes import (
 )
 from octomed_jax.launching.endpoints import environment_of, served
 from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import SHARED, JobSpec
 from octomed_jax.teacher.server.vllm import KEY
 
@@ -148,7 +149,11 @@ def _job(spec: JobSpec) -> Any:
         backoffLimit=0,
         podFailurePolicy=model(f"{BATCH}PodFailurePolicy", rules=rules),
         template=model(
-            f"{CORE}PodTemplateSpec", metadata=model(f"{META}ObjectMeta", labels=labels(spec)), spec=_pod(spec)
+            f"{CORE}PodTemplateSpec",
+            metadata=model(
+                f"{META}ObjectMeta", labels=labels(spec), annotations=jobset_mounts.annotations(mounts_of(spec))
+            ),
+            spec=_pod(spec),
         ),
     )
 
@@ -184,6 +189,7 @@ def _pod(spec: JobSpec) -> Any:
         tolerations=tolerations,
         priorityClassName=spec.priority or None,
         serviceAccountName=spec.service_account or None,
+        volumes=jobset_mounts.volumes(mounts_of(spec)),
     )
 
 
@@ -205,6 +211,7 @@ def _container(spec: JobSpec) -> Any:
         ),
         ports=ports,
         env=[*_coordination(spec), *_settings(spec)] or None,
+        volumeMounts=jobset_mounts.volume_mounts(mounts_of(spec)),
     )
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import check_rank
-from octomed_jax.launching.backends.local_script import SCRIPT, SECRET
+from octomed_jax.launching.backends.local_script import MOUNT, SCRIPT, SECRET
+from octomed_jax.launching.backends.shell import fill
 from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
 
 SCRIPT_NAME = "run_local.sh"
@@ -35,6 +37,8 @@ def render_local(spec: JobSpec) -> str:
         "SCRIPT": SCRIPT_NAME,
         "CONFIG": shlex.quote(spec.command.config.partition(":")[0]),
         "SECRETS": "".join(SECRET.replace("@NAME@", name) for name in sorted(spec.secrets)),
+        # This machine's folders are its owner's: the job looks whether they are there, and mounts nothing.
+        "MOUNTS": "".join(fill(MOUNT, {"PATH": one.path, "SOURCE": one.source}) for one in mounts_of(spec)),
         "ENVIRONMENT": environment,
         "WORDS": " ".join(shlex.quote(word) for word in spec.words()),
         "WORKDIR": shlex.quote(spec.workdir),

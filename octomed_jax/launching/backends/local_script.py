@@ -65,7 +65,7 @@ check() {
     say "no file "@CONFIG@" here; run this script from the root of the project"
     exit 2
   fi
-@SECRETS@\
+@SECRETS@@MOUNTS@\
   if runs "$logs/run.pid" || left_over; then
     say "it still runs here as process $pid; stop it first: sh $here/@SCRIPT@ stop"
     exit 42
@@ -340,6 +340,13 @@ esac
 SECRET = """\
   if [ -z "${@NAME@:-}" ]; then
     say "the environment variable @NAME@ is not set; export it first"
+    exit 2
+  fi
+"""
+
+MOUNT = """\
+  if [ ! -d @PATH@ ]; then
+    say "no folder @PATH@ here; mount @SOURCE@ there (gcsfuse) or put a copy of it there"
     exit 2
   fi
 """

@@ -4,6 +4,7 @@ import shlex
 
 from octomed_jax.launching.backends import cloud_tpu
 from octomed_jax.launching.backends.shell import command_lines, fill, keep_going, quoted
+from octomed_jax.launching.mounts import CACHE_MIB, mounts_of
 from octomed_jax.launching.spec import JobSpec
 
 COORDINATOR_PORT = 8476
@@ -64,7 +65,7 @@ give_up() {
 }
 ended_by_all && exit 0
 
-@SECRETS@@LOGIN@tries=0
+@MOUNTS@@SECRETS@@LOGIN@tries=0
 until docker pull "$image"; do
   tries=$((tries + 1))
   [ "$tries" -lt 10 ] || give_up "cannot pull $image"
@@ -74,7 +75,7 @@ done
 trainer=(
   docker run --name "$name" --init --privileged --network host --shm-size 16g --stop-timeout @GRACE@
   --log-driver gcplogs --env JAX_COORDINATOR_ADDRESS --env JAX_NUM_PROCESSES --env JAX_PROCESS_ID
-  @ENVIRONMENT@"$image" @WORDS@
+  @VOLUMES@@ENVIRONMENT@"$image" @WORDS@
 )
 
 @KEEP_GOING@
@@ -114,6 +115,33 @@ export @NAME@
 
 LOGIN = """\
 gcloud auth configure-docker @REGISTRY@ --quiet || give_up "cannot log in to "@REGISTRY@
+"""
+
+# gcsfuse comes from Google's own packages: the images of Cloud TPU need not have it.
+INSTALL_MOUNTER = """\
+install_mounter() {
+  local packages=https://packages.cloud.google.com/apt key=/usr/share/keyrings/octomed-gcsfuse.asc
+  curl --silent --fail --retry 10 --output "$key" "$packages/doc/apt-key.gpg" || return 1
+  echo "deb [signed-by=$key] $packages gcsfuse-$(lsb_release --codename --short) main" \\
+    >/etc/apt/sources.list.d/octomed-gcsfuse.list
+  apt-get update --quiet && apt-get install --quiet --yes gcsfuse
+}
+tries=0
+until command -v gcsfuse >/dev/null || install_mounter; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 10 ] || give_up "cannot install gcsfuse"
+  sleep "${OCTOMED_POLL_SECONDS:-30}"
+done
+# mount_folder PATH BUCKET [OPTION]: let the container, whose user is not root, read a folder of a bucket.
+mount_folder() {
+  local path=$1 bucket=$2
+  shift 2
+  ! mountpoint -q "$path" || fusermount -u "$path" || give_up "something else is mounted at $path"
+  mkdir -p -- "$path" "/var/cache/octomed$path" || give_up "cannot make $path"
+  gcsfuse -o ro -o allow_other --implicit-dirs --cache-dir="/var/cache/octomed$path" \\
+    --file-cache-max-size-mb=@CACHE@ --file-cache-cache-file-for-range-read "$@" "$bucket" "$path" ||
+    give_up "cannot mount $bucket at $path"
+}
 """
 
 SUPERVISE = """\
@@ -187,6 +215,10 @@ def render_startup(spec: JobSpec, state: str) -> str:
         "IMAGE": shlex.quote(spec.image),
         "NAME": spec.name,
         "PORT": str(COORDINATOR_PORT),
+        "MOUNTS": _mounts(spec),
+        "VOLUMES": "".join(
+            f"--mount type=bind,source={one.path},target={one.path},readonly " for one in mounts_of(spec)
+        ),
         "SECRETS": "".join(
             fill(SECRET, {"NAME": name, "PROJECT": spec.project, "SECRET": shlex.quote(f"{place.secret}-{place.key}")})
             for name, place in sorted(spec.secrets.items())
@@ -205,6 +237,17 @@ def render_startup(spec: JobSpec, state: str) -> str:
         "POLL": str(POLL_S),
     }
     return fill(STARTUP, parts)
+
+
+def _mounts(spec: JobSpec) -> str:
+    """Return what mounts a job's folders of buckets on a machine before its container starts."""
+    if not spec.mounts:
+        return ""
+    lines = []
+    for one in mounts_of(spec):
+        folder = [f"--only-dir={one.folder}"] if one.folder else []
+        lines.append(quoted(["mount_folder", one.path, one.bucket, *folder]) + "\n")
+    return fill(INSTALL_MOUNTER, {"CACHE": str(CACHE_MIB)}) + "".join(lines) + "\n"
 
 
 def _quote(word: str) -> str:

@@ -1,10 +1,12 @@
 """The two scripts of a SkyPilot job: what makes the environment, and what runs on every machine."""
 
 import shlex
+from pathlib import PurePosixPath
 
 from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.backends import cloud_tpu
 from octomed_jax.launching.backends.shell import fill, keep_going, quoted
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
 
 COORDINATOR_PORT = 8476
@@ -16,7 +18,7 @@ set -eu
 python3 -m pip install --quiet --user uv==@UV@
 python3 -m uv venv --quiet --allow-existing --python @PYTHON@ ~/octomed
 VIRTUAL_ENV=~/octomed python3 -m uv pip install --quiet --constraint requirements.lock '.@EXTRA@'
-"""
+@LINKS@"""
 
 RUN = """\
 set -u
@@ -63,7 +65,21 @@ def render_setup(spec: JobSpec) -> str:
     """Return what SkyPilot runs once on every machine, in the folder that it has sent."""
     machine = ACCELERATORS[spec.accelerator]
     extra = "[tpu]" if machine.is_tpu else "[gpu]" if machine.is_gpu else ""
-    return fill(SETUP, {"UV": UV_VERSION, "PYTHON": PYTHON_VERSION, "EXTRA": extra})
+    return fill(SETUP, {"UV": UV_VERSION, "PYTHON": PYTHON_VERSION, "EXTRA": extra, "LINKS": _links(spec)})
+
+
+def bucket_path(bucket: str) -> str:
+    """Return where a whole bucket is mounted on a machine."""
+    return f"/octomed-buckets/{bucket}"
+
+
+def _links(spec: JobSpec) -> str:
+    """Return what makes the folders of a job's mounts, of buckets that are mounted already."""
+    lines = []
+    for one in mounts_of(spec):
+        target = f"{bucket_path(one.bucket)}/{one.folder}".rstrip("/")
+        lines.append(f"sudo mkdir -p {PurePosixPath(one.path).parent}\nsudo ln -sfn {target} {one.path}\n")
+    return "".join(lines)
 
 
 def render_run(spec: JobSpec, state: str) -> str:

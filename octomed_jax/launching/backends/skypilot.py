@@ -16,8 +16,9 @@ from octomed_jax.launching.backends import cloud_tpu
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import need, need_bucket, refuse
 from octomed_jax.launching.backends.shell import check_bash
-from octomed_jax.launching.backends.sky_scripts import render_run, render_setup
+from octomed_jax.launching.backends.sky_scripts import bucket_path, render_run, render_setup
 from octomed_jax.launching.exit_policy import TRY_AGAIN
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
 
 FILE = "sky.yaml"
@@ -28,6 +29,7 @@ HEADER = """\
 # Rendered by `octomed launch render --backend=skypilot`; change the launch config, not this file.
 # Start it:  sky jobs launch {file}   (secrets are passed by name: --secret NAME)
 """
+MOUNT_FIELDS = {"source": str, "mode": str}
 # The fields of a task that are used here, with their types; a group has its fields.
 FIELDS: dict[str, Any] = {
     "name": str,
@@ -40,6 +42,7 @@ FIELDS: dict[str, Any] = {
     },
     "num_nodes": int,
     "workdir": str,
+    "file_mounts": dict,
     "envs": dict,
     "secrets": dict,
     "setup": str,
@@ -67,6 +70,10 @@ def build_task(spec: JobSpec) -> dict[str, Any]:
     if not machine.is_tpu:
         task["num_nodes"] = spec.hosts  # all machines of a TPU slice are one node to SkyPilot, and all run the script
     task["workdir"] = spec.bundle
+    if spec.mounts:
+        # SkyPilot mounts whole buckets only, to be written too; the setup makes links to the folders that are wanted.
+        buckets = sorted({one.bucket for one in mounts_of(spec)})
+        task["file_mounts"] = {bucket_path(name): {"source": f"gs://{name}", "mode": "MOUNT"} for name in buckets}
     if spec.environment:
         task["envs"] = dict(sorted(spec.environment.items()))
     if spec.secrets:
@@ -128,6 +135,10 @@ def _check(files: Files) -> None:
     if not isinstance(task, dict):
         raise UserError(f"{FILE} holds no task")
     _check_fields(task, FIELDS, "")
+    for path, mount in task.get("file_mounts", {}).items():
+        if not isinstance(mount, dict):
+            raise UserError(f"{FILE}: file_mounts.{path}={mount!r} is no group")
+        _check_fields(mount, MOUNT_FIELDS, f"file_mounts.{path}.")
     for script in ("setup", "run"):
         check_bash(f"{FILE}: {script}", task.get(script, ""))
 

@@ -3,6 +3,7 @@
 import shlex
 
 from octomed_jax.launching.backends.shell import exports, fill, quoted
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
 from octomed_jax.teacher.server.vllm import KEY
 
@@ -21,7 +22,7 @@ ended() {
   exit "$1"
 }
 cd -- @BUNDLE@ || ended 2
-@SECRETS@@EXPORTS@@COORDINATION@
+@SECRETS@@MOUNTS@@EXPORTS@@COORDINATION@
 stopping=
 # Slurm sends TERM to all processes of a group: to the command below too, but not to a teacher, which is needed longer.
 trap 'stopping=1' TERM
@@ -39,6 +40,14 @@ if [ ! -s "$secret" ]; then
 fi
 @NAME@=$(cat -- "$secret") || ended 2
 export @NAME@
+"""
+
+# Who may use a cluster may not mount on its nodes.
+MOUNT = """\
+if [ ! -d @PATH@ ]; then
+  echo "octomed launch: no folder @PATH@ on $(hostname); put @SOURCE@ there, by a mount or as a copy" >&2
+  ended 2
+fi
 """
 
 TEACHER = """\
@@ -82,6 +91,7 @@ def render_rank(spec: JobSpec) -> str:
             fill(SECRET, {"NAME": name, "PLACE": shlex.quote(f"{place.secret}/{place.key}")})
             for name, place in sorted(secrets.items())
         ),
+        "MOUNTS": "".join(fill(MOUNT, {"PATH": one.path, "SOURCE": one.source}) for one in mounts_of(spec)),
         "EXPORTS": exports(spec),
         "COORDINATION": fill(COORDINATION, {"PORT": str(COORDINATOR_PORT)}) if trains and spec.hosts > 1 else "",
         "TEACHER": _teacher(spec),

@@ -22,6 +22,7 @@ from octomed_jax.launching.backends.fields import (
 )
 from octomed_jax.launching.backends.kubernetes import as_it_stands
 from octomed_jax.launching.backends.shell import check_bash, command_lines, keep_going, quoted
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
 
 FILE = "xpk.sh"
@@ -51,6 +52,10 @@ HEADER = """\
 # Rendered by `octomed launch render --backend=xpk`; change the launch config, not this file.
 # `bash xpk.sh --dry-run --output-manifest-file=FILE` shows the JobSet that xpk 1.16 makes of it.
 """
+NOT_ATTACHED = (
+    '[ -d {path} ] || {{ echo "octomed launch: no folder {path} in this pod; attach {source} to the cluster first: '
+    'xpk storage attach (docs/launch-xpk.md)" >&2; exit 2; }}'
+)
 # To xpk, 127 (no such command) is a crash, and worth another try.
 NO_SUCH_COMMAND = '[ "$code" -ne 127 ] || code=126'
 
@@ -80,7 +85,9 @@ def command_line(spec: JobSpec) -> str:
 
     ``exec``, because xpk passes TERM on to the shell that it starts, not to what that shell starts.
     """
-    lines = keep_going(0, after=NO_SUCH_COMMAND).splitlines()
+    # xpk's command line has no mounts: storage is attached to the cluster, and the pod looks whether it was.
+    mounted = "\n".join(NOT_ATTACHED.format(path=one.path, source=one.source) for one in mounts_of(spec))
+    lines = keep_going(0, before=mounted, after=NO_SUCH_COMMAND).splitlines()
     script = "\n".join([*[line for line in lines if not line.startswith("#")], 'keep_going "$@"\n'])
     escaped = script.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"exec bash -c $'{escaped}' octomed octomed {quoted(spec.words())}"

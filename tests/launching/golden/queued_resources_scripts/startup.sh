@@ -52,6 +52,31 @@ give_up() {
 }
 ended_by_all && exit 0
 
+install_mounter() {
+  local packages=https://packages.cloud.google.com/apt key=/usr/share/keyrings/octomed-gcsfuse.asc
+  curl --silent --fail --retry 10 --output "$key" "$packages/doc/apt-key.gpg" || return 1
+  echo "deb [signed-by=$key] $packages gcsfuse-$(lsb_release --codename --short) main" \
+    >/etc/apt/sources.list.d/octomed-gcsfuse.list
+  apt-get update --quiet && apt-get install --quiet --yes gcsfuse
+}
+tries=0
+until command -v gcsfuse >/dev/null || install_mounter; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 10 ] || give_up "cannot install gcsfuse"
+  sleep "${OCTOMED_POLL_SECONDS:-30}"
+done
+# mount_folder PATH BUCKET [OPTION]: let the container, whose user is not root, read a folder of a bucket.
+mount_folder() {
+  local path=$1 bucket=$2
+  shift 2
+  ! mountpoint -q "$path" || fusermount -u "$path" || give_up "something else is mounted at $path"
+  mkdir -p -- "$path" "/var/cache/octomed$path" || give_up "cannot make $path"
+  gcsfuse -o ro -o allow_other --implicit-dirs --cache-dir="/var/cache/octomed$path" \
+    --file-cache-max-size-mb=20480 --file-cache-cache-file-for-range-read "$@" "$bucket" "$path" ||
+    give_up "cannot mount $bucket at $path"
+}
+mount_folder /mnt/shards YOUR_BUCKET --only-dir=octomed-7b/shards
+
 gcloud auth configure-docker us-docker.pkg.dev --quiet || give_up "cannot log in to "us-docker.pkg.dev
 tries=0
 until docker pull "$image"; do
@@ -63,7 +88,7 @@ done
 trainer=(
   docker run --name "$name" --init --privileged --network host --shm-size 16g --stop-timeout 600
   --log-driver gcplogs --env JAX_COORDINATOR_ADDRESS --env JAX_NUM_PROCESSES --env JAX_PROCESS_ID
-  --env JAX_COMPILATION_CACHE_DIR=gs://YOUR_BUCKET/jax-cache "$image" train --config=configs/octomed_7b.py --config.run=gs://YOUR_BUCKET/octomed-7b '--mesh=fsdp=64,sequence=4'
+  --mount type=bind,source=/mnt/shards,target=/mnt/shards,readonly --env JAX_COMPILATION_CACHE_DIR=gs://YOUR_BUCKET/jax-cache "$image" train --config=configs/octomed_7b.py --config.run=gs://YOUR_BUCKET/octomed-7b '--mesh=fsdp=64,sequence=4' --shards=/mnt/shards
 )
 
 # keep_going COMMAND...: run it, and run it again where that can help; return its last exit code.
