@@ -217,7 +217,7 @@ def render_startup(spec: JobSpec, state: str) -> str:
         "PORT": str(COORDINATOR_PORT),
         "MOUNTS": _mounts(spec),
         "VOLUMES": "".join(
-            f"--mount type=bind,source={one.path},target={one.path},readonly " for one in mounts_of(spec)
+            f'--mount "type=bind,source={one.path},target={one.path},readonly" ' for one in mounts_of(spec)
         ),
         "SECRETS": "".join(
             fill(SECRET, {"NAME": name, "PROJECT": spec.project, "SECRET": shlex.quote(f"{place.secret}-{place.key}")})

@@ -88,7 +88,7 @@ done
 trainer=(
   docker run --name "$name" --init --privileged --network host --shm-size 16g --stop-timeout 600
   --log-driver gcplogs --env JAX_COORDINATOR_ADDRESS --env JAX_NUM_PROCESSES --env JAX_PROCESS_ID
-  --mount type=bind,source=/mnt/shards,target=/mnt/shards,readonly --env JAX_COMPILATION_CACHE_DIR=gs://YOUR_BUCKET/jax-cache "$image" train --config=configs/octomed_7b.py --config.run=gs://YOUR_BUCKET/octomed-7b '--mesh=fsdp=64,sequence=4' --shards=/mnt/shards
+  --mount "type=bind,source=/mnt/shards,target=/mnt/shards,readonly" --env JAX_COMPILATION_CACHE_DIR=gs://YOUR_BUCKET/jax-cache "$image" train --config=configs/octomed_7b.py --config.run=gs://YOUR_BUCKET/octomed-7b '--mesh=fsdp=64,sequence=4' --shards=/mnt/shards
 )
 
 # keep_going COMMAND...: run it, and run it again where that can help; return its last exit code.
