@@ -39,7 +39,10 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def made_shards(tmp_path_factory) -> Path:
-    """Shards of the small made corpus, with one rendering. Tests read them only: writing them takes seconds."""
+    """Shards of the small made corpus, with a rendering. Writing them takes seconds, so tests share them.
+
+    They may add a rendering, as training with other settings does, and change nothing else.
+    """
     from tests.tiny import write_tiny_shards
 
     return write_tiny_shards(tmp_path_factory.mktemp("corpus"))

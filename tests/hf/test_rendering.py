@@ -23,13 +23,19 @@ from octomed_jax.inputs.render import read_index, render_index
 from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.schema import Record
 from octomed_jax.traces.shards import ShardReader
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, write_tiny_shards
 from tests.traces.corpus import questions, row_of, write_rows, write_traces
 
 
 @pytest.fixture
 def config():
     return tiny_config()
+
+
+@pytest.fixture(scope="module")
+def made_shards(tmp_path_factory):
+    """Shards with one rendering. Those of the session get more of them from tests that train in other ways."""
+    return write_tiny_shards(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture
