@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
 from octomed_jax.launching.fields import check_image
-from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.spec import JobSpec, Teacher
 
 BUCKET = "gs://"
 
@@ -25,7 +25,7 @@ def refuse(spec: JobSpec, why: Mapping[str, str]) -> None:
         value = getattr(spec, name)
         if value:
             shown = ", ".join(value) if isinstance(value, Mapping) else value
-            raise UserError(f"{name}={shown if name != 'teacher' else spec.teacher.model}: {reason}")  # type: ignore[union-attr]
+            raise UserError(f"{name}={shown.model if isinstance(shown, Teacher) else shown}: {reason}")
 
 
 def need(spec: JobSpec, what: Mapping[str, str]) -> None:
