@@ -162,6 +162,11 @@ def answer_format_of(config: ConfigDict) -> str:
     return config.distill.answer_format if marked == "as_written" else marked
 
 
+def training_seed(config: ConfigDict) -> int:
+    """Return the seed of the order of the data and of random weights; all else goes by ``seed``."""
+    return config.seed if config.train.seed is None else config.train.seed
+
+
 def plain(config: Any) -> Any:
     """Return a config as plain JSON data (ConfigDict to dict, tuples to lists)."""
     if isinstance(config, FieldReference):

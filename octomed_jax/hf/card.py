@@ -90,7 +90,7 @@ def _recipe(source: Checkpoint) -> str:
     train = source.run["train"]
     trained = ", ".join(train["trained"]) or "adapters only"
     lines = [
-        f"Supervised fine-tuning, step {source.request['step']:,} of {train['steps']:,}; "
+        f"Supervised fine-tuning, step {source.request['step']:,} of {_length(train)}; "
         f"{train['examples_per_step']} examples a step.",
         f"AdamW, {train['schedule']} schedule, peak learning rate {train['peak_learning_rate']}, "
         f"warm-up over {train['warmup_ratio']:.0%} of the steps, weight decay {train['weight_decay']}, "
@@ -98,9 +98,13 @@ def _recipe(source: Checkpoint) -> str:
         f"Computed in {train['dtype']}; trained: {trained}"
         + (f"; LoRA rank {source.lora.rank}, alpha {source.lora.alpha}." if source.lora else "."),
         f"Rows of {train['tokens_per_row']} tokens; answers in the `{source.run['answer_format']}` format; seed "
-        f"{source.run['seed']}.",
+        f"{source.run['seed'] if train.get('seed') is None else train['seed']}.",
     ]
     return "## Recipe\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _length(train: Mapping[str, Any]) -> str:
+    return f"{train['epochs']:g} epochs" if train.get("epochs") else f"{train['steps']:,}"
 
 
 def _data(source: Checkpoint) -> str:
