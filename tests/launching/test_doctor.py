@@ -140,8 +140,9 @@ BESIDE = {
 }
 
 
-def beside(spec: JobSpec = dataclasses.replace(SPEC, accelerator="cpu", topology="1", slices=1), **changed: object):
-    return found(dataclasses.replace(spec, teacher=TEACHER), **{**BESIDE, **changed})
+def beside(**changed: object) -> dict[str, Finding]:
+    spec = dataclasses.replace(SPEC, accelerator="cpu", topology="1", slices=1, teacher=TEACHER)
+    return found(spec, **{**BESIDE, **changed})
 
 
 def test_what_a_teacher_and_the_secrets_need_is_looked_for():
