@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -30,6 +31,7 @@ VARIES = (
     (r"\bprocess \d+", "process 4711"),
     (r"(in|removed) /\S+/runs/", r"\1 /.../runs/"),
     (r"on \d+ core\(s\)", "on 2 core(s)"),
+    (r"port: \d+ is free", "port: 12421 is free"),
     (r"tool: /\S+/sh$", "tool: /usr/bin/sh"),
     (r"^(good|doubt)( *)hosts", r"good     hosts"),
     (r"^ *-> they share the cores.*\n", ""),
@@ -56,6 +58,12 @@ def examples(page: str) -> list[tuple[str, list[str]]]:
 def project(tmp_path, monkeypatch):
     """The root of a project, with a small command in the place of octomed."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    config = tmp_path / "configs/launch/demo_local.py"
+    with socket.socket() as probe:  # the port of the page may be taken here
+        probe.bind(("127.0.0.1", 0))
+        changed = config.read_text().replace("config.port = 12421", f"config.port = {probe.getsockname()[1]}")
+    assert changed != config.read_text()
+    config.write_text(changed)
     program = tmp_path / "bin" / "octomed"
     program.parent.mkdir()
     program.write_text(OCTOMED)
