@@ -1,5 +1,6 @@
 """The pages of Slurm, xpk, SkyPilot and queued resources: every command that they print is run or dry-run."""
 
+import ast
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from octomed_jax import configuration
 from octomed_jax.cli.main import main
 from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.backends.table import BACKENDS
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.read_spec import read_spec
 from tests.launching.printed_commands import Printed, missing_from, printed
 
@@ -179,12 +181,30 @@ def test_xpk_takes_the_commands_before_a_job(one, tmp_path):
         pytest.skip("no xpk here (make .venv-xpk/.ready)")
     needs("gcloud")
     needs("kubectl")
-    path = f"{programs}:{os.environ['PATH']}"
-    code, told = ended(
-        [str(programs / one.words[0]), *one.words[1:], "--dry-run", "--skip-validation"], tmp_path, PATH=path
-    )
+    words, path = [str(programs / one.words[0]), *one.words[1:]], f"{programs}:{os.environ['PATH']}"
+    code, told = ended([*words, BOGUS], tmp_path, PATH=path)
+    assert (code, f"unrecognized arguments: {BOGUS}" in told) == (2, True), told
+    if one.words[1:3] == ["storage", "attach"]:  # its dry run asks the cluster
+        assert_it_attaches_what_the_config_mounts(one.words, programs / "python", tmp_path)
+        return
+    code, told = ended([*words, "--dry-run", "--skip-validation"], tmp_path, PATH=path)
     assert code == 0, told
     assert "Exiting XPK cleanly" in told
+
+
+def assert_it_attaches_what_the_config_mounts(words: list[str], python: Path, folder: Path) -> None:
+    """By what xpk itself makes of the options."""
+    option = dict(word.removeprefix("--").split("=", 1) for word in words if word.startswith("--"))
+    make = "import sys; from xpk.core.gcsfuse import manifest; print(manifest(*sys.argv[1:5], False)[0])"
+    made = [words[3], option["bucket"], option["size"], option["mount-options"]]
+    code, told = ended([str(python), "-c", make, *made], folder)
+    assert code == 0, told
+    volume = ast.literal_eval(told)["spec"]
+    spec = read_spec(configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py")), roots=(ROOT,))
+    [mount] = mounts_of(spec)
+    assert option["mount-point"] == mount.path
+    assert volume["csi"]["volumeHandle"] == mount.bucket
+    assert f"only-dir={mount.folder}" in volume["mountOptions"]
 
 
 @pytest.mark.integration
