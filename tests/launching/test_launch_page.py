@@ -99,6 +99,21 @@ def test_the_example_prints_what_the_page_says(project, capfd):
             time.sleep(0.05)
 
 
+def test_the_doctor_of_the_page_ends_with_what_is_still_to_be_named(monkeypatch, tmp_path, capsys):
+    page = (ROOT / "docs/launch.md").read_text()
+    [line] = re.findall(r"^    (octomed .*)$", page, flags=re.MULTILINE)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no tools
+    assert main(shlex.split(line)[1:]) == 2
+    told = capsys.readouterr().out
+    assert "the launch config still holds YOUR_BUCKET, your-project" in told
+    looked_at = [
+        name for row in re.findall(r"^\| ([^|]+) \| [^|]+ \|$", page, flags=re.MULTILINE) for name in row.split(", ")
+    ]
+    for name in re.findall(r"^(?:good|bad|doubt|unknown) +([^:]+):", told, flags=re.MULTILINE):
+        assert any(name.lower().rstrip("s") in one for one in looked_at) or name == "JobSet", name
+
+
 def test_every_verb_of_the_table_is_there(capsys):
     page = (ROOT / "docs/launch.md").read_text()
     assert main(["launch", "--help"]) == 0

@@ -32,7 +32,7 @@ LOGS = {
     "queued_resources": LogOptions(rank=0, tail=20),
 }
 # Tools that only Slurm's page has, and how they are tried.
-HERE = ("make", "python3", ".venv-vllm/bin/pip", "mkdir", "chmod", "bash")
+HERE = ("make", "python3", ".venv-vllm/bin/pip", ".tools/bin/uv", "mkdir", "chmod", "bash")
 
 
 def ours(name: str) -> list[list[str]]:
@@ -69,6 +69,16 @@ def test_every_command_is_tried_by_a_test_here(name):
     known = ours(name)
     tools = {one.words[0] for one in COMMANDS[name] if one.words not in known}
     assert tools <= {"octomed", "gcloud", "docker", "xpk", "sky", *HERE}, tools
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("launch*.md")), ids=lambda page: page.stem)
+def test_no_command_stands_where_no_test_tries_it(page):
+    """But for what test_launch_page.py runs too."""
+    outside = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    tools = r"octomed|gcloud|kubectl|docker|xpk|sky|sbatch|make|pip|bash|sh|\S+/bin/\w+"
+    lines = re.findall(rf"^(?: {{4}}|`*\$ )((?:{tools}) .*)$", outside, flags=re.MULTILINE)
+    assert [line for line in lines if not line.startswith("octomed launch doctor ")] == []
+    assert re.findall(r"^```(?!console$).+$", page.read_text(), flags=re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -121,7 +131,7 @@ def test_scripts_that_are_run_are_rendered(one, project):
     assert ended(["bash", "-n", *one.words[1:]], project) == (0, "")
 
 
-@pytest.mark.parametrize("one", others("make", "python3", ".venv-vllm/bin/pip"))
+@pytest.mark.parametrize("one", others("make", "python3", ".venv-vllm/bin/pip", ".tools/bin/uv"))
 def test_environments_can_be_made(one, project):
     text = (ROOT / "Makefile").read_text()
     if one.words[0] == "make":
@@ -129,6 +139,11 @@ def test_environments_can_be_made(one, project):
         assert code == 0, told
     elif one.words[0] == "python3":
         assert ended(["python3", *one.words[1:-1], "--help"], project)[0] == 0
+    elif one.words[0] == ".tools/bin/uv":  # as the image is made, without its extra for buckets
+        told = [word for word in one.words[1:] if word not in ("--python", ".venv")]
+        assert told == ["pip", "install", "--constraint", "requirements.lock", ".[gpu]"]
+        made = (ROOT / "launch/trainer.Dockerfile").read_text()
+        assert 'uv pip install --constraint requirements.lock ".[${EXTRA},gcs]"' in made
     else:
         version = re.search(r"^VLLM_VERSION := (.*)$", text, re.MULTILINE)[1]
         assert one.words[1:] == ["install", f"vllm=={version}"]
