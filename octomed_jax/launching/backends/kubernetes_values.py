@@ -1,7 +1,7 @@
 """Values that the schemas of Kubernetes and JobSet leave open, and that the cluster refuses or waits for in vain."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from octomed_jax.errors import UserError, did_you_mean
@@ -84,6 +84,6 @@ def check_pod(pod: Mapping[str, Any], where: str) -> None:
 
 
 def _one_of(value: str, known: Iterable[str], where: str) -> None:
-    names: Sequence[str] = list(known)
+    names = list(known)
     if value not in names:
         raise UserError(f"{where} holds {value!r}{did_you_mean(value, names)}; known: {', '.join(names) or 'none'}")
