@@ -37,7 +37,7 @@ FLAGS = {
     "project": r"[a-z][-a-z0-9.:]*",
     "zone": r"[a-z]+-[a-z]+[0-9]+-[a-z]",
     "accelerator-type": r"(v5litepod|v6e)-[0-9]+",
-    "runtime-version": r"[-a-z0-9]+",
+    "runtime-version": "|".join(cloud_tpu.RUNTIMES.values()),
     "node-id": r"[a-z][-a-z0-9]*",
     "node-count": r"[0-9]+",
     "node-prefix": r"[a-z][-a-z0-9]*",

@@ -5,6 +5,7 @@ a job whose machines were taken away. Of exit codes it only knows some that rest
 others, so the script on the machines acts on them itself, as ``exit_policy`` says.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,14 @@ HEADER = """\
 # Rendered by `octomed launch render --backend=skypilot`; change the launch config, not this file.
 # Start it:  sky jobs launch {file}   (secrets are passed by name: --secret NAME)
 """
-MOUNT_FIELDS = {"source": str, "mode": str}
-# The fields of a task that are used here, with their types; a group has its fields.
+# The fields of a task that are used here, with their types, or what their texts look like; a group has its fields.
+MOUNT_FIELDS = {"source": re.compile(r"gs://.+"), "mode": re.compile("MOUNT")}
 FIELDS: dict[str, Any] = {
     "name": str,
     "resources": {
-        "infra": str,
-        "accelerators": str,
-        "accelerator_args": {"runtime_version": str, "tpu_vm": bool},
+        "infra": re.compile(r"gcp(/[a-z0-9-]+(/[a-z0-9-]+)?)?"),
+        "accelerators": re.compile(r"tpu-(v5litepod|v6e)-[0-9]+|H100:[0-9]+"),
+        "accelerator_args": {"runtime_version": re.compile("|".join(cloud_tpu.RUNTIMES.values())), "tpu_vm": bool},
         "use_spot": bool,
         "job_recovery": {"max_restarts_on_errors": int, "recover_on_exit_codes": list},
     },
@@ -148,6 +149,10 @@ def _check_fields(given: dict[str, Any], known: dict[str, Any], where: str) -> N
         if name not in known:
             raise UserError(f"{FILE}: SkyPilot has no field {where}{name}{did_you_mean(name, list(known))}")
         kind = known[name]
+        if isinstance(kind, re.Pattern):
+            if not (isinstance(value, str) and kind.fullmatch(value)):
+                raise UserError(f"{FILE}: {where}{name}={value!r} does not look like {kind.pattern}")
+            continue
         group = isinstance(kind, dict)
         if type(value) is not (dict if group else kind):
             raise UserError(f"{FILE}: {where}{name}={value!r} is no {'group' if group else kind.__name__}")
