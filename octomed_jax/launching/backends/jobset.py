@@ -17,7 +17,7 @@ from typing import Any
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.backends import jobset_mounts, teacher_manifests
+from octomed_jax.launching.backends import jobset_mounts, kubernetes_state, teacher_manifests
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import check_rank, need_image, need_train
 from octomed_jax.launching.backends.kubernetes import (
@@ -329,5 +329,7 @@ JOBSET = Backend(
     stop=_stop,
     down=_down,
     logs=_logs,
+    ask_state=lambda spec, _: kubernetes_state.ask_state(spec),
+    read_state=lambda _, answers: kubernetes_state.read_state(answers),
     removed=_removed,
 )

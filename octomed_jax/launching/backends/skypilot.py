@@ -13,11 +13,12 @@ import yaml
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.backends import cloud_tpu
+from octomed_jax.launching.backends import cloud_tpu, sky_state
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import need, need_bucket, refuse
 from octomed_jax.launching.backends.shell import check_bash
 from octomed_jax.launching.backends.sky_scripts import bucket_path, render_run, render_setup
+from octomed_jax.launching.backends.state_file import state_path
 from octomed_jax.launching.exit_policy import TRY_AGAIN
 from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
@@ -49,11 +50,6 @@ FIELDS: dict[str, Any] = {
     "setup": str,
     "run": str,
 }
-
-
-def state_path(spec: JobSpec) -> str:
-    """Return the file by which the machines of a job learn that they shall save and end."""
-    return f"{spec.workdir.rstrip('/')}/launch/state"
 
 
 def build_task(spec: JobSpec) -> dict[str, Any]:
@@ -186,5 +182,7 @@ SKYPILOT = Backend(
     stop=lambda spec, folder: [["gcloud", "storage", "cp", str(folder / STOP), state_path(spec)]],
     down=lambda spec, _: [["sky", "jobs", "cancel", "--yes", "--name", spec.name]],
     logs=_logs,
+    ask_state=lambda spec, _: sky_state.ask_state(spec),
+    read_state=sky_state.read_state,
     removed=lambda spec: [f"managed job {spec.name}: its machines, with what lies on their disks"],
 )
