@@ -233,8 +233,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     # So many records are not trained on; every so many steps (0: never) the student's loss on them is measured, and
     # its answers to some of them are written down.
     config.held_out = ConfigDict({"records": 0, "every": 0, "samples": 2, "max_new_tokens": 96})
-    # The newest are kept, and for good every keep_every-th step (0: none) and those at the ends of so many equal parts
-    # of the run (parts; 0: none), which are saved beside every.
+    # The newest are kept, and every keep_every-th step (0: none). The run's equal parts, so many (0: none), are saved
+    # where they end too, and kept.
     config.checkpoint = ConfigDict({"every": 300, "keep": 2, "keep_every": 0, "parts": 0})
     # Every field, what it means and the paper's value: EVAL in octomed_jax/evaluation/protocol.py. Here greedy, once,
     # and short.

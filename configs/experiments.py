@@ -71,7 +71,7 @@ def full_scale(name: str) -> ConfigDict:
 
 
 def demo_scale(name: str, variant: str) -> ConfigDict:
-    """Return what ``:demo`` and ``:tiny`` of an experiment start from: scores, planes, and the demo's student.
+    """Return what ``:demo`` and ``:tiny`` of an experiment start from: scores, and the demo's student.
 
     Args:
         name: of the experiment.
@@ -83,20 +83,29 @@ def demo_scale(name: str, variant: str) -> ConfigDict:
     test = 4 if tiny else HELD_OUT
     with config.unlocked():
         config.questions = ConfigDict(
-            {
-                "brain": {"plane": 24 if tiny else 2200, "side": 0, "lobe": 0, "test_each": test, "side_pixels": 112},
-                "medcalc": {"train_each": 0, "score_train_each": 12 if tiny else 1400, "test_each": test},
-            }
+            {"medcalc": {"train_each": 0, "score_train_each": 12 if tiny else 1400, "test_each": test}}
         )
-    config.eval.benchmarks = (*DEMO_TEXT, *DEMO_CLASSES)
+    config.eval.benchmarks = DEMO_TEXT
     if tiny:
         config.train.steps = 4
         config.student.vocab_size = 300
     return config
 
 
-def with_regions(config: ConfigDict, tiny: bool) -> ConfigDict:
-    """Return a demo with questions that stand in for reasoning on images."""
+def with_planes(config: ConfigDict, tiny: bool) -> ConfigDict:
+    """Return a demo that also has questions which stand in for classification."""
+    test = config.questions.medcalc.test_each
+    with config.unlocked():
+        config.questions.brain = ConfigDict(
+            {"plane": 24 if tiny else 2200, "side": 0, "lobe": 0, "test_each": test, "side_pixels": 112}
+        )
+    config.eval.benchmarks = (*DEMO_TEXT, *DEMO_CLASSES)
+    return config
+
+
+def with_images(config: ConfigDict, tiny: bool) -> ConfigDict:
+    """Return a demo that also has questions which stand in for classification and for reasoning on images."""
+    with_planes(config, tiny)
     with config.unlocked():
         config.questions.brain_regions = ConfigDict(
             {"train": 24 if tiny else 2000, "test": 4 if tiny else HELD_OUT, "side_pixels": 112}

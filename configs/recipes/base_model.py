@@ -25,7 +25,16 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs.experiments import BENCHMARKS, DEMO_CLASSES, DEMO_TEXT, demo_scale, full_scale, table, variant_of
+from configs.experiments import (
+    BENCHMARKS,
+    DEMO_CLASSES,
+    DEMO_TEXT,
+    demo_scale,
+    full_scale,
+    table,
+    variant_of,
+    with_planes,
+)
 from configs.octomed_3b import get_config as octomed_3b_config
 
 METRIC = "overall"
@@ -78,7 +87,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config.train.update({"examples_per_step": 512, "warmup_ratio": 0.1})
         config.eval.benchmarks = BENCHMARKS
     else:
-        config = demo_scale("base_model", variant)
+        config = with_planes(demo_scale("base_model", variant), variant == "tiny")
         config.stages = (*config.stages, "baseline")
         if variant == "demo":
             config.train.steps = 1500

@@ -35,7 +35,7 @@ from configs.experiments import (
     full_scale,
     table,
     variant_of,
-    with_regions,
+    with_images,
 )
 
 METRIC = "overall"
@@ -71,7 +71,6 @@ PAPER: dict[str, Any] = {
     ),
     "claims": [
         claim("a chain of thought costs tokens, on text", "CoT", "direct", "text", "tokens"),
-        claim("a chain of thought costs tokens, on classification", "CoT", "direct", "classification", "tokens"),
         claim("a chain of thought helps on text", "CoT", "direct", "text"),
         claim("a chain of thought helps at reasoning on images", "CoT", "direct", "MM reasoning"),
         claim("the answer alone is better on classification", "direct", "CoT", "classification"),
@@ -89,7 +88,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config.mixture.weights = ",".join(f"{name}={count}" for name, count in SOURCES.items())
         config.mixture.examples = SUBSET
     else:
-        config = with_regions(demo_scale("direct_or_cot", variant), variant == "tiny")
+        config = with_images(demo_scale("direct_or_cot", variant), variant == "tiny")
         config.train.update({"steps": 0, "epochs": 3.0 if variant == "demo" else 1.0})
     config.traces.per_question = 1  # all direct answers to a question are the same one
     return config

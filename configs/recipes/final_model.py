@@ -29,7 +29,7 @@ from configs.experiments import (
     demo_scale,
     table,
     variant_of,
-    with_regions,
+    with_images,
 )
 from configs.octomed_7b import get_config as octomed_7b_config
 
@@ -75,7 +75,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     """Return the config of the one point; ``arg`` is empty, ``demo`` or ``tiny``."""
     variant = variant_of(FILE, arg)
     if variant:
-        config = with_regions(demo_scale("final_model", variant), variant == "tiny")
+        config = with_images(demo_scale("final_model", variant), variant == "tiny")
         config.stages = (*config.stages, "baseline")
         return config
     config = octomed_7b_config().lock()

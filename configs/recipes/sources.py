@@ -43,7 +43,7 @@ from configs.experiments import (
     only,
     table,
     variant_of,
-    with_regions,
+    with_images,
 )
 
 METRIC = "overall"
@@ -96,7 +96,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config = full_scale("sources")
         config.train.update({"steps": 2345, "epochs": 0.0})
     else:
-        config = with_regions(demo_scale("sources", variant), variant == "tiny")
+        config = with_images(demo_scale("sources", variant), variant == "tiny")
         config.train.steps = 2000 if variant == "demo" else 4
     config.stages = (*config.stages, "baseline")
     return config

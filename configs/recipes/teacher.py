@@ -61,8 +61,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
             del config.distill.teachers.images  # text questions alone
         return config
     config = demo_scale("teacher", variant)
-    config.questions.brain.plane = 0
-    config.eval.benchmarks = DEMO_TEXT
     config.traces.per_question = 4
     if variant == "demo":
         config.questions.medcalc.score_train_each = 300

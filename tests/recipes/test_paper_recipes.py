@@ -171,7 +171,7 @@ def test_numbers_are_those_of_table_2_where_it_has_them():
     ):
         curve = values_of("data_sets", "OctoMed", column)
         assert curve[0] == pytest.approx(cell(mean, BASE), abs=0.06)
-        assert curve[100] == pytest.approx(cell(mean, STUDENT), abs=0.7)  # Figure 1 has plain means, the table votes
+        assert curve[3] == pytest.approx(cell(mean, STUDENT), abs=0.7)  # Figure 1 has plain means, the table votes
     figure_9 = {"MedQA": "medqa", "Brain Tumor": "brain-tumor-mri", "BCSS": "bcss", "MedXpertQA-T": "medxpertqa-text"}
     for column, benchmark in figure_9.items():
         for row, model in ((f"{BASE}, before", BASE), (BASE, STUDENT)):
