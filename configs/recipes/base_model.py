@@ -69,18 +69,22 @@ MISSING = {
 }
 
 
+def _variant(arg: str | None) -> str:
+    if arg in MISSING:
+        raise ValueError(
+            f"base_model.py:{arg} needs another student, which this project does not have: {MISSING[arg]}; "
+            "use base_model.py for Qwen2.5-VL"
+        )
+    return variant_of(FILE, arg)
+
+
 def get_config(arg: str | None = None) -> ConfigDict:
     """Return the config that the points change; ``arg`` is empty, ``demo`` or ``tiny``.
 
     Raises:
         ValueError: a base that this project has no student for, or no variant at all.
     """
-    if arg in MISSING:
-        raise ValueError(
-            f"base_model.py:{arg} needs another student, which this project does not have: {MISSING[arg]}; "
-            "use base_model.py for Qwen2.5-VL"
-        )
-    variant = variant_of(FILE, arg)
+    variant = _variant(arg)
     if not variant:
         config = full_scale("base_model")
         config.stages = ("shard", "baseline", "train", "export", "eval")
@@ -96,7 +100,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 def sweep(add: Callable[..., None], arg: str | None = None) -> None:
     """Add one point for each base that there is a student for."""
-    if variant_of(FILE, arg):
+    if _variant(arg):
         add(name="the demo's student")
         add(name="half as wide", **{"student.text.hidden_size": 48, "student.text.intermediate_size": 128})
         return
