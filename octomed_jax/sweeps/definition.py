@@ -49,13 +49,15 @@ def definition(sweep: Sweep, stopping: Mapping[str, Any] | None = None) -> dict[
         "stopping": None if stopping is None else dict(stopping),
         "steps": _steps(sweep.points),
     }
-    return dict(json.loads(storage.canonical_json(found)))
+    return dict(json.loads(json.dumps(found)))
 
 
 def write_definition(
     sweep: Sweep, root: storage.PathLike, stopping: Mapping[str, Any] | None = None, extend: bool = False
 ) -> Sweep:
     """Write ``sweep.json``, or check that the one that lies there says the same; return the sweep as it stands there.
+
+    Its points have the order and the groups of the definition.
 
     Args:
         sweep: the points.
@@ -127,10 +129,12 @@ def extended(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], extend: bool = False) -> list[str]:
     """Say in a few words each what changed from one definition to another; nothing if nothing did.
 
+    Another order of the points is no change: that of the first definition counts.
+
     Args:
         old: what lies there.
         new: what is asked for.
-        extend: new points, another order of points, and another METRIC or PAPER are no difference.
+        extend: new points and another METRIC or PAPER are no difference.
     """
     fields = ("config", "stopping") if extend else ("config", "stopping", "metric", "paper")
     told = [f"{field}: {_short(old[field])} -> {_short(new[field])}" for field in fields if old[field] != new[field]]
@@ -146,11 +150,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], extend: bool = F
             fresh.remove(now)
             changed += [f"point {place} {text}"] if text else []
     told += _some(changed) + _some([f"gone: {_told(entry)}" for entry in gone])
-    if not extend:
-        told += _some([f"new: {_told(entry)}" for entry in fresh])
-        if not told and list(before) != list(after):
-            told.append("the order of its points changed")
-    return told
+    if extend and fresh and (old["stopping"] or {}).get("kind") == "halving":
+        told.append("halving compares all points, so that none can be added")
+    return told if extend else told + _some([f"new: {_told(entry)}" for entry in fresh])
 
 
 def _under(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

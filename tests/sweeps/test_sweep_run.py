@@ -78,7 +78,6 @@ def test_a_run_without_a_summary_is_no_success(place, capsys):
     [
         (POINTS.replace("4", "8"), "traces.per_question: 4 -> 8"),
         (POINTS.replace("1, 2, 4", "1, 2"), "gone: traces.per_question=4"),
-        (POINTS.replace("1, 2, 4", "2, 1, 4"), "order of its points"),
     ],
 )
 def test_another_definition_in_the_same_folder_is_refused_with_the_difference(place, capsys, points, message):
