@@ -13,8 +13,8 @@ from octomed_jax.errors import UserError
 class Base:
     """The config that points change: what ``get_config`` makes of one argument.
 
-    Points change its plain data, which is a hundred times as fast as to make a config for each. A config in which
-    fields refer to others (``get_ref``) is made anew for each point, since a change may show in other fields too.
+    Points change its plain data, which is ten times as fast as to make a config for each. Where a field is changed
+    that others follow (``get_ref``), the config is made anew, since the change shows in them too.
     """
 
     def __init__(self, module: ModuleType, arg: str | None):
@@ -22,7 +22,7 @@ class Base:
         self.file = str(module.__file__)
         self.config = configuration.build(module, arg).lock()
         self.tree = _plain(self.config, self.file)
-        self.linked = _has_references(self.config)
+        self._linked = _linked(self.config)
         self._sections = {name: storage.canonical_json(value) for name, value in self.tree.items()}
         self._read: dict[tuple[str, str], tuple[Any, str]] = {}
 
@@ -35,7 +35,7 @@ class Base:
         read = {name: self._read_value(name, value) for name, value in changes.items()}
         typed = {name: value for name, (value, _) in read.items()}
         overrides = tuple(f"{name}={text}" for name, (_, text) in read.items())
-        if self.linked:
+        if self._linked and any(self._is_linked(name) for name in typed):
             return typed, overrides, self._made_anew(overrides)
         tree = self.tree
         for name, value in typed.items():
@@ -77,6 +77,9 @@ class Base:
             if storage.canonical_json(read) == meant:
                 return text
         raise UserError(f"config.{name}={value!r} would be read back as something else; use numbers, text or tuples")
+
+    def _is_linked(self, name: str) -> bool:
+        return any(name == field or name.startswith(f"{field}.") for field in self._linked)
 
     def _made_anew(self, overrides: Sequence[str]) -> dict[str, Any]:
         config = configuration.build(self.module, self.arg)
@@ -123,11 +126,22 @@ def _plain(config: ConfigDict, file: str) -> dict[str, Any]:
     return tree
 
 
-def _has_references(config: ConfigDict) -> bool:
-    return any(
-        isinstance(value, FieldReference) or (isinstance(value, ConfigDict) and _has_references(value))
-        for _, value in config.items(preserve_field_references=True)
-    )
+def _linked(config: ConfigDict) -> frozenset[str]:
+    """Return the fields and groups whose change can show elsewhere: references, and groups that have two places."""
+    linked: set[str] = set()
+    places: dict[int, str] = {}
+
+    def look(group: ConfigDict, place: str) -> None:
+        for name, value in group.items(preserve_field_references=True):
+            if isinstance(value, FieldReference):
+                linked.add(place + name)
+            elif isinstance(value, ConfigDict):
+                if (first := places.setdefault(id(value), place + name)) != place + name:
+                    linked.update((first, place + name))
+                look(value, f"{place}{name}.")
+
+    look(config, "")
+    return frozenset(linked)
 
 
 def _with(tree: Mapping[str, Any], parts: Sequence[str], value: Any) -> dict[str, Any]:

@@ -168,6 +168,17 @@ def test_ten_thousand_points_are_a_matter_of_seconds(tmp_path):
     )
 
 
+def test_a_change_shows_in_both_places_of_a_group(tmp_path):
+    text = LINKED.replace(
+        "    return", "    config.inner = ConfigDict({'x': 1})\n    config.also = config.inner\n    return"
+    )
+    points = expand_text(tmp_path, text + "def sweep(add):\n    add(**{'also.x': 2})\n    add(seed=1)\n").points
+    assert [(point.config["inner"], point.config["also"]) for point in points] == [({"x": 2},) * 2, ({"x": 1},) * 2]
+    for point in points:
+        read = configuration.plain(configuration.load(point.spec, point.overrides))
+        assert {name: read[name] for name in read if name != "name"} == point.config
+
+
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
