@@ -8,8 +8,9 @@ from typing import Any
 
 from octomed_jax import places, storage
 from octomed_jax.errors import StopAndLook
-from octomed_jax.sweeps.expand import as_text
-from octomed_jax.sweeps.run import exit_code, read_definition
+from octomed_jax.sweeps.base import as_text
+from octomed_jax.sweeps.definition import read_definition
+from octomed_jax.sweeps.run import exit_code
 
 COUNTS = ("accepted", "train_steps", "loss_last")
 
