@@ -37,6 +37,15 @@ class Point:
     changes: Mapping[str, Any]
     overrides: tuple[str, ...]
     config: Mapping[str, Any]
+    group: str = ""
+    name: str = ""
+    config_arg: str | None = None
+    file: str = ""
+
+    @property
+    def spec(self) -> str:
+        """``FILE.py[:arg]``, for ``--config``."""
+        return self.file if self.config_arg is None else f"{self.file}:{self.config_arg}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +108,8 @@ def make_point(spec: str, changes: Mapping[str, Any]) -> Point:
     if configuration.plain(configuration.load(spec, overrides)) != resolved:
         raise UserError(f"{', '.join(overrides)} would be read back as something else; use numbers, text or tuples")
     resolved.pop(OUTPUT_FIELD, None)
-    return Point(point_id(resolved, changes), dict(changes), overrides, resolved)
+    path, arg = configuration.split_spec(spec)
+    return Point(point_id(resolved, changes), dict(changes), overrides, resolved, config_arg=arg, file=str(path))
 
 
 def as_text(value: Any) -> str:
