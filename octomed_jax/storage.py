@@ -27,6 +27,10 @@ PathLike = str | os.PathLike[str]
 FINGERPRINT_DIGITS = 16
 
 
+class Locked(TryAgain):
+    """Another process holds a lock."""
+
+
 def sha256_bytes(data: bytes | memoryview) -> str:
     """Return the SHA-256 of ``data`` in hex."""
     return hashlib.sha256(data).hexdigest()
@@ -347,7 +351,7 @@ def locked(path: Path) -> Iterator[int]:
         the descriptor, which children may inherit.
 
     Raises:
-        TryAgain: another process holds it.
+        Locked: another process holds it.
     """
     with making(path):
         if not path.is_dir():
@@ -358,7 +362,7 @@ def locked(path: Path) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TryAgain(f"another process still works there (it holds {path}); wait for it or end it") from error
+            raise Locked(f"another process still works there (it holds {path}); wait for it or end it") from error
         yield descriptor
     finally:
         os.close(descriptor)

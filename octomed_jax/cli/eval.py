@@ -42,6 +42,12 @@ def run_eval(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--endpoint", metavar="URL", help="of a server that is there already; --model is the name that it knows"
     )
+    parser.add_argument(
+        "--shards",
+        metavar="DIR",
+        help="measure the config's student before training, as it begins on what `octomed shard` wrote; in place of "
+        "--model",
+    )
     parser.add_argument("--random-weights", action="store_true", help="the folder has none: start as training starts")
     parser.add_argument(
         "--questions",
@@ -74,12 +80,21 @@ def run_eval(arguments: Sequence[str]) -> int:
         config.eval.benchmarks = names_of(options.benchmarks)
     output = options.output or f"{config.run}/eval/after"
     check_output(output)
+    model, random_weights, weights = options.model or f"{config.run}/export", options.random_weights, None
+    if options.shards:
+        if options.model or options.endpoint or random_weights:
+            raise UserError("--shards measures the student before training; leave --model and the like out")
+        from octomed_jax.hf.rendering import student_folder
+
+        model, weights = str(student_folder(config, options.shards)), config.student.base or None
+        random_weights = not weights
     evaluate(
         config,
-        options.model or f"{config.run}/export",
+        model,
         options.questions or [f"{config.run}/questions"],
         output,
-        options.random_weights,
+        random_weights,
+        weights,
         trained=options.trained,
     )
     results = json.loads((Path(output) / "results.json").read_text())

@@ -1,78 +1,407 @@
-"""Runs the points of a sweep on this machine, one after the other; finished ones are never run again.
+"""Runs the works of a sweep, at most so many at once; what is finished is never repeated.
 
-DIR/sweep.json        the definition: config file, and per point id, changes and hash of the config
-DIR/ID/               the run of a point, as ``octomed demo --workdir`` makes it
-DIR/status/ID.json    how its last run ended
-DIR/logs/ID.log       what it printed
-DIR/results.csv, .md  the table
+DIR/sweep.json              the definition: config file, and per point id, changes and hash of the config
+DIR/stages/STAGE-HASH/      the folder of a stage, shared by all points that ask for exactly it
+DIR/runs/ID/run.json        how a point ended, and which folders are its own
+DIR/status/STAGE-HASH.json  how the last try of a stage ended
+DIR/status/works.json       which works each point needs
+DIR/logs/STAGE-HASH.log     what it printed
+DIR/locks/STAGE-HASH        held by the process of the stage, also where the sweep was killed
+DIR/decisions.jsonl         early stopping: each decision with what it rests on
 """
 
-import sys
-from collections.abc import Sequence
+import dataclasses
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from octomed_jax import storage
-from octomed_jax.launching.process import last_line, locked, run_local
+from octomed_jax import configuration, manifests, storage
+from octomed_jax.errors import StopAndLook, TryAgain, UserError
+from octomed_jax.launching.process import last_line
 from octomed_jax.progress import Bar, bar, say
+from octomed_jax.signals import sigterm_raised
+from octomed_jax.storage import locked
+from octomed_jax.sweeps.check_rule import check_rule
+from octomed_jax.sweeps.decisions import add_decisions, read_curve
 from octomed_jax.sweeps.definition import write_definition
 from octomed_jax.sweeps.expand import Point, Sweep
+from octomed_jax.sweeps.processes import LocalRunner, Runner, Running, Task
+from octomed_jax.sweeps.schedule import DONE, FAILED, MOST_TRIES, STOPPED, WAITING, Schedule
+from octomed_jax.sweeps.stages import READS, TOLD_BY_SHARD, Given, Work, epochs_at, field, step_of, words_of, works_of
+from octomed_jax.sweeps.stopping import Curve, Rule
 
-# The octomed of the very environment that runs the sweep.
-OCTOMED = (sys.executable, "-m", "octomed_jax.cli.main")
+WORKS = "works.json"
+SAVING_SECONDS = 600.0  # that works may take to save and end, where the sweep was asked to end
 
 
-def run_sweep(sweep: Sweep, output: storage.PathLike, octomed: Sequence[str] = OCTOMED) -> dict[str, int]:
-    """Run what is not finished in ``output``; return point id to exit code, in the order of the sweep.
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How the works of a sweep are run.
 
-    A failed point does not stop the others. Killed at any time, the same call goes on.
+    Attributes:
+        at_once: so many at a time.
+        given: stages that were made elsewhere.
+        rule: of early stopping; None: every run goes to its end.
+        runners: stage to who runs it, where that is not this machine.
+        extend: points may be added to a sweep that is there.
+        poll_seconds: between two looks at what runs.
+        again_seconds: before a work is tried again, the first time; then twice and three times as long.
+    """
+
+    at_once: int = 1
+    given: Mapping[str, Given] = dataclasses.field(default_factory=dict)
+    rule: Rule | None = None
+    runners: Mapping[str, Runner] = dataclasses.field(default_factory=dict)
+    extend: bool = False
+    poll_seconds: float = 0.2
+    again_seconds: float = 10.0
+
+
+def run_sweep(
+    sweep: Sweep,
+    output: storage.PathLike,
+    how: How | None = None,
+    local: Runner | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Run what is not finished in ``output``; return point id to its ``run.json``, in the order of the sweep.
+
+    A failed stage fails the points that need it, and does not stop the others. Killed at any time, the same call goes
+    on. What failed is tried again by the next call.
 
     Args:
         sweep: the points.
         output: folder of the sweep.
-        octomed: the command to run, for tests.
+        how: how they are run.
+        local: runs the works of this machine, for tests.
 
     Raises:
-        UserError: ``output`` holds another sweep, or something else.
-        TryAgain: another process still works in ``output``.
+        UserError: ``output`` holds another sweep, or something else; or a config's stages cannot be run.
+        TryAgain: another process still works in ``output``; or this one was asked to end, and passed that on.
     """
+    how = how or How()
+    if how.at_once < 1:
+        raise UserError(f"--at-once={how.at_once}: at least 1")
     root = Path(output)
-    sweep = write_definition(sweep, root)
-    codes: dict[str, int] = {}
-    with locked(root / ".lock"), bar("sweep", len(sweep.points), "runs") as line:
-        for number, point in enumerate(sweep.points):
-            name = f"{number + 1}/{len(sweep.points)} {point.id}"
-            if is_finished(root, point.id):
-                say(f"{name}: done before")
-                codes[point.id] = 0
+    rungs = how.rule.rungs if how.rule else ()
+    plans = plans_of(sweep, how.given, rungs)
+    if how.rule:
+        check_rule(how.rule, {point.id: point.config for point in sweep.points})
+    stopping = dataclasses.asdict(how.rule) if how.rule else None
+    whole = write_definition(sweep, root, stopping, how.extend)
+    if len(whole.points) != len(sweep.points):
+        plans = plans_of(whole, how.given, rungs)
+    with locked(root / ".lock"):
+        return _Run(whole, root, how, local or LocalRunner(root), plans).work()
+
+
+def plans_of(sweep: Sweep, given: Mapping[str, Given], rungs: tuple[int, ...] = ()) -> dict[str, tuple[Work, ...]]:
+    """Return the works of every point.
+
+    Raises:
+        UserError: as ``works_of``, with the point.
+    """
+    plans = {}
+    for point in sweep.points:
+        try:
+            plans[point.id] = works_of(point.config, given, rungs)
+        except UserError as error:
+            raise UserError(f"{point.id}: {error}") from error
+    return plans
+
+
+class _Run:
+    """A sweep that is being run."""
+
+    def __init__(self, sweep: Sweep, root: Path, how: How, local: Runner, plans: Mapping[str, tuple[Work, ...]]):
+        self._root, self._how, self._local = root, how, local
+        self._points = {point.id: point for point in sweep.points}
+        self._order = list(self._points)
+        self._given = {one.folder for one in how.given.values()}
+        self._schedule = Schedule(plans)
+        self._running: dict[str, Running] = {}
+        self._not_before: dict[str, float] = {}  # of a work that is tried again
+        self._curves: dict[str, Curve] = {}
+        self._records: dict[str, dict[str, Any]] = {}
+        self._bar: Bar | None = None
+
+    def work(self) -> dict[str, dict[str, Any]]:
+        """Do all there is to do; return the records of the points."""
+        works = self._schedule.works
+        storage.write_json(self._root / "status" / WORKS, self._told())
+        for name, work in works.items():
+            if self._is_done(work):
+                self._schedule.end(name, 0)
+        before = len(works) - len(self._schedule.unfinished())
+        self._forget_records()
+        with bar("sweep", len(works), "stages", before) as line, sigterm_raised():
+            self._bar = line
+            try:
+                self._go_on()
+                while self._schedule.unfinished():
+                    self._start_some()
+                    self._look()
+            except BaseException as error:
+                self._stop_all()
+                if isinstance(error, TryAgain) and self._running:
+                    raise TryAgain(
+                        f"asked to end: told {len(self._running)} stages to save and end; run the same command again "
+                        "to go on"
+                    ) from error
+                raise
+        return {point: self._records[point] for point in self._order}
+
+    # -------------------------------------------------------------------------------------------- starting and ending
+
+    def _start_some(self) -> None:
+        """Start what there is room for."""
+        ready = self._schedule.ready() if len(self._running) < self._how.at_once else []
+        now = time.monotonic()
+        for name in ready:
+            if len(self._running) == self._how.at_once:
+                return
+            if self._not_before.get(name, 0.0) <= now:
+                self._start(name)
+        if not self._running and not ready:
+            raise StopAndLook(
+                f"{self._root}: no decision of early stopping can be made, for which "
+                f"{len(self._schedule.unfinished())} stages wait; look at the metrics.jsonl of its runs"
+            )
+
+    def _start(self, name: str) -> None:
+        work = self._schedule.works[name]
+        owners = self._schedule.owners[name]
+        point = self._points[owners[0]]
+        more = f" and {len(owners) - 1} more" if len(owners) > 1 else ""
+        say(f"{name}: for {point.id}{more}")
+        self._schedule.start(name)
+        runner = self._runner(work)
+        self._running[name] = runner.start(self._task(work, point))
+
+    def _task(self, work: Work, point: Point) -> Task:
+        folders = {stage: self._folder(stage, key) for stage, key in work.inputs.items()}
+        step = step_of(work, self._steps(folders["train"])) if work.stage == "export" and work.parts else 0
+        output = self._folder(work.stage, work.key)
+        head, *rest = words_of(work, output, folders, step)
+        verb = [head] if not rest or rest[0].startswith("--") else [head, rest.pop(0)]
+        config = [f"--config={point.spec}", *(f"--config.{one}" for one in overrides_for(work, point))]
+        if work.stage == "verify":
+            # Where a judge's replies are kept; nothing else lies there.
+            config.append(f"--config.run={self._root / 'judge' / work.key}")
+        return Task(
+            work=work,
+            point=point,
+            number=self._order.index(point.id),
+            words=(*verb, *config, *rest),
+            folders=folders,
+            output=output,
+            log=self._root / "logs" / f"{work.key}.log",
+            lock=self._root / "locks" / work.key,
+        )
+
+    def _look(self) -> None:
+        """Look at what runs, and note what has ended."""
+        time.sleep(self._how.poll_seconds)
+        for name, running in list(self._running.items()):
+            code = running.poll()
+            if code is not None:
+                del self._running[name]
+                self._ended(name, code)
+        if self._bar:
+            self._bar.note(self._note())
+
+    def _ended(self, name: str, code: int) -> None:
+        work = self._schedule.works[name]
+        if code == 0 and not self._is_whole(work):
+            say(f"  {name} ended well and left no finished folder; counted as failed")
+            code = 1
+        storage.write_json(self._root / "status" / f"{name}.json", {"exit_code": code})
+        state = self._schedule.end(name, code)
+        if state == WAITING:
+            tries = self._schedule.tries[name]
+            self._not_before[name] = time.monotonic() + tries * self._how.again_seconds
+            say(f"  {name} ended with {code}, try again ({tries} of {MOST_TRIES} tries): {self._last_line(work)}")
+        elif state == FAILED:
+            owners = len(self._schedule.owners[name])
+            say(
+                f"  {name} failed with exit code {code}, and with it {owners} run{'s' * (owners > 1)}: "
+                f"{self._last_line(work)} (whole log: {self._root / 'logs' / work.key}.log)"
+            )
+        self._go_on()
+
+    def _stop_all(self) -> None:
+        """Ask what runs to save and end, and wait for it."""
+        left = list(self._running.values())
+        if left:
+            say(f"sweep: waiting for {len(left)} stages to save and end")
+        for grace in (SAVING_SECONDS, self._how.poll_seconds):
+            for running in left:
+                running.stop()
+            limit = time.monotonic() + grace
+            while left and time.monotonic() < limit:
+                left = [running for running in left if running.poll() is None]
+                if left:
+                    time.sleep(self._how.poll_seconds)
+
+    # --------------------------------------------------------------------------------------------- what follows from it
+
+    def _go_on(self) -> None:
+        """Decide what can be decided, and write the records of points that are at their end."""
+        if self._how.rule:
+            self._decide(self._how.rule)
+        for point in self._order:
+            if point not in self._records and (state := self._schedule.state_of(point)):
+                self._records[point] = record = self._record(point, state)
+                path = self._record_path(point)
+                if not path.is_file() or storage.read_json(path) != record:
+                    storage.write_json(path, record)
+        if self._bar:
+            done = len(self._schedule.works) - len(self._schedule.unfinished())
+            self._bar.advance(done - self._bar.done)
+
+    def _decide(self, rule: Rule) -> None:
+        """Let points go on after a rung, or stop them there."""
+        gone = []
+        for point in self._order:
+            train = next(work for work in self._schedule.plans[point] if work.stage == "train")
+            reached = self._schedule.at_rung(point)
+            if any(rung not in self._curves.get(point, {}) for rung in reached):
+                self._curves[point] = read_curve(self._folder("train", train.key), rule)
+            missing = [rung for rung in reached if rung not in self._curves[point]]
+            if self._schedule.lost(point) or missing:
+                gone.append(point)
+            for rung in missing:  # a run that ended before it, or measured nothing there, is not compared
+                self._schedule.let_pass(point, rung)
+        # What a training beyond a rung has measured is not known to the others before it has come to the next one.
+        curves = {
+            point: {rung: curve[rung] for rung in self._schedule.at_rung(point) if rung in curve}
+            for point, curve in self._curves.items()
+        }
+        for decision in add_decisions(self._root, rule, self._order, curves, gone):
+            if decision.goes_on:
+                self._schedule.let_pass(decision.point, decision.rung)
             else:
-                say(f"{name}: {', '.join(point.overrides) or 'the config as it is'}")
-                codes[point.id] = _run_point(point, root, octomed, line)
-            line.advance()
-    return codes
+                self._schedule.stop(decision.point, decision.rung)
+
+    def _record(self, point: str, state: str) -> dict[str, Any]:
+        """Return what ``run.json`` says of a point."""
+        works = [work for work in self._schedule.plans[point] if not work.until]
+        record: dict[str, Any] = {"id": point, "state": state}
+        if state == FAILED:
+            work = self._schedule.failed_in(point)
+            record |= {"stage": work.stage, "exit_code": self._schedule.codes[work.name]}
+        if state == STOPPED:
+            record["rung"] = self._schedule.stopped[point]
+        record["stages"] = {stage: one.folder for stage, one in sorted(self._how.given.items())}
+        told = [work for work in works if state != STOPPED or work.stage not in ("export", "eval")]
+        record["stages"] |= {work.stage: self._told_folder(work) for work in told}  # of marks the last one's
+        record["marks"] = self._marks(point, works)
+        return record
+
+    def _marks(self, point: str, works: list[Work]) -> list[dict[str, Any]]:
+        config, state = self._points[point].config, self._schedule.state
+        exports = {work.part: work for work in works if work.stage == "export"}
+        marks = []
+        for work in works:
+            if work.stage != "eval" or state[work.name] != DONE:
+                continue
+            marks.append(
+                {
+                    "x": epochs_at(config, work),
+                    "step": step_of(work, self._train_steps(works)),
+                    "export": self._told_folder(exports[work.part]) if work.part in exports else None,
+                    "eval": self._told_folder(work),
+                }
+            )
+        return marks
+
+    def _train_steps(self, works: list[Work]) -> int:
+        train = next((work for work in works if work.stage == "train"), None)
+        return self._steps(self._folder("train", train.key)) if train else 0
+
+    def _steps(self, train: str) -> int:
+        """Return how many steps a finished training has taken."""
+        return int(manifests.read_manifest(train, "train").counts["steps"])
+
+    def _forget_records(self) -> None:
+        """Remove the records of points for which there is something to do again."""
+        for point in self._order:
+            if self._schedule.state_of(point) is None:
+                self._record_path(point).unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------------------------------------- places
+
+    def _runner(self, work: Work) -> Runner:
+        return self._how.runners.get(work.stage, self._local)
+
+    def _folder(self, stage: str, key: str) -> str:
+        """Return where a stage's folder lies; ``key`` of a given one is its path."""
+        if key in self._given:
+            return key
+        home = self._how.runners[stage].home if stage in self._how.runners else self._local.home
+        return f"{home.rstrip('/')}/stages/{key}"
+
+    def _told_folder(self, work: Work) -> str:
+        """Return where a stage's folder lies, seen from the sweep's folder where it lies in that."""
+        if work.stage in self._how.runners:
+            return self._folder(work.stage, work.key)
+        return f"stages/{work.key}"
+
+    def _told(self) -> dict[str, Any]:
+        """Return what ``works.json`` holds: the works of each point, for whoever asks how far they are."""
+        schedule = self._schedule
+        trains = {
+            point: self._told_folder(work)
+            for point, works in schedule.plans.items()
+            for work in works
+            if work.stage == "train" and not work.until
+        }
+        return {
+            "works": {name: {"stage": work.stage, "key": work.key} for name, work in schedule.works.items()},
+            "points": {point: [work.name for work in works] for point, works in schedule.plans.items()},
+            "train": trains,
+        }
+
+    def _record_path(self, point: str) -> Path:
+        return self._root / "runs" / point / "run.json"
+
+    def _is_done(self, work: Work) -> bool:
+        path = self._root / "status" / f"{work.name}.json"
+        return path.is_file() and storage.read_json(path)["exit_code"] == 0 and self._is_whole(work)
+
+    def _is_whole(self, work: Work) -> bool:
+        """Return whether a work has left what it was to leave."""
+        folder = storage.path_of(self._folder(work.stage, work.key))
+        return folder.exists() if work.until else manifests.is_finished(folder)
+
+    def _last_line(self, work: Work) -> str:
+        return last_line(self._root / "logs" / f"{work.key}.log")
+
+    def _note(self) -> str:
+        states = [record["state"] for record in self._records.values()]
+        ended = [f"{states.count(state)} {state}" for state in (DONE, STOPPED, FAILED) if state in states]
+        first = next(iter(self._running), "")
+        line = f"; {first}: {self._last_line(self._schedule.works[first])}" if first else ""
+        return f"{len(self._order)} runs: {', '.join(ended) or 'none ended'}{line}"
 
 
-def _run_point(point: Point, root: Path, octomed: Sequence[str], line: Bar) -> int:
-    log = root / "logs" / f"{point.id}.log"
-    status = root / "status" / f"{point.id}.json"
-    overrides = [f"--config.{override}" for override in point.overrides]
-    command = [*octomed, "demo", f"--config={point.spec}", *overrides, f"--workdir={root / point.id}"]
-    lock = root / "locks" / point.id  # held by the run itself, which outlives a killed sweep
-    code = run_local(command, log, lock=lock, on_line=line.note)
-    if code == 0 and not (root / point.id / "summary.json").is_file():
-        say(f"  {point.id} ended without a summary.json; counted as failed")
-        code = 1
-    storage.write_json(status, {"id": point.id, "exit_code": code})
-    if code != 0:
-        say(f"  failed with exit code {code}: {last_line(log)} (whole log: {log})")
-    return code
+def overrides_for(work: Work, point: Point) -> tuple[str, ...]:
+    """Return the overrides that a work's command is given: the point's.
+
+    ``octomed shard`` also tells what an epoch of training will hold, and refuses a mixture that contradicts itself. The
+    shards are shared by points of other mixtures, so it is not given the one of whoever comes first.
+    """
+    if work.stage != "shard":
+        return point.overrides
+    kept = tuple(one for one in point.overrides if one.partition("=")[0].partition(".")[0] not in TOLD_BY_SHARD)
+    if kept != point.overrides:
+        found = configuration.plain(configuration.load(point.spec, kept))
+        if any(field(found, name) != field(point.config, name) for name in READS[work.stage]):
+            return point.overrides  # fields refer to each other
+    return kept
 
 
-def is_finished(root: Path, point_id: str) -> bool:
-    """Return whether a point ended well and left its summary."""
-    return exit_code(root, point_id) == 0 and (root / point_id / "summary.json").is_file()
-
-
-def exit_code(root: Path, point_id: str) -> int | None:
-    """Return how the last run of a point ended, None if it has not ended yet."""
-    path = root / "status" / f"{point_id}.json"
-    return int(storage.read_json(path)["exit_code"]) if path.is_file() else None
+def exit_code_of(records: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return how a sweep ends: 0, 42 where trying again can help every failed point, else 1."""
+    codes = {record["exit_code"] for record in records.values() if record["state"] == FAILED}
+    return 0 if not codes else TryAgain.exit_code if codes == {TryAgain.exit_code} else 1

@@ -1,4 +1,4 @@
-"""A small sweep config and a stand-in for the octomed command, for the tests of this folder."""
+"""A small sweep config and the stand-in for the octomed command (fake_octomed.py), for the tests of this folder."""
 
 import sys
 import textwrap
@@ -9,35 +9,24 @@ from ml_collections import ConfigDict
 
 def get_config(arg=None):
     config = ConfigDict({"run": "runs/x", "seed": 0, "name": "small", "rate": 0.5, "sizes": (1, 2), "end": None})
-    config.traces = ConfigDict({"per_question": 2})
+    config.stages = ("questions", "distill", "verify", "shard", "train", "export", "eval")
+    config.questions = ConfigDict({"brain": 3})
+    config.curate = ConfigDict({"steps": ("balance",)})
+    config.distill = ConfigDict({"samples": 4, "answer_format": "boxed"})
+    config.verify = ConfigDict({"threshold": 0.5})
+    config.traces = ConfigDict({"per_question": 2, "format": "cot", "answer_format": "as_written", "choose": "first"})
+    config.mixture = ConfigDict({"weights": None})
+    config.student = ConfigDict({"vocab_size": 8})
+    config.shard = ConfigDict({"bytes": 100})
+    config.train = ConfigDict({"steps": 20, "epochs": 0.0, "seed": None, "peak_learning_rate": 1.0})
+    config.held_out = ConfigDict({"records": 0, "every": 0})
+    config.checkpoint = ConfigDict({"every": 5, "parts": 0})
+    config.eval = ConfigDict({"seeds": 1})
+    config.export = ConfigDict({"dtype": "float32"})
     if arg == "other":
         config.seed = 1
     return config
 
-"""
-
-# Not the real `octomed demo`: it writes a summary that depends on its overrides, and does what files in the current
-# folder ask for (fail-N: fail with that exit code; slow: wait; silent: write no summary).
-OCTOMED = """
-import json, sys, time
-from pathlib import Path
-words = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[2:])
-kept = int(words.get("config.traces.per_question", 0))
-folder = Path(words["workdir"])
-folder.mkdir(parents=True, exist_ok=True)
-with open("calls", "a") as calls:
-    calls.write(f"{sys.argv[1]} {kept} {words['config']}\\n")
-print("working on", kept, flush=True)
-if Path("slow").exists() and kept == 2:
-    time.sleep(float(Path("slow").read_text()))
-fail = Path(f"fail-{kept}")
-if fail.exists():
-    print(f"octomed: {kept} does not work", file=sys.stderr)
-    sys.exit(int(fail.read_text()))
-if not Path("silent").exists():
-    result = {"n": 100, "baseline": 0.36, "before": 0.3, "after": 0.5 + kept / 10, "after_low": 0.4, "after_high": 0.9}
-    summary = {"accepted": 100 * kept, "train_steps": 8, "loss_last": 1 / (1 + kept), "eval": {"plane": result}}
-    (folder / "summary.json").write_text(json.dumps(summary))
 """
 
 POINTS = 'def sweep(add):\n    for kept in (1, 2, 4):\n        add(**{"traces.per_question": kept})\n'
@@ -50,14 +39,12 @@ def write_config(folder: Path, sweep: str = POINTS, name: str = "small.py") -> s
     return str(path)
 
 
-def fake_octomed(folder: Path) -> tuple[str, ...]:
-    """Write the stand-in into ``folder`` and return the command that runs it."""
-    path = folder / "fake_octomed.py"
-    path.write_text(OCTOMED)
-    return (sys.executable, str(path))
+def fake_octomed() -> tuple[str, ...]:
+    """Return the command of the stand-in, which starts without the packages that it does not need."""
+    return (sys.executable, "-I", "-S", str(Path(__file__).with_name("fake_octomed.py")))
 
 
-def calls(folder: Path) -> list[int]:
-    """Return the numbers of kept traces with which the stand-in was called, in order."""
+def calls(folder: Path) -> list[str]:
+    """Return the stages for which the stand-in was called, in order."""
     path = folder / "calls"
-    return [int(line.split()[1]) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
