@@ -7,9 +7,9 @@ from pathlib import Path
 
 from octomed_jax import configuration
 from octomed_jax.cli.options import Parser, finish, subverb
+from octomed_jax.cli.sweep_results import export_best_command, results_command
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.sweeps.expand import Sweep, expand
-from octomed_jax.sweeps.results import write_results
 from octomed_jax.sweeps.run import run_sweep
 
 RECIPE = "configs/recipes/traces_per_question.py:demo"
@@ -17,7 +17,12 @@ RECIPE = "configs/recipes/traces_per_question.py:demo"
 
 def run(arguments: Sequence[str]) -> int:
     """Run ``octomed sweep SUBVERB``."""
-    table = {"expand": expand_command, "run": run_command, "results": results_command}
+    table = {
+        "expand": expand_command,
+        "run": run_command,
+        "results": results_command,
+        "export-best": export_best_command,
+    }
     return subverb("sweep", table, arguments, "A sweep is a config file with sweep(add) beside get_config.")
 
 
@@ -61,11 +66,10 @@ def run_command(arguments: Sequence[str]) -> int:
     options, sweep = read_sweep(parser, arguments)
     output = Path(options.output or default_output(sweep.spec))
     codes = run_sweep(sweep, output)
-    rows, table = write_results(output)
     failed = {name: code for name, code in codes.items() if code != 0}
     finish(
-        f"{table}\n{len(codes) - len(failed)} of {len(codes)} points done; results in {output / 'results.md'}",
-        {"output": str(output), "results": rows},
+        f"{len(codes) - len(failed)} of {len(codes)} points done: {output}",
+        {"output": str(output), "exit_codes": codes},
         options.json,
     )
     if not failed:
@@ -83,17 +87,3 @@ def default_output(spec: str) -> str:
     path, arg = configuration.split_spec(spec)
     end = "".join(letter if letter.isalnum() else "-" for letter in arg or "")
     return f"runs/sweeps/{path.stem}" + (f"-{end}" if end else "")
-
-
-def results_command(arguments: Sequence[str]) -> int:
-    """Write and print the table of a sweep, as far as it has come."""
-    parser = Parser("sweep results", "Tabulates a sweep.", "octomed sweep results runs/sweeps/traces_per_question-demo")
-    parser.add_argument("folder", metavar="DIR", help="folder of the sweep")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    options, overrides = parser.read(arguments)
-    if overrides:
-        raise UserError(f"unknown option '--config.{overrides[0]}'; `octomed sweep results --help` shows the options")
-    rows, table = write_results(options.folder)
-    done = sum(row["state"] == "done" for row in rows)
-    summary = f"{table}\n{done} of {len(rows)} points done; table in {Path(options.folder) / 'results.md'}"
-    return finish(summary, {"output": options.folder, "results": rows}, options.json)
