@@ -53,7 +53,7 @@ def make_point(kept: int, rate: float, seed: int) -> dict:
             "changes": changes}  # fmt: skip
 
 
-def write_eval(folder: Path, skill: dict[str, float], luck: int, tokens: int, split: str = "") -> str:
+def write_eval(folder: Path, skill: dict[str, float], luck: int, tokens: int, split: str = "", model: str = "") -> str:
     """Write an evaluation as ``octomed eval run`` does; return the identity of the model that it names.
 
     Questions are as hard in every evaluation, so that runs are paired; four of them are one cluster.
@@ -65,7 +65,7 @@ def write_eval(folder: Path, skill: dict[str, float], luck: int, tokens: int, sp
         for number in range(count):
             right = hard[number] + lucky[number] < skill[benchmark]
             samples.append(_sample(benchmark, number, right, tokens + int(40 * hard[number] + 60 * lucky[number])))
-    model = f"{luck:016x}"
+    model = model or f"{luck:016x}"
     settings = {
         "eval": {"backend": "jax", "max_new_tokens": 96, "seeds": 1, "temperature": 0.0, "benchmarks": []}
         | ({"split": split} if split else {}),
@@ -120,7 +120,9 @@ def write_train(folder: Path, steps: int, loss: float, whole: bool = True) -> No
         manifests.write_manifest(folder, manifest)
 
 
-def write_run(root: Path, point: dict, state: str = "done", marks: int = 2, gain: float = 0.0, **more) -> dict:
+def write_run(
+    root: Path, point: dict, state: str = "done", marks: int = 2, gain: float = 0.0, split: str = "", **more
+) -> dict:
     """Write a point's stages and run.json; ``gain`` is its skill above that of the others at the same mark."""
     number = zlib.crc32(point["id"].encode())
     train = f"stages/train-{number:08x}"
@@ -130,7 +132,7 @@ def write_run(root: Path, point: dict, state: str = "done", marks: int = 2, gain
     for mark in range(1, marks + 1):
         folder = f"stages/eval-{number + mark:09x}"
         skill = dict.fromkeys(BENCHMARKS, 0.3 + 0.12 * mark + gain)
-        write_eval(root / folder, skill, number + mark, 60 + int(200 * gain))
+        write_eval(root / folder, skill, number + mark, 60 + int(200 * gain), split)
         told.append({"x": float(mark), "step": STEPS * mark, "eval": folder})
     run = {"id": point["id"], "state": state, "stages": {"questions": "stages/questions-1a2b3c4d", "train": train},
            "marks": told, "exit_code": 0 if whole else None, "stage": "", "rung": None} | more  # fmt: skip
@@ -140,12 +142,17 @@ def write_run(root: Path, point: dict, state: str = "done", marks: int = 2, gain
     return run
 
 
+def write_definition(root: Path, points: list[dict], **more) -> None:
+    """Write sweep.json."""
+    storage.write_json(root / "sweep.json", make_definition(points, **more))
+
+
 def make_sweep(root: Path) -> list[dict]:
     """Write a sweep of kept traces by learning rate with two seeds, of which one run failed, one was stopped and one
     is not there yet; return its points."""
     points = [make_point(kept, rate, seed) for kept in (1, 4) for rate in (0.001, 0.002) for seed in (0, 1)]
     points += [make_point(16, 0.001, seed) for seed in (0, 1, 2)]
-    storage.write_json(root / "sweep.json", make_definition(points, paper=PAPER))
+    write_definition(root, points, paper=PAPER)
     write_eval(root / "stages/baseline-0a0b0c0d", dict.fromkeys(BENCHMARKS, 0.2), 3, 30)
     for place, point in enumerate(points[:-3]):
         changes = point["changes"]
