@@ -27,7 +27,7 @@ GIVEN = {
 }
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command(arguments: Sequence[str]) -> int:
     """Run the points that are not finished."""
     parser = Parser(
         "sweep run",

@@ -9,7 +9,7 @@ from octomed_jax.sweeps.decisions import DECISIONS, read_decisions, replay
 from octomed_jax.sweeps.status import read_status, status_lines
 
 
-def run(arguments: Sequence[str]) -> int:
+def status_command(arguments: Sequence[str]) -> int:
     """Tell how far a sweep is."""
     parser = Parser(
         "sweep status",

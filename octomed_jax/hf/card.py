@@ -1,6 +1,6 @@
 """The model card of an export: where it comes from, what it was trained on, what was measured, what it is not for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -18,7 +18,9 @@ right. It knows the image kinds, languages and question forms of its training da
 Benchmark accuracy says nothing of safety on patients."""
 
 
-def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics: Mapping | None) -> str:
+def model_card(
+    source: Checkpoint, manifest: Manifest, figures: Mapping, metrics: Mapping | None, chosen: Sequence[str] = ()
+) -> str:
     """Return README.md of an exported folder.
 
     Args:
@@ -26,6 +28,7 @@ def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics
         manifest: of the export.
         figures: of its verification, by level.
         metrics: results of ``octomed eval run``, None where nothing was measured.
+        chosen: how it was chosen out of several, a sentence each; empty where it was not.
     """
     parts = [
         f"---\n{yaml.safe_dump(_front_matter(source, manifest), sort_keys=False)}---",
@@ -34,6 +37,7 @@ def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics
         _recipe(source),
         _data(source),
         _measured(metrics),
+        _chosen(chosen),
         _checks(figures),
         LIMITS,
         "`provenance.json` names every file by SHA-256, the settings of the run, its data and the code's commit.",
@@ -194,6 +198,11 @@ def _measured(metrics: Mapping | None) -> str:
         )
     head = ["| benchmark | questions | accuracy | 95 % interval (Wilson) | best constant answer | unparsed |"]
     return "\n".join(["## Measured", "", *head, "| --- | ---: | ---: | ---: | ---: | ---: |", *rows])
+
+
+def _chosen(sentences: Sequence[str]) -> str:
+    lines = [f"- {plain(sentence)}" for sentence in sentences]
+    return "\n".join(["## How it was chosen", "", *lines]) if lines else ""
 
 
 def _checks(figures: Mapping) -> str:
