@@ -6,7 +6,7 @@ There is no open runner for these files to measure beside; the bound is ours: 10
 change the demo's config (`configs/demo.py`), four fields each. `few values`: fields have values that other points have
 too, as in a grid. `own values`: no two points share a value of three of the fields, so that each is checked and read
 back on its own. `linked`: another field follows one that is changed, so that the config is made anew for each point;
-these are a tenth as many.
+these are a tenth as many, and at least a thousand.
 
 Each file is expanded in a process of its own, which has imported everything before: read, checked, hashed, named. The
 fastest of some turns counts, and the slowest is told too. `command` is all of `octomed sweep expand --json` with the
@@ -32,6 +32,7 @@ from bare_package import ROOT  # first: it makes the project importable
 from octomed_jax.sweeps.expand import expand
 
 POINTS = 10_000
+LEAST = 1_000
 HEAD = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom configs.demo import get_config as demo\n"
 PLAIN = "def get_config():\n    return demo()\n"
 LINKED = """def get_config():
@@ -60,7 +61,7 @@ def measure_expanding(points: int, turns: int, folder: Path) -> dict[str, Any]:
     """Measure expanding, a row a file."""
     figures = {}
     cases = [(name, PLAIN, text, points) for name, text in FILES.items()]
-    cases.append(("get_hyper, linked", LINKED, FILES["get_hyper, few values"], points // 10))
+    cases.append(("get_hyper, linked", LINKED, FILES["get_hyper, few values"], max(points // 10, LEAST)))
     for number, (name, config, text, count) in enumerate(cases):
         path = folder / f"case_{number}.py"
         path.write_text(HEAD + config + text.replace("COUNT", str(count)))
@@ -104,7 +105,7 @@ MEASURES: dict[str, Callable[[int, int, Path], dict[str, Any]]] = {"expanding": 
 def main() -> int:
     """Measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=POINTS, help="of an expanded file; a multiple of 10,000")
+    parser.add_argument("--points", type=int, default=POINTS, help=f"of an expanded file; a multiple of {LEAST}")
     parser.add_argument("--turns", type=int, default=3, help="the fastest of so many counts")
     parser.add_argument("--only", choices=MEASURES, help="measure this alone; the other figures in --output stay")
     parser.add_argument("--output", type=Path, help="file of the figures, as JSON")
@@ -113,8 +114,8 @@ def main() -> int:
     if options.expand:
         print(json.dumps(expand_one(options.expand)))
         return 0
-    if options.points < POINTS or options.points % POINTS:
-        parser.error(f"--points={options.points} must be a multiple of {POINTS}")
+    if options.points < LEAST or options.points % LEAST:
+        parser.error(f"--points={options.points} must be a multiple of {LEAST}")
     before = json.loads(options.output.read_text()) if options.only and options.output.exists() else {}
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     figures = {
