@@ -88,7 +88,6 @@ def demo_scale(name: str, variant: str) -> ConfigDict:
     config.eval.benchmarks = DEMO_TEXT
     if tiny:
         config.train.steps = 4
-        config.student.vocab_size = 300
     return config
 
 
