@@ -100,6 +100,18 @@ def environment(plain: Mapping[str, str], secrets: Mapping[str, Secret]) -> list
     return found
 
 
+def restricted_pod(**fields: Any) -> Any:
+    """Return what a pod says of its user, as namespaces ask for that take no other (Pod Security, ``restricted``)."""
+    profile = model(f"{CORE}SeccompProfile", type="RuntimeDefault")
+    return model(f"{CORE}PodSecurityContext", runAsNonRoot=True, seccompProfile=profile, **fields)
+
+
+def restricted() -> Any:
+    """Return what a container says besides."""
+    none = model(f"{CORE}Capabilities", drop=["ALL"])
+    return model(f"{CORE}SecurityContext", allowPrivilegeEscalation=False, capabilities=none)
+
+
 class _Dumper(yaml.SafeDumper):
     """YAML as a person writes it: texts of several lines as such, and nothing by reference."""
 
