@@ -1,5 +1,6 @@
 """The plan of a sweep for a person: a table with one line a point, then the sums."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ UNKNOWN = "?"
 
 def told(plan: Mapping[str, Any]) -> list[str]:
     """Return the plan as lines."""
-    return [*_table(plan), "", *_stages(plan), *_sums(plan), *_missing(plan)]
+    found = [*_table(plan), "", *_stages(plan), *_sums(plan), *_missing(plan)]
+    found += [f"replace {name}" for name in plan.get("to_replace", ())]
+    return found + [f"problem {why}" for why in plan.get("problems", ())]
 
 
 def _table(plan: Mapping[str, Any]) -> list[str]:
@@ -30,8 +33,8 @@ def _table(plan: Mapping[str, Any]) -> list[str]:
 
 def _runs(row: Mapping[str, Any]) -> str:
     """Return the stages that this point would run: those that are not there and that no point before it asks for."""
-    own = [stage["stage"] for stage in row["stages"] if not stage["there"] and stage["first"] == row["id"]]
-    return " ".join(own) or "nothing"
+    own = Counter(stage["stage"] for stage in row["stages"] if not stage["there"] and stage["first"] == row["id"])
+    return " ".join(f"{stage} x{count}" if count > 1 else stage for stage, count in own.items()) or "nothing"
 
 
 def _memory(row: Mapping[str, Any]) -> str:
