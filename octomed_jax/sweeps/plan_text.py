@@ -7,13 +7,27 @@ from typing import Any
 from octomed_jax.launching.plan import GIB, amounts
 
 UNKNOWN = "?"
+MOST_PROBLEMS = 3
+FEW = 10.0  # below it a whole number would say too little
 
 
 def told(plan: Mapping[str, Any]) -> list[str]:
     """Return the plan as lines."""
     found = [*_table(plan), "", *_stages(plan), *_sums(plan), *_missing(plan)]
     found += [f"replace {name}" for name in plan.get("to_replace", ())]
-    return found + [f"problem {why}" for why in plan.get("problems", ())]
+    problems = plan.get("problems", ())
+    found += [f"problem {why}" for why in problems[:MOST_PROBLEMS]]
+    return found + (
+        [f"        {len(problems) - MOST_PROBLEMS} more; --json has all"] if problems[MOST_PROBLEMS:] else []
+    )
+
+
+def spent(low_and_high: Sequence[float]) -> str:
+    """Return hours or money as a person writes them; one number where both are the same."""
+    if max(low_and_high) >= FEW:
+        return amounts(low_and_high)
+    low, high = (f"{one:.2g}" for one in low_and_high)
+    return low if low == high else f"{low} to {high}"
 
 
 def _table(plan: Mapping[str, Any]) -> list[str]:
@@ -50,7 +64,7 @@ def _spent(row: Mapping[str, Any]) -> list[str]:
     if not row["pays"]:
         training = next((stage for stage in row["stages"] if stage["stage"] == "train"), None)
         return [UNKNOWN if training is None else "there" if training["there"] else "shared", ""]
-    return [UNKNOWN if row[name] is None else amounts(row[name]) for name in ("chip_hours", "cost")]
+    return [UNKNOWN if row[name] is None else spent(row[name]) for name in ("chip_hours", "cost")]
 
 
 def _stages(plan: Mapping[str, Any]) -> list[str]:
@@ -71,12 +85,12 @@ def _sums(plan: Mapping[str, Any]) -> list[str]:
     found.append(f"plans   {plan['plans']} made; points of the same shape share one")
     least = f"at least, {totals['unknown']} not known: " if totals["unknown"] else ""
     if totals["chip_hours"]:
-        found.append(f"time    estimate: {least}{amounts(totals['chip_hours'])} chip-hours for what is left")
+        found.append(f"time    estimate: {least}{spent(totals['chip_hours'])} chip-hours for what is left")
     prices = plan["prices"]
     if totals["cost"]:
-        found.append(f"cost    estimate: {least}{amounts(totals['cost'])} {prices['currency']}; {prices['of']}")
+        found.append(f"cost    estimate: {least}{spent(totals['cost'])} {prices['currency']}; {prices['of']}")
     elif prices["per_hour"]:
-        hour = f"{amounts(prices['per_hour'])} {prices['currency']} an hour of one training"
+        hour = f"{spent(prices['per_hour'])} {prices['currency']} an hour of one training"
         found.append(f"cost    not known, as the hours are not; estimate: {hour}; {prices['of']}")
     else:
         found.append(f"cost    not known: {prices['of']}")
