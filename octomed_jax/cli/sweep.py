@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from octomed_jax.cli.options import subverb
 from octomed_jax.cli.sweep_expand import expand_command
+from octomed_jax.cli.sweep_plan import plan_command
 from octomed_jax.cli.sweep_results import export_best_command, results_command
 from octomed_jax.cli.sweep_run import run_command
 from octomed_jax.cli.sweep_status import status_command
@@ -15,6 +16,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run ``octomed sweep SUBVERB``."""
     table = {
         "expand": expand_command,
+        "plan": plan_command,
         "run": run_command,
         "status": status_command,
         "results": results_command,

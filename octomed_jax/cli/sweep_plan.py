@@ -7,7 +7,7 @@ from typing import Any
 
 from octomed_jax import configuration, manifests, progress
 from octomed_jax.cli.options import Parser, finish, mesh_or_auto
-from octomed_jax.cli.sweep_expand import add_sweep, read_sweep
+from octomed_jax.cli.sweep_expand import RECIPE, add_sweep, read_sweep
 from octomed_jax.cli.sweep_launch import add_launch, read_place
 from octomed_jax.cli.sweep_run import GIVEN, default_output, given_of
 from octomed_jax.errors import UserError
@@ -23,8 +23,6 @@ from octomed_jax.sweeps.run import plans_of
 from octomed_jax.sweeps.stages import Given, Work
 from octomed_jax.sweeps.train_spec import Place, Training, job_spec
 from octomed_jax.training.planning.chips import Topology, read_topology
-
-RECIPE = "configs/recipes/traces_per_question.py:demo"
 
 
 def plan_command(arguments: Sequence[str]) -> int:

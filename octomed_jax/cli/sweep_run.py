@@ -9,9 +9,11 @@ from typing import Any
 from octomed_jax import configuration, manifests
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.cli.sweep_expand import RECIPE, add_sweep, read_sweep
+from octomed_jax.cli.sweep_launch import add_launch, read_place
 from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.sweeps.job_runner import TRAIN, JobRunner, check_sweep
 from octomed_jax.sweeps.results import write_results
-from octomed_jax.sweeps.run import How, exit_code_of, run_sweep
+from octomed_jax.sweeps.run import How, exit_code_of, plans_of, run_sweep
 from octomed_jax.sweeps.schedule import DONE, FAILED, STOPPED
 from octomed_jax.sweeps.stages import Given
 from octomed_jax.sweeps.stopping import Rule
@@ -43,14 +45,21 @@ def run_command(arguments: Sequence[str]) -> int:
         parser.add_argument(
             f"--{option}", metavar="DIR", help=f"made elsewhere, for all points; the stages up to {stage} are not run"
         )
+    add_launch(parser)
     parser.add_argument("--stopping", choices=("median", "halving"), help="end runs early that fall behind")
     parser.add_argument("--stopping-metric", metavar="NAME", help="by which: loss (default) or held_out_loss")
     parser.add_argument("--rungs", metavar="STEP,STEP", type=_steps, help="at which steps (with --stopping)")
     parser.add_argument("--factor", metavar="N", type=int, help="of halving: one in so many goes on (default 3)")
     parser.add_argument("--json", action="store_true", help="print how the points ended as JSON")
     options, sweep = read_sweep(parser, arguments)
-    how = How(at_once=options.at_once, given=given_of(options), rule=rule_of(options), extend=options.extend)
     output = Path(options.output or default_output(options.config))
+    given, rule, place = given_of(options), rule_of(options), read_place(options)
+    runners = {}
+    if place:
+        plans = plans_of(sweep, given, rule.rungs if rule else ())
+        check_sweep(place, sweep.points, plans, {one.folder for one in given.values()}, output)
+        runners[TRAIN] = JobRunner(place, output)
+    how = How(options.at_once, given, rule, runners, options.extend)
     records = run_sweep(sweep, output, how)
     return tell(records, output, options.json)
 
