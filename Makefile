@@ -24,11 +24,12 @@ XPK_VERSION := 1.16.0
 SKYPILOT_VERSION := 0.14.1
 SHELLCHECK_VERSION := 0.11.0.1
 
-.PHONY: demo corpus test test-integration tpu-aot chromium launchers lint lock clean help
+.PHONY: demo corpus recipes test test-integration tpu-aot chromium launchers lint lock clean help
 
 help:
 	@echo "make demo              the whole recipe on real medical input; report in runs/demo/report.html"
 	@echo "make corpus            the questions of all packages, over 30,000, curated, answered, in shards, with their card"
+	@echo "make recipes           the paper's Figures 3 and 5 and Table 1 on two cores, 11 runs, beside the paper's; half an hour"
 	@echo "make test              set up what the tests need and run them"
 	@echo "make test-integration  the heavier runs of real components"
 	@echo "make tpu-aot           XLA's TPU compiler, 0.7 GB: octomed plan compiles with it for TPUs that are not here"
@@ -48,6 +49,16 @@ corpus: $(VENV)/.core
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed verify --config=configs/corpus.py
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed shard --config=configs/corpus.py
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/octomed data card --config=configs/corpus.py
+
+# Killed or failed, the same command goes on; the pages show how far each sweep is.
+RECIPES := traces_per_question sources direct_or_cot
+
+recipes: $(VENV)/.core
+	@for name in $(RECIPES); do \
+	  PYTHONDONTWRITEBYTECODE= $(BIN)/octomed sweep run --config=configs/recipes/$$name.py:demo --output=runs/recipes/$$name || failed=$$?; \
+	  PYTHONDONTWRITEBYTECODE= $(BIN)/octomed sweep results runs/recipes/$$name || failed=$$?; \
+	done; \
+	for name in $(RECIPES); do echo "page: runs/recipes/$$name/results.html"; done; exit $${failed:-0}
 
 test: $(VENV)/.dev chromium lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile $(ARGS)

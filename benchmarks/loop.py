@@ -38,7 +38,7 @@ from student_examples import SIZES
 from configs.demo import get_config
 from octomed_jax import manifests
 from octomed_jax.checkpoints.store import CheckpointStore
-from octomed_jax.configuration import answer_format_of
+from octomed_jax.configuration import answer_format_of, training_seed
 from octomed_jax.hf.rendering import STUDENTS, render, student_folder
 from octomed_jax.inputs.loader import StepSource, take_bad
 from octomed_jax.inputs.render import read_patch_spec
@@ -83,7 +83,7 @@ class Bare:
         mesh, plan = meshes.make_mesh(config.train.mesh), make_plan(config, shards)
         optimizer = make_optimizer(config.train)
         learner = Student(read_config(student), trained_of(config.train), compute_of(config.train))
-        self._state = initial_state(learner, optimizer, mesh, config.seed)
+        self._state = initial_state(learner, optimizer, mesh, training_seed(config))
         job = Job(config, learner.config, plan, read_patch_spec(student), {})
         self._step = compile_step(job, mesh, quick=False)[0]
         share = share_of(mesh, config, job.spec)

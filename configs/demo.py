@@ -192,6 +192,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.train = ConfigDict(
         {
             "steps": 2000,
+            "epochs": 0.0,  # or how often the data is seen, with steps = 0; 0: steps count
+            "seed": None,  # of the order of the data and of random weights; None: the config's seed
             "examples_per_step": 10,  # the paper: 512
             "tokens_per_row": 288,
             "rows": "apart",  # of examples with and without images; or together, which fills few rows better
@@ -231,8 +233,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     # So many records are not trained on; every so many steps (0: never) the student's loss on them is measured, and
     # its answers to some of them are written down.
     config.held_out = ConfigDict({"records": 0, "every": 0, "samples": 2, "max_new_tokens": 96})
-    # The newest are kept, and every keep_every-th step (0: none).
-    config.checkpoint = ConfigDict({"every": 300, "keep": 2, "keep_every": 0})
+    # The newest are kept, and every keep_every-th step (0: none). The run's equal parts, so many (0: none), are saved
+    # where they end too, and kept.
+    config.checkpoint = ConfigDict({"every": 300, "keep": 2, "keep_every": 0, "parts": 0})
     # Every field, what it means and the paper's value: EVAL in octomed_jax/evaluation/protocol.py. Here greedy, once,
     # and short.
     config.eval = ConfigDict(

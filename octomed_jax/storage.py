@@ -24,6 +24,7 @@ from octomed_jax.errors import StopAndLook, TryAgain, UserError
 from octomed_jax.os_errors import explain_os_error, making
 
 PathLike = str | os.PathLike[str]
+FINGERPRINT_DIGITS = 16
 
 
 class Locked(TryAgain):
@@ -51,7 +52,7 @@ def canonical_json(value: Any) -> str:
 
 def fingerprint(value: Any) -> str:
     """Return a 16-digit hex name for plain data, equal for equal data."""
-    return sha256_bytes(canonical_json(value).encode())[:16]
+    return sha256_bytes(canonical_json(value).encode())[:FINGERPRINT_DIGITS]
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:

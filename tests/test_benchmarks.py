@@ -190,3 +190,19 @@ def test_scoring_is_measured(tmp_path):
         assert 0.5 < found["accuracy"] < 0.8
     assert min(figures["seconds"], figures["peak_mb"]) > 0
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+@pytest.mark.integration
+def test_expanding_sweeps_is_measured(tmp_path):
+    command = [sys.executable, "benchmarks/sweeps.py", "--points=1000", "--turns=1", "--only=expanding"]
+    ran = subprocess.run([*command, f"--output={tmp_path / 'out.json'}"], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())["expanding"]
+    assert figures.pop("command")["points"] == 1000
+    assert {name: (one["points"], one["ids"], one["groups"]) for name, one in figures.items()} == {
+        "get_hyper, few values": (1000, 1000, 1000),
+        "sweep(add), few values": (1000, 1000, 1000),
+        "generator, own values": (1000, 1000, 1000),
+        "get_hyper, linked": (1000, 1000, 1000),
+    }
+    assert all(0 < one["seconds"] <= one["slowest_seconds"] for one in figures.values())

@@ -1,6 +1,6 @@
 """Checkpoints by Orbax: the state, the hash of the plan that it belongs to and its checksums, saved together."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,14 +24,15 @@ QUARANTINE = "damaged"  # beside the checkpoints: those that could not be restor
 class CheckpointStore:
     """The checkpoints of one run, in ``folder``.
 
-    The newest ``keep`` stay, every ``keep_every``-th step, and the last good one: the newest that was called so.
+    The newest ``keep`` stay, every ``keep_every``-th step, those of ``kept``, and the last good one: the newest that
+    was called so.
     """
 
-    def __init__(self, folder: Path, keep: int, keep_every: int = 0):
+    def __init__(self, folder: Path, keep: int, keep_every: int = 0, kept: Collection[int] = ()):
         with making(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._keep, self._keep_every = keep, keep_every
+        self._keep, self._keep_every, self._kept = keep, keep_every, frozenset(kept)
         # Beside the folder, so that a run that goes on still knows it.
         self._good_path = folder.parent / LAST_GOOD
         self._good: int | None = read_json(self._good_path)["step"] if self._good_path.exists() else None
@@ -138,7 +139,8 @@ class CheckpointStore:
     def _rotate(self) -> None:
         """Delete what neither is among the newest nor is kept for another reason."""
         for step in self.steps[: -self._keep]:
-            if step != self._good and not (self._keep_every and step % self._keep_every == 0):
+            whole = self._keep_every and step % self._keep_every == 0
+            if step != self._good and step not in self._kept and not whole:
                 self._manager.delete(step)
 
 

@@ -1,23 +1,42 @@
 """``octomed launch status``, ``logs``, ``stop`` and ``down``: look after a job that was started."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from octomed_jax import progress
-from octomed_jax.cli.options import Parser
+from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.launching import control
 from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.backends.table import backend
-from octomed_jax.launching.record import Launch, read_launch
+from octomed_jax.launching.record import FACTS, Launch, read_launch
+from octomed_jax.launching.state import UNKNOWN
 
 SINCE = re.compile(r"[1-9]\d*[smh]")
 
 
 def status_command(arguments: Sequence[str]) -> int:
     """Show how a job is, by the backend's own command."""
-    return _simple("status", "Shows how a job is, by the backend's own command.", arguments)
+    parser = _parser(
+        "status",
+        "Shows how a job is, by the backend's own command, and in one word that is the same for all of them: waiting,\n"
+        "running, done, failed, stopped, gone, or unknown where it cannot be told.",
+    )
+    parser.add_argument("--json", action="store_true", help="print that word, and which start it is, as JSON instead")
+    options, launch = _read(parser, arguments)
+    folder = Path(options.output)
+    if options.dry_run:
+        words = backend(launch.backend).ask_state(launch.spec, folder) if options.json else None
+        control.dry_run(words or control.commands(launch, folder, "status"))
+        return 0
+    if not options.json:
+        control.run(launch, folder, "status")
+    found = control.look(launch, folder)
+    result = {name: getattr(launch, name) for name in FACTS} | {"name": launch.spec.name, **dataclasses.asdict(found)}
+    words = f" ({found.said})" if found.state == UNKNOWN else ""
+    return finish(f"{launch.run_id}: {found.state}{words}; {_which(launch)}", result, options.json)
 
 
 def stop_command(arguments: Sequence[str]) -> int:
@@ -88,6 +107,10 @@ def _do(launch: Launch, folder: Path, verb: str, dry_run: bool, options: LogOpti
         control.dry_run(control.commands(launch, folder, verb, options))
     else:
         control.run(launch, folder, verb, options)
-        if verb in ("status", "stop"):
-            print(f"{launch.run_id}: start {launch.start} of {launch.at}, {launch.backend}; record {launch.record}")
+        if verb == "stop":
+            print(f"{launch.run_id}: {_which(launch)}")
     return 0
+
+
+def _which(launch: Launch) -> str:
+    return f"start {launch.start} of {launch.at}, {launch.backend}; record {launch.record}"

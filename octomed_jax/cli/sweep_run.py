@@ -8,15 +8,14 @@ from typing import Any
 
 from octomed_jax import configuration, manifests
 from octomed_jax.cli.options import Parser, finish
+from octomed_jax.cli.sweep_expand import RECIPE, add_sweep, read_sweep
 from octomed_jax.errors import TryAgain, UserError
-from octomed_jax.sweeps.expand import expand
 from octomed_jax.sweeps.results import write_results
 from octomed_jax.sweeps.run import How, exit_code_of, run_sweep
 from octomed_jax.sweeps.schedule import DONE, FAILED, STOPPED
 from octomed_jax.sweeps.stages import Given
 from octomed_jax.sweeps.stopping import Rule
 
-RECIPE = "configs/recipes/traces_per_question.py:demo"
 DESCRIPTION = """Runs every point of a sweep through the stages that its config names, each stage once for all points
 that ask for exactly it. Kill it when you like: the same command goes on. What failed is tried again."""
 # Option, the stage whose folder it gives, and the stages that write such a folder.
@@ -28,7 +27,7 @@ GIVEN = {
 }
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command(arguments: Sequence[str]) -> int:
     """Run the points that are not finished."""
     parser = Parser(
         "sweep run",
@@ -36,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
         f"octomed sweep run --config={RECIPE} --output=runs/sweeps/traces\n"
         f"  octomed sweep run --config={RECIPE} --stopping=median --rungs=500,1000 --at-once=2",
     )
-    parser.add_config()
+    add_sweep(parser)
     parser.add_argument("--output", metavar="DIR", default="", help="folder of the sweep (default runs/sweeps/NAME)")
     parser.add_argument("--at-once", metavar="N", type=int, default=1, help="stages that run at a time (default 1)")
     parser.add_argument("--extend", action="store_true", help="add points to a sweep that is there")
@@ -49,12 +48,10 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--rungs", metavar="STEP,STEP", type=_steps, help="at which steps (with --stopping)")
     parser.add_argument("--factor", metavar="N", type=int, help="of halving: one in so many goes on (default 3)")
     parser.add_argument("--json", action="store_true", help="print how the points ended as JSON")
-    options, overrides = parser.read(arguments)
-    if overrides:
-        raise UserError(f"--config.{overrides[0]}: a sweep takes no overrides; put the field into its config file")
+    options, sweep = read_sweep(parser, arguments)
     how = How(at_once=options.at_once, given=given_of(options), rule=rule_of(options), extend=options.extend)
     output = Path(options.output or default_output(options.config))
-    records = run_sweep(expand(options.config), output, how)
+    records = run_sweep(sweep, output, how)
     return tell(records, output, options.json)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
-from octomed_jax.sweeps.replay import replay
+from octomed_jax.sweeps.decisions import DECISIONS, read_decisions, replay
 from octomed_jax.sweeps.status import read_status, status_lines
 
 
-def run(arguments: Sequence[str]) -> int:
+def status_command(arguments: Sequence[str]) -> int:
     """Tell how far a sweep is."""
     parser = Parser(
         "sweep status",
@@ -27,9 +27,15 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(f"unknown option '--config.{overrides[0]}'; `octomed sweep status --help` shows the options")
     root = Path(options.folder)
     if options.replay:
-        told = replay(root)
-        summary = [*told["differences"], f"{told['logged']} decisions in {root}/decisions.jsonl: {told['verdict']}"]
-        finish("\n".join(summary), told, options.json)
-        return 1 if told["differences"] else 0
+        return _replay(root, options.json)
     status = read_status(root)
     return finish("\n".join(status_lines(status)), status, options.json)
+
+
+def _replay(root: Path, as_json: bool) -> int:
+    differences = replay(root)
+    logged = len(read_decisions(root))
+    verdict = "not what the metric files give" if differences else "the same when made again from the metric files"
+    told = {"output": str(root), "logged": logged, "same": not differences, "differences": differences}
+    finish("\n".join([*differences, f"{logged} decisions in {root / DECISIONS}: {verdict}"]), told, as_json)
+    return 1 if differences else 0

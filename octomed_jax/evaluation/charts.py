@@ -272,13 +272,13 @@ def scatter(points: Sequence[tuple[str, float, float]], label: str, y_title: str
     if not points:
         parts.append(tag("text", class_="tick", x="50%", y=160, text_anchor="middle", text="no thought was finished"))
     places = [(error, bottom - (bottom - top) * tokens / y_marks[-1]) for _, error, tokens in points]
-    for (key, _, _), (error, y), (dx, dy) in zip(points, places, _label_offsets(places), strict=True):
+    for (key, _, _), (error, y), (dx, dy) in zip(points, places, label_offsets(places), strict=True):
         parts.append(tag("circle", class_="mark dot right", cx=at(error), cy=y, r=4.5))
         parts.append(tag("text", class_="key", x=at(error), y=y + 4, dx=dx, dy=dy, text_anchor="middle", text=key))
     return svg(bottom + 46, label, *parts, class_="curve")
 
 
-def _label_offsets(places: Sequence[tuple[float, float]], width: float = 300.0) -> list[tuple[float, float]]:
+def label_offsets(places: Sequence[tuple[float, float]], width: float = 300.0) -> list[tuple[float, float]]:
     """Return for each point a place beside it, in pixels, that covers no other point or label.
 
     ``width`` is that of the narrowest page: what is apart there is apart on every wider one.

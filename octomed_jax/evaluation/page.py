@@ -15,17 +15,26 @@ from octomed_jax.verification.check import REASONS
 TEMPLATES = Path(__file__).parent
 
 
-def render(template: str, title: str, figures: dict[str, str], **values: Any) -> str:
+def render(
+    template: str,
+    title: str,
+    figures: dict[str, str],
+    folder: Path = TEMPLATES,
+    more_style: str = "",
+    **values: Any,
+) -> str:
     """Return a page; every value is escaped but for the figures, which are SVG already, and what is ``Markup``.
 
     Args:
         template: file name of a template that extends ``page.html.jinja``.
         title: of the page.
         figures: name to SVG.
+        folder: of the template; those that all pages share are found from everywhere.
+        more_style: what its style sheet has beyond the shared one.
         **values: whatever else the template names.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -36,7 +45,7 @@ def render(template: str, title: str, figures: dict[str, str], **values: Any) ->
     )
     return environment.get_template(template).render(
         title=title,
-        style=Markup((TEMPLATES / "report.css").read_text()),
+        style=Markup((TEMPLATES / "report.css").read_text() + more_style),
         figures={name: Markup(svg) for name, svg in figures.items()},
         **values,
     )

@@ -12,7 +12,7 @@ from octomed_jax.manifests import flatten
 ALLOWABLE = {
     "sampling": {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty"},
     "budget": {"max_new_tokens", "max_tokens", "force_end_of_thinking", "forced_answer_tokens", "closing"},
-    "seeds": {"seed", "seeds"},
+    "seeds": {"seed", "seeds", "weights_seed"},
     "prompt": {"answer_format", "formats_by_benchmark", "prompt", "system_prompt", "suffix"},
     "images": {"max_pixels", "max_images"},
 }

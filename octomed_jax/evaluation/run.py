@@ -77,6 +77,7 @@ def evaluate(
         "suffix": SUFFIXES[protocol.answer_format],
         **_other_suffixes(protocol, {name for names in sets.called.values() for name in names}),
         "random_weights": random_weights,
+        **({"weights_seed": config.train.seed} if random_weights and config.train.seed is not None else {}),
         "verifier": VERIFIER_VERSION,
         "protocol": PROTOCOL_VERSION,
         **_tokenizer_of(config),

@@ -1,6 +1,6 @@
 """The model card of an export: where it comes from, what it was trained on, what was measured, what it is not for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -18,7 +18,9 @@ right. It knows the image kinds, languages and question forms of its training da
 Benchmark accuracy says nothing of safety on patients."""
 
 
-def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics: Mapping | None) -> str:
+def model_card(
+    source: Checkpoint, manifest: Manifest, figures: Mapping, metrics: Mapping | None, chosen: Sequence[str] = ()
+) -> str:
     """Return README.md of an exported folder.
 
     Args:
@@ -26,6 +28,7 @@ def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics
         manifest: of the export.
         figures: of its verification, by level.
         metrics: results of ``octomed eval run``, None where nothing was measured.
+        chosen: how it was chosen out of several, a sentence each; empty where it was not.
     """
     parts = [
         f"---\n{yaml.safe_dump(_front_matter(source, manifest), sort_keys=False)}---",
@@ -34,6 +37,7 @@ def model_card(source: Checkpoint, manifest: Manifest, figures: Mapping, metrics
         _recipe(source),
         _data(source),
         _measured(metrics),
+        _chosen(chosen),
         _checks(figures),
         LIMITS,
         "`provenance.json` names every file by SHA-256, the settings of the run, its data and the code's commit.",
@@ -90,7 +94,7 @@ def _recipe(source: Checkpoint) -> str:
     train = source.run["train"]
     trained = ", ".join(train["trained"]) or "adapters only"
     lines = [
-        f"Supervised fine-tuning, step {source.request['step']:,} of {train['steps']:,}; "
+        f"Supervised fine-tuning, step {source.request['step']:,} of {_length(train)}; "
         f"{train['examples_per_step']} examples a step.",
         f"AdamW, {train['schedule']} schedule, peak learning rate {train['peak_learning_rate']}, "
         f"warm-up over {train['warmup_ratio']:.0%} of the steps, weight decay {train['weight_decay']}, "
@@ -98,9 +102,13 @@ def _recipe(source: Checkpoint) -> str:
         f"Computed in {train['dtype']}; trained: {trained}"
         + (f"; LoRA rank {source.lora.rank}, alpha {source.lora.alpha}." if source.lora else "."),
         f"Rows of {train['tokens_per_row']} tokens; answers in the `{source.run['answer_format']}` format; seed "
-        f"{source.run['seed']}.",
+        f"{source.run['seed'] if train.get('seed') is None else train['seed']}.",
     ]
     return "## Recipe\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _length(train: Mapping[str, Any]) -> str:
+    return f"{train['epochs']:g} epochs" if train.get("epochs") else f"{train['steps']:,}"
 
 
 def _data(source: Checkpoint) -> str:
@@ -190,6 +198,11 @@ def _measured(metrics: Mapping | None) -> str:
         )
     head = ["| benchmark | questions | accuracy | 95 % interval (Wilson) | best constant answer | unparsed |"]
     return "\n".join(["## Measured", "", *head, "| --- | ---: | ---: | ---: | ---: | ---: |", *rows])
+
+
+def _chosen(sentences: Sequence[str]) -> str:
+    lines = [f"- {plain(sentence)}" for sentence in sentences]
+    return "\n".join(["## How it was chosen", "", *lines]) if lines else ""
 
 
 def _checks(figures: Mapping) -> str:

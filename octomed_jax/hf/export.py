@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def export(
     output: storage.PathLike,
     settings: Settings,
     metrics: storage.PathLike | None = None,
+    chosen: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Export a checkpoint. What an interrupted export finished is kept, and the next call goes on after it.
 
@@ -37,6 +38,7 @@ def export(
             new card where there are ``metrics``.
         settings: dtype, sizes of files, levels of verification.
         metrics: a folder of ``octomed eval run``, for the model card.
+        chosen: how it was chosen out of several, a sentence each, for the card.
 
     Returns:
         counts of tensors, parameters, files and bytes, and the figures of each level.
@@ -54,7 +56,7 @@ def export(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU is left to vLLM
     start_jax()
     if manifest := manifests.finished(output, "export", request, inputs):
-        return _again(Path(output), manifest, source, settings, measured)
+        return _again(Path(output), manifest, source, settings, measured, chosen)
     _check_room(Path(output), source, settings)
     with storage.staged_folder(output, manifests.request_of("export", request, inputs)) as staged:
         folder = Path(staged)
@@ -69,7 +71,7 @@ def export(
             access=source.access,
         )
         figures = verify(settings.verify, folder, source, settings)
-        _describe(folder, manifest, source, figures, measured)
+        _describe(folder, manifest, source, figures, measured, chosen)
         manifests.write_manifest(folder, manifest)
         forget_marks(folder)
     return {**counts, "figures": figures}
@@ -99,20 +101,31 @@ def _write(folder: Path, source: Checkpoint, settings: Settings) -> tuple[dict[s
 
 
 def _again(
-    folder: Path, manifest: manifests.Manifest, source: Checkpoint, settings: Settings, metrics: Mapping | None
+    folder: Path,
+    manifest: manifests.Manifest,
+    source: Checkpoint,
+    settings: Settings,
+    metrics: Mapping | None,
+    chosen: Sequence[str],
 ) -> dict[str, Any]:
     """Verify a finished folder at new levels, and write its card anew where there is something new to say."""
     provenance = storage.read_json(folder / PROVENANCE)
     figures = provenance["figures"]
     missing = tuple(level for level in settings.verify if level not in figures)
-    if missing or metrics:
+    if missing or metrics or chosen:
         figures |= verify(missing, folder, source, settings)
-        _describe(folder, manifest, source, figures, metrics or provenance["metrics"])
+        told = chosen or provenance.get("chosen", ())
+        _describe(folder, manifest, source, figures, metrics or provenance["metrics"], told)
     return {**manifest.counts, "figures": figures}
 
 
 def _describe(
-    folder: Path, manifest: manifests.Manifest, source: Checkpoint, figures: Mapping, metrics: Mapping | None
+    folder: Path,
+    manifest: manifests.Manifest,
+    source: Checkpoint,
+    figures: Mapping,
+    metrics: Mapping | None,
+    chosen: Sequence[str],
 ) -> None:
     """Write the card and the provenance; neither is part of what names the folder, so that figures may follow."""
     provenance = {
@@ -125,10 +138,11 @@ def _describe(
         "code_commit": manifest.code_commit,
         "figures": figures,
         "metrics": metrics,
+        **({"chosen": list(chosen)} if chosen else {}),
         "files": manifest.files,
     }
     storage.write_json(folder / PROVENANCE, provenance)
-    storage.write_text(folder / CARD, model_card(source, manifest, figures, metrics))
+    storage.write_text(folder / CARD, model_card(source, manifest, figures, metrics, chosen))
 
 
 def _stated_size(index: Path) -> int | None:

@@ -16,6 +16,7 @@ from octomed_jax.launching.placeholders import placeholders
 from octomed_jax.launching.record import Launch
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.state import State
 from octomed_jax.launching.tools import Ask, ask, need, work
 from octomed_jax.storage import locked
 
@@ -82,6 +83,22 @@ def commands(launch: Launch, folder: Path, verb: str, options: LogOptions | None
     if verb == "logs":
         return place.logs(launch.spec, folder, options or LogOptions())
     return getattr(place, verb)(launch.spec, folder)
+
+
+def look(launch: Launch, folder: Path, tools: Ask = ask) -> State:
+    """Return how a job that was started is, with what its back end said."""
+    place = backend(launch.backend)
+    return place.read_state(launch.spec, [tools(words) for words in place.ask_state(launch.spec, folder)])
+
+
+def job_state(launch: Launch, folder: Path, tools: Ask = ask) -> str:
+    """Return how a job that was started is, as a program wants it: one of ``state.STATES``.
+
+    waiting: in a queue, or its machines are not all there, not yet or not again. running: they work, or are saving.
+    done: ended with 0. failed: ended by itself otherwise. stopped: somebody asked for it. gone: the back end knows no
+    such job, or knows it no longer. unknown: it could not be told; ``look`` has the words of the tool.
+    """
+    return look(launch, folder, tools).state
 
 
 def run(launch: Launch, folder: Path, verb: str, options: LogOptions | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from octomed_jax.launching import doctor_cloud, doctor_here
+from octomed_jax.launching import doctor_beside, doctor_cloud, doctor_here
 from octomed_jax.launching.backends.base import Backend
 from octomed_jax.launching.finding import BAD, DOUBT, GOOD, UNKNOWN, Finding
 from octomed_jax.launching.spec import JobSpec
@@ -24,6 +24,8 @@ CHECKS: Sequence[Check] = (
     doctor_cloud.image,
     doctor_cloud.hosts,
     doctor_cloud.controller,
+    doctor_beside.secrets,
+    doctor_beside.teacher,
 )
 
 

@@ -20,6 +20,7 @@ QUOTA_PAGE = "look at IAM & Admin > Quotas of the console"
 # onJobFailureMessagePatterns, by which an exit code becomes a restart, came with it.
 JOBSET = (0, 10)
 KUBERNETES = ("jobset", "xpk")
+WITH_IMAGE = (*KUBERNETES, "queued_resources")
 
 
 def login(spec: JobSpec, place: Backend, ask: Ask) -> list[Finding]:
@@ -78,22 +79,27 @@ def quota(spec: JobSpec, place: Backend, ask: Ask) -> list[Finding]:
     """Ask how many chips the project may use in the job's region, as Compute Engine lists it."""
     if place.name in ("local", "slurm") or spec.accelerator == "cpu":
         return []
+    return [quota_left("quota", spec, spec.accelerator, spec.capacity, spec.chips, ask)]
+
+
+def quota_left(name: str, spec: JobSpec, accelerator: str, capacity: str, chips: int, ask: Ask) -> Finding:
+    """Ask whether a number of chips is within the quota of the job's region."""
     if not _region(spec):
-        return [Finding("quota", UNKNOWN, "the launch config names no zone", "set zone")]
-    if spec.accelerator not in QUOTAS:
-        return [Finding("quota", UNKNOWN, f"Compute Engine lists none for {spec.accelerator} by region", QUOTA_PAGE)]
-    name = ("PREEMPTIBLE_" if spec.capacity == "spot" else "") + QUOTAS[spec.accelerator]
+        return Finding(name, UNKNOWN, "the launch config names no zone", "set zone")
+    if accelerator not in QUOTAS:
+        return Finding(name, UNKNOWN, f"Compute Engine lists none for {accelerator} by region", QUOTA_PAGE)
+    metric = ("PREEMPTIBLE_" if capacity == "spot" else "") + QUOTAS[accelerator]
     answer = ask(["gcloud", "compute", "regions", "describe", _region(spec), "--format=json(quotas)", *_project(spec)])
     if answer.code:
-        return [_cannot_tell("quota", answer)]
+        return _cannot_tell(name, answer)
     try:
         limits = {one["metric"]: one["limit"] - one["usage"] for one in json.loads(answer.out)["quotas"]}
     except (ValueError, KeyError, TypeError):
-        return [Finding("quota", UNKNOWN, "gcloud did not answer as it used to", QUOTA_PAGE)]
-    if name not in limits:
-        return [Finding("quota", UNKNOWN, f"{_region(spec)} lists no {name}", QUOTA_PAGE)]
-    text = f"{limits[name]:.0f} of {name} left in {_region(spec)}; the job takes {spec.chips}"
-    return [Finding("quota", GOOD if limits[name] >= spec.chips else BAD, text, QUOTA_PAGE)]
+        return Finding(name, UNKNOWN, "gcloud did not answer as it used to", QUOTA_PAGE)
+    if metric not in limits:
+        return Finding(name, UNKNOWN, f"{_region(spec)} lists no {metric}", QUOTA_PAGE)
+    text = f"{limits[metric]:.0f} of {metric} left in {_region(spec)}; the job takes {chips}"
+    return Finding(name, GOOD if limits[metric] >= chips else BAD, text, QUOTA_PAGE)
 
 
 def bucket(spec: JobSpec, _: Backend, ask: Ask) -> list[Finding]:
@@ -114,45 +120,57 @@ def bucket(spec: JobSpec, _: Backend, ask: Ask) -> list[Finding]:
     return [Finding("bucket", DOUBT, f"{name} is in {place}, the job in {here}", "use a bucket of the job's region")]
 
 
-def image(spec: JobSpec, _: Backend, ask: Ask) -> list[Finding]:
-    """Ask whether the image is there."""
-    if not spec.image:
+def image(spec: JobSpec, place: Backend, ask: Ask) -> list[Finding]:
+    """Ask whether the image is there, where the back end uses it."""
+    if not spec.image or place.name not in WITH_IMAGE:
         return []
+    return [image_there("image", spec.image, "launch/trainer.Dockerfile", ask)]
+
+
+def image_there(name: str, reference: str, made_by: str, ask: Ask) -> Finding:
+    """Ask whether an image is there."""
     answers: list[Answer] = []
 
     def kept(words: Sequence[str]) -> Answer:
         answers.append(ask(words))
         return answers[-1]
 
-    digest, why = image_digest(spec.image, kept)
+    digest, why = image_digest(reference, kept)
     if digest:
-        return [Finding("image", GOOD, f"{spec.image} is {digest}")]
+        return Finding(name, GOOD, f"{reference} is {digest}")
     missing = any("not found" in answer.err.lower() or "not_found" in answer.err.lower() for answer in answers)
     missing = missing and not any(answer.code == NO_PROGRAM for answer in answers[:1])
-    cure = "build and push it (launch/trainer.Dockerfile)"
-    return [Finding("image", BAD if missing else UNKNOWN, f"{spec.image}: {why}", cure)]
+    return Finding(name, BAD if missing else UNKNOWN, f"{reference}: {why}", f"build and push it ({made_by})")
 
 
 def hosts(spec: JobSpec, place: Backend, ask: Ask) -> list[Finding]:
     """Count the machines of the job's kind."""
     wanted = spec.slices * spec.hosts
     if place.name in KUBERNETES:
-        machine = ACCELERATORS[spec.accelerator]
-        label = f"cloud.google.com/gke-{'tpu-' if machine.is_tpu else ''}accelerator={machine.selector}"
-        label += f",cloud.google.com/gke-tpu-topology={spec.topology}" if machine.is_tpu else ""
-        words = ["kubectl", "get", "nodes", "--output=name", *([f"--selector={label}"] if machine.selector else [])]
-        cure = "pools that grow by themselves begin at 0; otherwise make a node pool for every slice"
-    elif place.name == "slurm":
-        partition = [f"--partition={spec.partition}"] if spec.partition else []
-        words, cure = ["sinfo", "--noheader", "--Node", "--format=%N", *partition], "choose another partition"
-    else:
+        return [nodes_there("hosts", spec.accelerator, spec.topology, wanted, ask)]
+    if place.name != "slurm":
         return []
+    partition = [f"--partition={spec.partition}"] if spec.partition else []
+    words = ["sinfo", "--noheader", "--Node", "--format=%N", *partition]
+    return [_counted("hosts", words, wanted, "choose another partition", ask)]
+
+
+def nodes_there(name: str, accelerator: str, topology: str, wanted: int, ask: Ask) -> Finding:
+    """Count the nodes of a cluster that have an accelerator."""
+    machine = ACCELERATORS[accelerator]
+    label = f"cloud.google.com/gke-{'tpu-' if machine.is_tpu else ''}accelerator={machine.selector}"
+    label += f",cloud.google.com/gke-tpu-topology={topology}" if machine.is_tpu else ""
+    words = ["kubectl", "get", "nodes", "--output=name", *([f"--selector={label}"] if machine.selector else [])]
+    cure = "pools that grow by themselves begin at 0; otherwise make a node pool for every slice"
+    return _counted(name, words, wanted, cure, ask)
+
+
+def _counted(name: str, words: Sequence[str], wanted: int, cure: str, ask: Ask) -> Finding:
     answer = ask(words)
     if answer.code:
-        return [_cannot_tell("hosts", answer)]
+        return _cannot_tell(name, answer)
     count = len(set(answer.out.split()))
-    text = f"{count} of {wanted} hosts are there"
-    return [Finding("hosts", GOOD if count >= wanted else DOUBT, text, cure)]
+    return Finding(name, GOOD if count >= wanted else DOUBT, f"{count} of {wanted} hosts are there", cure)
 
 
 def controller(_: JobSpec, place: Backend, ask: Ask) -> list[Finding]:

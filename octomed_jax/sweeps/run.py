@@ -22,13 +22,14 @@ from octomed_jax.launching.process import last_line
 from octomed_jax.progress import Bar, bar, say
 from octomed_jax.signals import sigterm_raised
 from octomed_jax.storage import locked
-from octomed_jax.sweeps import early
+from octomed_jax.sweeps.check_rule import check_rule
+from octomed_jax.sweeps.decisions import add_decisions, read_curve
 from octomed_jax.sweeps.definition import write_definition
 from octomed_jax.sweeps.expand import Point, Sweep
 from octomed_jax.sweeps.processes import LocalRunner, Runner, Running, Task
 from octomed_jax.sweeps.schedule import DONE, FAILED, MOST_TRIES, STOPPED, WAITING, Schedule
 from octomed_jax.sweeps.stages import READS, TOLD_BY_SHARD, Given, Work, epochs_at, field, step_of, words_of, works_of
-from octomed_jax.sweeps.stopping import Rule
+from octomed_jax.sweeps.stopping import Curve, Rule
 
 WORKS = "works.json"
 SAVING_SECONDS = 600.0  # that works may take to save and end, where the sweep was asked to end
@@ -85,7 +86,7 @@ def run_sweep(
     rungs = how.rule.rungs if how.rule else ()
     plans = plans_of(sweep, how.given, rungs)
     if how.rule:
-        early.check_rule(how.rule, {point.id: point.config for point in sweep.points})
+        check_rule(how.rule, {point.id: point.config for point in sweep.points})
     stopping = dataclasses.asdict(how.rule) if how.rule else None
     whole = write_definition(sweep, root, stopping, how.extend)
     if len(whole.points) != len(sweep.points):
@@ -120,7 +121,7 @@ class _Run:
         self._schedule = Schedule(plans)
         self._running: dict[str, Running] = {}
         self._not_before: dict[str, float] = {}  # of a work that is tried again
-        self._curves: dict[str, early.Curve] = {}
+        self._curves: dict[str, Curve] = {}
         self._records: dict[str, dict[str, Any]] = {}
         self._bar: Bar | None = None
 
@@ -265,7 +266,7 @@ class _Run:
             train = next(work for work in self._schedule.plans[point] if work.stage == "train")
             reached = self._schedule.at_rung(point)
             if any(rung not in self._curves.get(point, {}) for rung in reached):
-                self._curves[point] = early.read_curve(self._folder("train", train.key), rule)
+                self._curves[point] = read_curve(self._folder("train", train.key), rule)
             missing = [rung for rung in reached if rung not in self._curves[point]]
             if self._schedule.lost(point) or missing:
                 gone.append(point)
@@ -276,7 +277,7 @@ class _Run:
             point: {rung: curve[rung] for rung in self._schedule.at_rung(point) if rung in curve}
             for point, curve in self._curves.items()
         }
-        for decision in early.add_decisions(self._root, rule, self._order, curves, gone):
+        for decision in add_decisions(self._root, rule, self._order, curves, gone):
             if decision.goes_on:
                 self._schedule.let_pass(decision.point, decision.rung)
             else:

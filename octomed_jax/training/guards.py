@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from octomed_jax import progress
 from octomed_jax.errors import StopAndLook, TryAgain
@@ -34,6 +35,14 @@ class LossGuard:
         self._most_skipped, self._deviations = most_skipped, deviations
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._trouble = False
+
+    def remember(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Take the lines of the steps before: what stands out does not depend on where a run was cut off."""
+        skipped = 0
+        for entry in entries:
+            if entry["skipped"] == skipped and entry["loss"] is not None:
+                self._losses.append(entry["loss"])
+            skipped = entry["skipped"]
 
     def look(self, step: int, loss: float, skipped_in_row: int) -> bool:
         """Look at a step's loss; return whether it is a spike.

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from octomed_jax import manifests, progress, storage
 from octomed_jax.checkpoints.store import CheckpointStore
-from octomed_jax.configuration import answer_format_of
+from octomed_jax.configuration import answer_format_of, training_seed
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.hf.base import STUDENT, base_folder
 from octomed_jax.hf.checkpoint import DATA, MIXTURE
@@ -31,7 +31,8 @@ from octomed_jax.models.qwen2_5_vl.config import read_config
 from octomed_jax.models.runtime import start_jax
 from octomed_jax.traces.shards import ShardReader, check_on_disk
 from octomed_jax.training.guards import Watchdog
-from octomed_jax.training.metrics import read_metrics
+from octomed_jax.training.length import part_steps, with_length
+from octomed_jax.training.metrics import METRICS, read_metrics
 from octomed_jax.training.optimizer import make_optimizer
 from octomed_jax.training.planning.here import compile_here, mesh_here
 from octomed_jax.training.planning.plan import Job, with_mesh
@@ -60,6 +61,19 @@ class Moment:
     mesh: jax.sharding.Mesh
 
 
+@dataclasses.dataclass(frozen=True)
+class Reached:
+    """Where a run stands that was asked for a part of itself.
+
+    Attributes:
+        step: the last one, which is saved.
+        steps: of the whole run.
+    """
+
+    step: int
+    steps: int
+
+
 Look = Callable[[Moment], Mapping[str, float]]
 
 
@@ -70,8 +84,9 @@ def train(
     look: Look | None = None,
     span: tuple[int, int] | None = None,
     choose_mesh: bool = False,
-) -> manifests.Manifest:
-    """Train a student on a folder of shards.
+    until: int | None = None,
+) -> manifests.Manifest | Reached:
+    """Train a student on a folder of shards; return the manifest of the whole run, or how far it has come.
 
     Args:
         config: uses ``train``, ``held_out``, ``checkpoint``, ``mixture``, ``student``, ``seed`` and the answer format.
@@ -80,13 +95,16 @@ def train(
         look: called every ``held_out.every`` steps, by all processes; what it returns goes into the step's metrics.
         span: trace so many steps (second) from this one on (first).
         choose_mesh: take the mesh that is best for the devices, whatever the config says.
+        until: save this step and end there, as if the run were cut off; it goes on from there.
 
     Raises:
-        UserError: the workdir holds another run, the shards were rendered for another student, or the config does not
-            fit the data or the machine.
+        UserError: ``until`` is no step, the workdir holds another run, the shards were rendered for another student, or
+            the config does not fit the data or the machine.
         StopAndLook: too many updates in a row were not finite, or no checkpoint is whole.
         TryAgain: SIGTERM came; the step was saved. Or other processes of the job are missing.
     """
+    if until is not None and until < 1:
+        raise UserError(f"--until={until} is no step; steps count from 1")
     check_training(config)
     check_on_disk(shards)
     shards, workdir = Path(shards), storage.path_of(workdir)
@@ -100,36 +118,44 @@ def train(
         return done
     ShardReader(shards)  # a shard that is gone is told before anything is begun
     start_jax(job=True, census_seconds=config.train.guards.census_seconds)
-    student, steps = student_folder(config, shards), config.train.steps
+    student = student_folder(config, shards)
     _claim(workdir, shards, student, request, inputs)
 
-    job = Job(config, read_config(student), make_plan(config, shards), read_patch_spec(student), {})
+    plan = make_plan(config, shards)
+    config = with_length(config, plan.steps_per_epoch)
+    steps = config.train.steps
+    end = steps if until is None else min(until, steps)
+    job = Job(config, read_config(student), plan, read_patch_spec(student), {})
     if choose_mesh:
         job = with_mesh(job, mesh_here(job, workdir))
         config = job.config
-    plan, mesh = job.rows, meshes.make_mesh(config.train.mesh)
+    mesh = meshes.make_mesh(config.train.mesh)
     meshes.check_axes(mesh.shape, job.model, config.train.tokens_per_row)
     optimizer = make_optimizer(config.train)
     learner = Student(job.model, trained_of(config.train), compute_of(config.train))
 
-    store = CheckpointStore(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.keep_every)
+    parts, kept = part_steps(config), config.checkpoint
+    store = CheckpointStore(workdir / "checkpoints", kept.keep, kept.keep_every, parts)
     first = 0
     if restored := store.restore(abstract_state(learner, optimizer, mesh), plan.hash):
         first, state = restored
+        if end < steps and first >= end:
+            store.close()
+            return Reached(first, steps)
         progress.say(f"train: going on after step {first}")
     else:
         source = open_source(base_folder(config.student)) if config.student.base else None
-        state = initial_state(learner, optimizer, mesh, config.seed, source)
+        state = initial_state(learner, optimizer, mesh, training_seed(config), source)
     if jax.process_index() == 0:  # the plan is that of the run: what an export says of it
         asked = {"asked": request["mixture"], "held_out_records": request["held_out"]}
         storage.write_json(workdir / MIXTURE, asked | {"sources": source_table(plan.index, plan.numbers)})
     share = share_of(mesh, config, job.spec)
     skip_bad = config.train.bad_records == "skip"
-    reader = StepSource(plan, shards, student, answer_format_of(config), first, steps, share, skip_bad)
+    reader = StepSource(plan, shards, student, answer_format_of(config), first, end, share, skip_bad)
     _announce(config, learner, state, mesh, plan, job.spec, steps)
     profile = Profile(workdir / "profile", *span) if span else None
     if profile:
-        profile.check(first, steps)
+        profile.check(first, end)
 
     limits = config.train.guards
     watchdog = Watchdog(workdir, jax.process_index(), limits.step_seconds, limits.first_step_seconds)
@@ -145,7 +171,7 @@ def train(
             compiled = compile_here(job, mesh, workdir)
         saved = first
         sent: Sent | None = None
-        for step in range(first + 1, steps + 1):
+        for step in range(first + 1, end + 1):
             batch, arrived = record.wait_for(rows, sent)
             if profile:
                 profile.step_begins(step)
@@ -158,7 +184,7 @@ def train(
                 profile.step_sent(step, metrics)
             stopping = stop.reached(step)
             looking = look is not None and config.held_out.every > 0 and step % config.held_out.every == 0
-            saving = step % config.checkpoint.every == 0 or step == steps or stopping
+            saving = step % kept.every == 0 or step in parts or step == end or stopping
             if looking or saving:
                 assert sent
                 entry, sent = record.ended(sent), None
@@ -176,8 +202,11 @@ def train(
                 saved = step
             line.advance()
             watchdog.step_ended()
-            if stopping and step < steps:
+            if stopping and step < end:
                 raise TryAgain(f"told to end: saved step {step} in {workdir}; the same command goes on from there")
+    if end < steps:
+        multihost_utils.sync_global_devices("train reached its step")
+        return Reached(end, steps)
     if jax.process_index() == 0:
         _finish(workdir, request, inputs, plan)
     # All processes leave together, with what the first one wrote.
@@ -187,7 +216,7 @@ def train(
 
 def _finish(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str], plan: RowPlan) -> None:
     """Write the manifest of a finished run, and say what its time went into."""
-    entries = read_metrics(workdir / "metrics.jsonl")
+    entries = read_metrics(workdir / METRICS)
     losses = [entry["loss"] for entry in entries if entry["loss"] is not None]
     manifest = manifests.Manifest(
         stage="train",
@@ -195,6 +224,8 @@ def _finish(workdir: Path, request: Mapping[str, Any], inputs: Mapping[str, str]
         inputs=inputs,
         counts={
             "steps": len(entries),
+            "steps_per_epoch": plan.steps_per_epoch,
+            "tokens": sum(entry["tokens"] for entry in entries),
             "examples": plan.examples,
             "left_out": plan.left_out,
             "sources": source_table(plan.index, plan.numbers),

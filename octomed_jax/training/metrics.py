@@ -10,6 +10,7 @@ from typing import Any
 from octomed_jax.errors import UserError
 from octomed_jax.storage import TextLog, in_bucket, write_bytes
 
+METRICS = "metrics.jsonl"  # in a run's folder
 # What is the same on every step is left out of the charts.
 CHARTED = (
     "loss",
@@ -63,7 +64,7 @@ class MetricsLog:
         """
         from tensorboardX import SummaryWriter  # it takes torch along, where that is installed
 
-        self._lines = JsonLines(folder / "metrics.jsonl", resume_step)
+        self._lines = JsonLines(folder / METRICS, resume_step)
         self._charts = folder / "tensorboard"
         # TensorBoard's files grow by pieces: for a bucket they are made here, and sent when the lines are.
         self._scratch = tempfile.TemporaryDirectory(prefix="octomed-") if in_bucket(folder) else None

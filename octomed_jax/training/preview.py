@@ -10,6 +10,7 @@ from octomed_jax.inputs.source_table import source_table, table_lines
 from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
+from octomed_jax.training.length import with_length
 from octomed_jax.training.optimizer import make_optimizer, warmup_steps
 from octomed_jax.training.planning import plan
 from octomed_jax.training.planning.chips import Topology
@@ -41,7 +42,11 @@ def preview(
     check_training(config)
     missing: dict[str, str] = {}
     model = expected_model(config, shards, missing)
-    planned = None
+    data = _data(config, shards, missing)
+    if data:
+        config = with_length(config, data["steps_per_epoch"])
+        data["epochs"] = config.train.steps / data["steps_per_epoch"]
+    planned, length = None, _length(config)
     if choose_mesh:
         job = read_job(config, shards)
         planned = best_plan(job, topology) if topology else best_here(job)
@@ -62,7 +67,6 @@ def preview(
         "moments": meshes.device_bytes(state["optimizer"]),
         "gradients": meshes.device_bytes(learned),
     }
-    data = _data(config, shards, missing)
     rows = config.train.rows_at_once or (data and -(-max(data["rows_per_step"].values()) // meshes.batch_devices(mesh)))
     if rows:
         memory["kept_activations"] = _kept_activations(model, learner, config, rows)
@@ -80,8 +84,7 @@ def preview(
             "kind": str(topology) if topology else jax.devices()[0].device_kind,
         },
         "steps": {
-            "steps": config.train.steps,
-            "warmup": warmup_steps(config.train),
+            **length,
             "schedule": config.train.schedule,
             "peak_learning_rate": config.train.peak_learning_rate,
             "examples_per_step": config.train.examples_per_step,
@@ -100,12 +103,16 @@ def told(found: dict[str, Any]) -> list[str]:
     model, mesh, steps, data = found["model"], found["mesh"], found["steps"], found["data"]
     memory = found["memory_bytes_of_a_device"]
     axes = " x ".join(f"{axis} {size}" for axis, size in mesh.items() if axis in meshes.AXES)
+    if steps["steps"] is None:
+        length, warmup = f"{steps['epochs']:g} epochs of steps", f"{steps['warmup_ratio']:.0%}"
+    else:
+        length, warmup = f"{steps['steps']:,}", f"{steps['warmup']:,} steps"
     lines = [
         f"model   {model['parameters_trained']:,} parameters trained, {model['parameters_frozen']:,} frozen; "
         f"{model['decoder_layers']} decoder layers, {model['vision_blocks']} vision blocks; {model['dtype']}",
         f"mesh    {axes} on {mesh['devices']} device(s): {mesh['kind']}",
-        f"steps   {steps['steps']:,} of {steps['examples_per_step']} examples; {steps['schedule']} from "
-        f"{steps['peak_learning_rate']:g} after {steps['warmup']:,} steps of warmup; a checkpoint every "
+        f"steps   {length} of {steps['examples_per_step']} examples; {steps['schedule']} from "
+        f"{steps['peak_learning_rate']:g} after {warmup} of warmup; a checkpoint every "
         f"{steps['checkpoint_every']:,}",
         f"memory  {sum(memory.values()) / GB:,.2f} GB a device: "
         + ", ".join(f"{name.replace('_', ' ')} {size / GB:,.2f}" for name, size in memory.items()),
@@ -135,7 +142,18 @@ def _data(config: ConfigDict, shards: Path, missing: dict[str, str]) -> dict[str
         "rows_per_step": plan.rows_per_step,
         "fill": plan.fill,
         "steps_per_epoch": plan.steps_per_epoch,
-        "epochs": config.train.steps / plan.steps_per_epoch,
+    }
+
+
+def _length(config: ConfigDict) -> dict[str, Any]:
+    """Return the steps of the run; None where it is given in epochs of rows that are not there yet."""
+    train = config.train
+    known = not train.epochs
+    return {
+        "steps": train.steps if known else None,
+        "epochs": train.epochs or None,
+        "warmup": warmup_steps(train) if known else None,
+        "warmup_ratio": train.warmup_ratio,
     }
 
 

@@ -18,7 +18,7 @@ from octomed_jax.inputs.plan import RowPlan
 from octomed_jax.models.qwen2_5_vl.flops import Work, training_flops
 from octomed_jax.training.guards import LossGuard
 from octomed_jax.training.hosts import HostReports, host_names
-from octomed_jax.training.metrics import JsonLines, MetricsLog
+from octomed_jax.training.metrics import METRICS, JsonLines, MetricsLog, read_metrics
 from octomed_jax.training.planning.chips import PEAKS
 from octomed_jax.training.speed import StepClock, rates, write_start
 from octomed_jax.training.step import Student
@@ -57,12 +57,15 @@ class Record:
     ):
         """Begin after step ``first``; what the folder says of later steps is dropped. All processes do it together."""
         self._plan, self._student, self._mesh, self._line = plan, student, mesh, line
+        # All processes have read it before the first one, which writes it, knows the names of all.
+        before = [entry for entry in read_metrics(workdir / METRICS) if entry["step"] <= first]
         names = host_names()
         if len(names) > 1:
             progress.say(f"train: {len(names)} processes are there: {', '.join(names)}")
         self._hosts = HostReports(mesh, names)
         limits = config.train.guards
         self.guard = LossGuard(limits.most_skipped, limits.spike_deviations)
+        self.guard.remember(before)
         self._log = None
         if jax.process_index() == 0:
             self._log = MetricsLog(workdir, first, config.train.wandb, plain(config))

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from octomed_jax.configuration import answer_format_of, plain
+from octomed_jax.configuration import answer_format_of, plain, training_seed
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.hf.base import base_folder, student_identity, weights_identity
 from octomed_jax.images.patches import PatchSpec
@@ -20,11 +20,14 @@ from octomed_jax.models import mesh as meshes
 from octomed_jax.models.ops.attention import UNITS
 from octomed_jax.models.options import check_compute, compute_of, trained_of
 from octomed_jax.training.chosen import choose, read_rendered
+from octomed_jax.training.length import check_length
 from octomed_jax.training.metrics import check_wandb
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 
 # Fields that say where, how fast and what is shown, not what is learned: a run may go on with others.
 FREE = ("mesh", "rows_at_once", "attention", "remat", "loader_workers", "guards", "bad_records", "wandb")
+# Fields that came later, and what stands for them in a run from before: such a run is the same one.
+LATER: dict[str, dict[str, Any]] = {"train": {"epochs": 0.0, "seed": None}, "checkpoint": {"parts": 0}}
 BAD_RECORDS = ("stop", "skip")
 ROWS = ("apart", "together")
 
@@ -33,9 +36,11 @@ def check_training(config: ConfigDict) -> None:
     """Refuse settings that training could not use, before anything is done for it.
 
     Raises:
-        UserError: an unknown schedule, dtype, attention back end or policy, a mixture that contradicts itself, or
-            nothing to train.
+        UserError: no length or two, an unknown schedule, dtype, attention back end or policy, a mixture that
+            contradicts itself, or nothing to train.
     """
+    check_length(config)
+    _check_seed(config)
     make_schedule(config.train)
     make_optimizer(config.train)
     check_compute(config.train)
@@ -52,14 +57,26 @@ def training_request(config: ConfigDict) -> dict[str, Any]:
     """Return the part of the config that a trained student depends on."""
     return {
         "seed": config.seed,
-        "train": {name: value for name, value in plain(config.train).items() if name not in FREE},
+        "train": {name: value for name, value in _asked(config, "train").items() if name not in FREE},
         "mixture": read_mixture(config.mixture).plain,
         "held_out": config.held_out.records,
-        "checkpoint": plain(config.checkpoint),
+        "checkpoint": _asked(config, "checkpoint"),
         "answer_format": answer_format_of(config),
         "student": student_identity(config.student),
         "base": weights_identity(base_folder(config.student)) if config.student.base else "",
     }
+
+
+def _asked(config: ConfigDict, section: str) -> dict[str, Any]:
+    """Return a section as plain data, without the later fields that say nothing."""
+    later = LATER[section]
+    return {name: value for name, value in plain(config[section]).items() if later.get(name, ...) != value}
+
+
+def _check_seed(config: ConfigDict) -> None:
+    seed = config.train.seed
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        raise UserError(f"train.seed={seed!r} is no seed; give a whole number from 0, or None for config.seed")
 
 
 def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
@@ -70,7 +87,7 @@ def make_plan(config: ConfigDict, shards: Path) -> RowPlan:
             this student.
     """
     chosen = choose(config, *read_rendered(config, shards))
-    plan = RowPlan(chosen.learned, chosen.buckets, config.train.examples_per_step, config.seed, chosen.times)
+    plan = RowPlan(chosen.learned, chosen.buckets, config.train.examples_per_step, training_seed(config), chosen.times)
     if not plan.examples:
         raise UserError(
             f"none of the {len(chosen.learned)} examples fits a row of {config.train.tokens_per_row} tokens and "

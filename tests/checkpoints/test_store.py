@@ -118,6 +118,13 @@ def test_the_newest_the_periodic_and_the_good_one_stay(tmp_path):
     assert CheckpointStore(tmp_path / "c", keep=2).steps == [40, 50, 80, 90, 100]
 
 
+def test_named_steps_stay_for_good(tmp_path):
+    with CheckpointStore(tmp_path / "c", keep=1, kept=(20, 30)) as store:
+        for step in range(10, 61, 10):
+            store.save(step, state(step), "plan")
+    assert CheckpointStore(tmp_path / "c", keep=1).steps == [20, 30, 60]
+
+
 def test_a_checksum_sees_every_bit_and_no_sharding():
     want = checksums(state()["parameters"])
     for sizes in MESHES[1:]:

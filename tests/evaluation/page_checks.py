@@ -5,7 +5,7 @@ that returns ``look_at(...)``.
 """
 
 import pytest
-import report_browser
+from tests.evaluation import report_browser
 
 VIEWS = [(1400, 900, "light"), (390, 844, "light"), (1400, 900, "dark"), (390, 844, "dark")]
 VIEWS_OF_A_PAGE = pytest.mark.parametrize("view", range(len(VIEWS)), ids=["-".join(map(str, view)) for view in VIEWS])

@@ -83,7 +83,7 @@ def test_lengths_leave_out_what_there_is_not():
 
 @pytest.mark.parametrize("places", [[(1.0, 100.0)] * 8, [(0.5, 40.0), (0.51, 42.0), (0.52, 44.0)]])
 def test_labels_of_close_points_do_not_cover_each_other(places):
-    offsets = charts._label_offsets(places)
+    offsets = charts.label_offsets(places)
     spots = [(share * 300 + dx, y + dy) for (share, y), (dx, dy) in zip(places, offsets, strict=True)]
     for index, (x, y) in enumerate(spots):
         assert all(max(abs(x - a), abs(y - b)) >= 12 for a, b in spots[:index])

@@ -90,12 +90,21 @@ def test_a_job_on_this_machine_from_up_to_down(project, capfd):
     assert main(["launch", "status", "--output=out"]) == 0
     out, _ = capfd.readouterr()
     assert "demo-local: running as process" in out
-    assert out.splitlines()[-1].startswith(f"{told['run_id']}: start 1 of ")
+    assert out.splitlines()[-1].startswith(f"{told['run_id']}: running; start 1 of ")
+    assert main(["launch", "status", "--output=out", "--json"]) == 0
+    state = json.loads(capfd.readouterr().out)
+    assert state["said"].startswith("running as process ")
+    known = {name: state[name] for name in ("run_id", "start", "backend", "state", "name", "record")}
+    assert known == {**{name: told[name] for name in ("run_id", "record", "name")}, "start": 1, "backend": "local"} | {
+        "state": "running"
+    }
     assert main(["launch", "up", *LOCAL]) == 42  # the script's own code: it still runs
     assert "still runs here" in capfd.readouterr().err
 
     assert main(["launch", "stop", "--output=out"]) == 0
     assert "demo-local: ended with exit code 42" in capfd.readouterr().out
+    assert main(["launch", "status", "--output=out"]) == 0
+    assert f"{told['run_id']}: stopped; start " in capfd.readouterr().out
     assert main(["launch", "logs", "--output=out", "--rank=1", "--tail=1"]) == 0
     assert capfd.readouterr().out == "rank 1 is there\n"
     assert main(["launch", "logs", "--output=out", "--since=5m"]) == 2
@@ -196,6 +205,23 @@ def test_a_tool_that_fails_or_is_missing_is_named(project, bucket, capfd, monkey
     assert main(["launch", "up", *JOBSET]) == 2
     assert "kubectl is not on PATH" in capfd.readouterr().err
     assert len(bucket) == 1
+
+
+def test_a_state_that_cannot_be_told_is_said_with_the_words_of_the_tool(project, bucket, capfd, monkeypatch):
+    assert main(["launch", "up", *JOBSET]) == 0
+    [(launch, _)] = bucket
+    monkeypatch.setattr("octomed_jax.cli.launch_control.read_launch", lambda _: launch)
+    capfd.readouterr()
+    assert main(["launch", "status", "--output=out", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["state"] == "unknown"
+    question = "--namespace=default get jobset octomed-7b --output=json --ignore-not-found"
+    assert words(project)[-1] == question
+    assert main(["launch", "status", "--output=out"]) == 0
+    assert ": unknown (kubectl printed no JobSet); start 1 of " in capfd.readouterr().out
+    before = words(project)
+    assert main(["launch", "status", "--output=out", "--json", "--dry-run"]) == 0
+    assert f"$ kubectl {question}\n" in capfd.readouterr().err
+    assert words(project) == before
 
 
 @pytest.mark.usefixtures("project")

@@ -13,9 +13,10 @@ from octomed_jax.cli.main import main
 from octomed_jax.launching import doctor_here
 from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.backends.local import LOCAL
+from octomed_jax.launching.backends.skypilot import SKYPILOT
 from octomed_jax.launching.doctor import counted, examine, lines
 from octomed_jax.launching.finding import BAD, DOUBT, GOOD, UNKNOWN, Finding
-from octomed_jax.launching.spec import Command, JobSpec
+from octomed_jax.launching.spec import Command, JobSpec, Secret, Teacher
 from octomed_jax.launching.tools import Answer, ask
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +120,58 @@ def test_an_image_that_is_not_there_and_one_nobody_can_ask_for():
 
     assert says(1, "ERROR: NOT_FOUND: no such tag").state == BAD
     assert says(1, "ERROR: no account").state == UNKNOWN
+
+
+def test_an_image_that_the_back_end_does_not_use_is_not_looked_for():
+    """SkyPilot sends the project, and this machine has it: an image that was never pushed holds up neither."""
+    gone = Answer(1, "", "ERROR: NOT_FOUND: no such tag")
+    spec = dataclasses.replace(SPEC, bundle=".", slices=1)
+    for place in (SKYPILOT, LOCAL):
+        assert "image" not in found(spec, place, images_describe=gone, **{"check gcp": "enabled"})
+
+
+TEACHER = Teacher(
+    "m/m", "us-docker.pkg.dev/p/r/t:1", nodes=2, replicas=2, secrets={"HF_TOKEN": Secret("octomed", "hf_token")}
+)
+BESIDE = {
+    "get secret octomed": "hf_token other ",
+    "get crd": "crd/leaderworkersets.leaderworkerset.x-k8s.io",
+    "regions describe": json.dumps({"quotas": [{"metric": "NVIDIA_H100_GPUS", "limit": 32.0, "usage": 0.0}]}),
+}
+
+
+def beside(**changed: object) -> dict[str, Finding]:
+    spec = dataclasses.replace(SPEC, accelerator="cpu", topology="1", slices=1, teacher=TEACHER)
+    return found(spec, **{**BESIDE, **changed})
+
+
+def test_what_a_teacher_and_the_secrets_need_is_looked_for():
+    findings = beside()
+    texts = {name: findings[name].text for name in list(findings)[-5:] if findings[name].state == GOOD}
+    assert texts == {
+        "secret": "octomed is in the namespace default, with hf_token",
+        "teacher's quota": "32 of NVIDIA_H100_GPUS left in us-west4; the job takes 32",
+        "teacher's image": "us-docker.pkg.dev/p/r/t:1 is sha256:" + "ab" * 32,
+        "teacher's hosts": "16 of 4 hosts are there",
+        "LeaderWorkerSet": "the cluster knows it",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "state", "text"),
+    [
+        ("secret", {"get secret octomed": "other "}, BAD, "octomed has no key hf_token"),
+        ("secret", {"get secret octomed": Answer(1, "", "Error from server (NotFound): no")}, BAD, "is not in the"),
+        ("secret", {"get secret octomed": Answer(1, "", "was refused")}, UNKNOWN, "was refused"),
+        ("teacher's quota", {"regions describe": json.dumps(QUOTAS)}, UNKNOWN, "lists no NVIDIA_H100_GPUS"),
+        ("teacher's hosts", {"get nodes": "node/n0"}, DOUBT, "1 of 4"),
+        ("LeaderWorkerSet", {"get crd": Answer(1, "", "Error from server (NotFound): x")}, BAD, "does not know it"),
+        ("LeaderWorkerSet", {"get crd": Answer(1, "", "was refused")}, UNKNOWN, "was refused"),
+    ],
+)
+def test_what_is_missing_beside_the_job_is_named(name, changed, state, text):
+    one = beside(**changed)[name]
+    assert (one.state, text in one.text) == (state, True), one
 
 
 def test_too_little_quota_and_none_that_could_be_listed():

@@ -241,3 +241,17 @@ def test_without_the_models_one_line_says_what_to_install(spec, monkeypatch):
             check(rendered)
     with pytest.raises(UserError, match=r"octomed-jax\[launch\]"):
         render_jobset(spec)
+
+
+def test_hosts_without_tpus_ask_for_no_more_than_a_restricted_namespace_gives(spec):
+    def pod(accelerator: str, topology: str) -> dict:
+        changed = dataclasses.replace(spec, accelerator=accelerator, topology=topology, slices=1)
+        return plain(changed)["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+
+    restricted = pod("cpu", "1")
+    assert restricted["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    [container] = restricted["containers"]
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert pod("h100", "1x8")["securityContext"] == restricted["securityContext"]
+    # There an image whose user is root must start: it may be the only one that can open the chips.
+    assert "securityContext" not in pod("v5e", "2x2")

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -30,6 +31,7 @@ VARIES = (
     (r"\bprocess \d+", "process 4711"),
     (r"(in|removed) /\S+/runs/", r"\1 /.../runs/"),
     (r"on \d+ core\(s\)", "on 2 core(s)"),
+    (r"port: \d+ is free", "port: 12421 is free"),
     (r"tool: /\S+/sh$", "tool: /usr/bin/sh"),
     (r"^(good|doubt)( *)hosts", r"good     hosts"),
     (r"^ *-> they share the cores.*\n", ""),
@@ -56,6 +58,12 @@ def examples(page: str) -> list[tuple[str, list[str]]]:
 def project(tmp_path, monkeypatch):
     """The root of a project, with a small command in the place of octomed."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    config = tmp_path / "configs/launch/demo_local.py"
+    with socket.socket() as probe:  # the port of the page may be taken here
+        probe.bind(("127.0.0.1", 0))
+        changed = config.read_text().replace("config.port = 12421", f"config.port = {probe.getsockname()[1]}")
+    assert changed != config.read_text()
+    config.write_text(changed)
     program = tmp_path / "bin" / "octomed"
     program.parent.mkdir()
     program.write_text(OCTOMED)
@@ -89,6 +97,21 @@ def test_the_example_prints_what_the_page_says(project, capfd):
         while words[1] == "up" and not all(log.exists() and log.read_text() for log in logs):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_the_doctor_of_the_page_ends_with_what_is_still_to_be_named(monkeypatch, tmp_path, capsys):
+    page = (ROOT / "docs/launch.md").read_text()
+    [line] = re.findall(r"^    (octomed .*)$", page, flags=re.MULTILINE)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no tools
+    assert main(shlex.split(line)[1:]) == 2
+    told = capsys.readouterr().out
+    assert "the launch config still holds YOUR_BUCKET, your-project" in told
+    looked_at = [
+        name for row in re.findall(r"^\| ([^|]+) \| [^|]+ \|$", page, flags=re.MULTILINE) for name in row.split(", ")
+    ]
+    for name in re.findall(r"^(?:good|bad|doubt|unknown) +([^:]+):", told, flags=re.MULTILINE):
+        assert any(name.lower().rstrip("s") in one for one in looked_at) or name == "JobSet", name
 
 
 def test_every_verb_of_the_table_is_there(capsys):

@@ -1,5 +1,6 @@
 """The pages of Slurm, xpk, SkyPilot and queued resources: every command that they print is run or dry-run."""
 
+import ast
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from octomed_jax import configuration
 from octomed_jax.cli.main import main
 from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.backends.table import BACKENDS
+from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.read_spec import read_spec
 from tests.launching.printed_commands import Printed, missing_from, printed
 
@@ -30,7 +32,7 @@ LOGS = {
     "queued_resources": LogOptions(rank=0, tail=20),
 }
 # Tools that only Slurm's page has, and how they are tried.
-HERE = ("make", "python3", ".venv-vllm/bin/pip", "mkdir", "chmod", "bash")
+HERE = ("make", "python3", ".venv-vllm/bin/pip", ".tools/bin/uv", "mkdir", "chmod", "bash")
 
 
 def ours(name: str) -> list[list[str]]:
@@ -67,6 +69,16 @@ def test_every_command_is_tried_by_a_test_here(name):
     known = ours(name)
     tools = {one.words[0] for one in COMMANDS[name] if one.words not in known}
     assert tools <= {"octomed", "gcloud", "docker", "xpk", "sky", *HERE}, tools
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("launch*.md")), ids=lambda page: page.stem)
+def test_no_command_stands_where_no_test_tries_it(page):
+    """But for what test_launch_page.py runs too."""
+    outside = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    tools = r"octomed|gcloud|kubectl|docker|xpk|sky|sbatch|make|pip|bash|sh|\S+/bin/\w+"
+    lines = re.findall(rf"^(?: {{4}}|`*\$ )((?:{tools}) .*)$", outside, flags=re.MULTILINE)
+    assert [line for line in lines if not line.startswith("octomed launch doctor ")] == []
+    assert re.findall(r"^```(?!console$).+$", page.read_text(), flags=re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -119,7 +131,7 @@ def test_scripts_that_are_run_are_rendered(one, project):
     assert ended(["bash", "-n", *one.words[1:]], project) == (0, "")
 
 
-@pytest.mark.parametrize("one", others("make", "python3", ".venv-vllm/bin/pip"))
+@pytest.mark.parametrize("one", others("make", "python3", ".venv-vllm/bin/pip", ".tools/bin/uv"))
 def test_environments_can_be_made(one, project):
     text = (ROOT / "Makefile").read_text()
     if one.words[0] == "make":
@@ -127,6 +139,11 @@ def test_environments_can_be_made(one, project):
         assert code == 0, told
     elif one.words[0] == "python3":
         assert ended(["python3", *one.words[1:-1], "--help"], project)[0] == 0
+    elif one.words[0] == ".tools/bin/uv":  # as the image is made, without its extra for buckets
+        told = [word for word in one.words[1:] if word not in ("--python", ".venv")]
+        assert told == ["pip", "install", "--constraint", "requirements.lock", ".[gpu]"]
+        made = (ROOT / "launch/trainer.Dockerfile").read_text()
+        assert 'uv pip install --constraint requirements.lock ".[${EXTRA},gcs]"' in made
     else:
         version = re.search(r"^VLLM_VERSION := (.*)$", text, re.MULTILINE)[1]
         assert one.words[1:] == ["install", f"vllm=={version}"]
@@ -179,12 +196,30 @@ def test_xpk_takes_the_commands_before_a_job(one, tmp_path):
         pytest.skip("no xpk here (make .venv-xpk/.ready)")
     needs("gcloud")
     needs("kubectl")
-    path = f"{programs}:{os.environ['PATH']}"
-    code, told = ended(
-        [str(programs / one.words[0]), *one.words[1:], "--dry-run", "--skip-validation"], tmp_path, PATH=path
-    )
+    words, path = [str(programs / one.words[0]), *one.words[1:]], f"{programs}:{os.environ['PATH']}"
+    code, told = ended([*words, BOGUS], tmp_path, PATH=path)
+    assert (code, f"unrecognized arguments: {BOGUS}" in told) == (2, True), told
+    if one.words[1:3] == ["storage", "attach"]:  # its dry run asks the cluster
+        assert_it_attaches_what_the_config_mounts(one.words, programs / "python", tmp_path)
+        return
+    code, told = ended([*words, "--dry-run", "--skip-validation"], tmp_path, PATH=path)
     assert code == 0, told
     assert "Exiting XPK cleanly" in told
+
+
+def assert_it_attaches_what_the_config_mounts(words: list[str], python: Path, folder: Path) -> None:
+    """By what xpk itself makes of the options."""
+    option = dict(word.removeprefix("--").split("=", 1) for word in words if word.startswith("--"))
+    make = "import sys; from xpk.core.gcsfuse import manifest; print(manifest(*sys.argv[1:5], False)[0])"
+    made = [words[3], option["bucket"], option["size"], option["mount-options"]]
+    code, told = ended([str(python), "-c", make, *made], folder)
+    assert code == 0, told
+    volume = ast.literal_eval(told)["spec"]
+    spec = read_spec(configuration.load(str(ROOT / "configs/launch/octomed_7b_v5e_256.py")), roots=(ROOT,))
+    [mount] = mounts_of(spec)
+    assert option["mount-point"] == mount.path
+    assert volume["csi"]["volumeHandle"] == mount.bucket
+    assert f"only-dir={mount.folder}" in volume["mountOptions"]
 
 
 @pytest.mark.integration

@@ -17,6 +17,7 @@ from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.backends.local import LOCAL, SCRIPT_NAME, render_local
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import Command, JobSpec
+from octomed_jax.launching.tools import ask
 
 SPEC = JobSpec(name="test", command=Command("train", "c.py"), workdir="out", processes=2, retries=2, grace_seconds=5)
 
@@ -83,6 +84,11 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def state() -> str:
+    [words] = LOCAL.ask_state(SPEC, Path("rendered"))
+    return LOCAL.read_state(SPEC, [ask(words)]).state
+
+
 def exit_code(project: Path) -> int:
     path = project / "rendered/logs/exit"
     until(path.exists)
@@ -96,6 +102,7 @@ def starts(project: Path) -> int:
 def test_it_goes_to_the_background_and_is_stopped_after_saving(project):
     does(project, ["saves"], ["saves"])
     assert run("status") == (0, "test: not started here\n")
+    assert state() == "gone"
     code, printed = run("up")
     assert (code, "started in the background" in printed) == (0, True)
     until(lambda: (project / "ready-0").exists() and (project / "ready-1").exists())
@@ -103,6 +110,7 @@ def test_it_goes_to_the_background_and_is_stopped_after_saving(project):
     assert code == 0
     assert "test: running as process" in printed
     assert "rank 1: process " in printed
+    assert state() == "running"
     assert printed.count("does saves") == 2
     code, printed = run("up")
     assert (code, "still runs here" in printed) == (42, True)
@@ -111,6 +119,7 @@ def test_it_goes_to_the_background_and_is_stopped_after_saving(project):
     assert "asking process" in printed
     assert "test: ended with exit code 42\nrank 0: ended with exit code 42" in printed
     assert starts(project) == 1  # told to end, it does not begin again
+    assert state() == "stopped"
     assert run("up")[0] == 0
     assert run("down")[0] == 0
     assert not (project / "rendered/logs").exists()
@@ -135,6 +144,8 @@ def test_it_starts_again_as_the_first_exit_code_asks_for(project, first, second,
     does(project, first, second)
     assert run("up")[0] == 0
     assert exit_code(project) == code
+    until(lambda: state() != "running")  # the script itself ends a moment after it has left its code
+    assert state() == {0: "done", 42: "stopped"}.get(code, "failed")
     assert starts(project) == times
     log = (project / "rendered/logs/rank-0.log").read_text()
     assert log.count("rank 0 does") == times  # of all starts
@@ -176,8 +187,10 @@ def test_ranks_that_outlived_what_started_them_are_found_and_stopped(project):
     for pid in (keeper, attempt):
         os.kill(pid, signal.SIGKILL)
     until(lambda: "was killed, and process" in run("status")[1])
+    assert state() == "running"
     assert run("up")[0] == 42
     _, printed = run("stop")
+    assert state() == "failed"
     assert printed.count("asking process") == 2
     assert "test: killed; start it again to go on\nrank 0: ended with exit code 42" in printed
 

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -311,6 +313,18 @@ def scripts() -> dict[str, str]:
 
 def replaced(spec: JobSpec, secrets: dict[str, Secret]) -> JobSpec:
     return dataclasses.replace(spec, secrets=secrets)
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker on PATH")
+def test_docker_takes_the_options_of_a_machine_and_refuses_a_planted_one(tmp_path):
+    """docker reads its options in their order, before it asks its daemon: the first that it does not know is ours."""
+    text = dict(QUEUED_RESOURCES.files(SPEC))["startup.sh"]
+    words = shlex.split(re.search(r"^trainer=\(\n(.*?)^\)$", text, flags=re.MULTILINE | re.DOTALL)[1])
+    image = words.index("$image")
+    for right, wrong in (("", ""), ("--stop-timeout", "--stop-time"), ("--ulimit", "--ulimits")):
+        planted = [wrong if word == right else word for word in words[:image]]
+        done = run([*planted, "--octomed-no-such-flag", *words[image:]], tmp_path)
+        assert f"unknown flag: {wrong or '--octomed-no-such-flag'}" in done.stdout + done.stderr
 
 
 @needs_shellcheck

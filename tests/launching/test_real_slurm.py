@@ -8,6 +8,7 @@ import pytest
 from octomed_jax.launching.backends.slurm import SLURM
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import Command, JobSpec
+from octomed_jax.launching.tools import Answer
 from tests.launching.acted import Stage
 from tests.launching.slurm_cluster import READY, Cluster
 
@@ -65,6 +66,17 @@ def state_of(cluster: Cluster, number: str) -> str:
     return cluster.job(number)["JobState"]
 
 
+def told(cluster: Cluster, stage: Stage) -> str:
+    """Return the job's state as `octomed launch status` reads it from the real squeue and sacct."""
+    answers = []
+    for words in SLURM.ask_state(spec_for(stage), stage.folder):
+        try:
+            answers.append(Answer(0, cluster.run(*words), ""))
+        except RuntimeError as error:  # sacct: this cluster keeps no accounts
+            answers.append(Answer(1, "", str(error)))
+    return SLURM.read_state(spec_for(stage), answers).state
+
+
 @pytest.mark.parametrize(
     ("first", "second", "starts", "state", "code"),
     [
@@ -80,6 +92,7 @@ def test_exit_codes(cluster, stage, first, second, starts, state, code):
     cluster.until(lambda: state_of(cluster, number) in ("COMPLETED", "FAILED"), 120)
     job = cluster.job(number)
     assert (job["JobState"], job["ExitCode"], job["Restarts"]) == (state, code, "0")
+    assert told(cluster, stage) == {"COMPLETED": "done", "FAILED": "failed"}[state]
     assert len(stage.words("0")) == starts
     assert (stage.folder / "told").read_text().splitlines()[0] == "n0:8476 2"
 
@@ -95,6 +108,7 @@ def test_stop_lets_it_save_and_up_goes_on(cluster, stage):
     cluster.until(lambda: state_of(cluster, number) == "FAILED", 120)
     job = cluster.job(number)
     assert (job["ExitCode"], job["Restarts"]) == ("42:0", "0")
+    assert told(cluster, stage) == "stopped"
     again = submitted(cluster, stage)
     cluster.until(lambda: state_of(cluster, again) == "COMPLETED", 120)
     assert len(stage.words("1")) == 2
@@ -120,8 +134,10 @@ def test_down_removes_it(cluster, stage):
     number = submitted(cluster, stage)
     stage.until("waiting-0", 60)
     [words] = SLURM.down(spec_for(stage), Path())
+    assert told(cluster, stage) == "running"
     cluster.run(*words)
     cluster.until(lambda: state_of(cluster, number) == "CANCELLED", 120)
+    assert told(cluster, stage) == "stopped"
     assert cluster.job(number)["Restarts"] == "0"
 
 

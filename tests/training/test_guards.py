@@ -36,6 +36,21 @@ def test_only_a_loss_that_stands_out_is_a_spike():
     assert not flat.look(51, 1.0005, 0)  # rounding around a constant is none
 
 
+def test_what_stands_out_does_not_depend_on_where_a_run_was_cut_off():
+    """The lines of the steps before stand for the steps; those that were skipped are in neither."""
+    losses = [2.0 + 0.01 * (step % 7) for step in range(40)]
+    entries, skipped, whole = [], 0, LossGuard(5, 8.0)
+    for step, loss in enumerate(losses):
+        bad = step in (3, 25)
+        skipped += bad
+        whole.look(step, 1e9 if bad else loss, int(bad))
+        entries.append({"step": step, "loss": 1e9 if bad else loss, "skipped": skipped})
+    cut_off, new = LossGuard(5, 8.0), LossGuard(5, 8.0)
+    cut_off.remember(entries)
+    assert [guard.look(41, 3.5, 0) for guard in (whole, cut_off, new)] == [True, True, False]
+    assert whole._losses == cut_off._losses
+
+
 def test_losses_of_small_batches_may_lean_to_the_right():
     rng = np.random.default_rng(0)
     guard = LossGuard(most_skipped=5, deviations=8.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from octomed_jax.configuration import training_seed
 from octomed_jax.evaluation.backends.base import Backend
 from octomed_jax.evaluation.checks import check_access
 from octomed_jax.evaluation.protocol import Protocol
@@ -27,7 +28,7 @@ def open_backend(
     """Yield the back end of ``config.eval``.
 
     Args:
-        config: uses ``eval`` and ``seed``.
+        config: uses ``eval`` and the seed of training.
         protocol: how questions are asked.
         questions: all that will be.
         model, weights: folders, where the back end has one.
@@ -44,7 +45,7 @@ def open_backend(
         # JAX is initialised where it answers, and nowhere else.
         from octomed_jax.evaluation.backends.jax_backend import JaxBackend
 
-        seed = config.seed if random_weights else None
+        seed = training_seed(config) if random_weights else None
         own = JaxBackend(model, protocol, weights, batch=settings.batch, identity=identity, random_seed=seed)
         own.check(questions)
         yield own

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.state import State
+from octomed_jax.launching.tools import Answer
 
 Files = Mapping[str, str]  # file name -> text, all in one folder
 
@@ -47,6 +49,8 @@ class Backend:
         status, stop, down: the commands for a job that was started. ``stop`` lets it save a checkpoint and can be
             followed by ``up`` again; ``down`` removes all that ``up`` made, and nothing in the work folder.
         logs: the commands that show its log. Raises UserError for options that the back end does not have.
+        ask_state: the commands whose output tells a program how a job is; all are asked.
+        read_state: what their answers say, in the order of the commands, in a word that is the same for all back ends.
         removed: what ``down`` removes, a line each, for a person to read first.
     """
 
@@ -59,4 +63,6 @@ class Backend:
     stop: Callable[[JobSpec, Path], Commands]
     down: Callable[[JobSpec, Path], Commands]
     logs: Callable[[JobSpec, Path, LogOptions], Commands]
+    ask_state: Callable[[JobSpec, Path], Commands]
+    read_state: Callable[[JobSpec, Sequence[Answer]], State]
     removed: Callable[[JobSpec], Sequence[str]]

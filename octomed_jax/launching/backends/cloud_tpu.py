@@ -5,7 +5,7 @@ import math
 from octomed_jax.launching.spec import JobSpec
 
 _TYPES = {"v5e": "v5litepod", "v6e": "v6e"}
-_RUNTIMES = {"v5e": "v2-alpha-tpuv5-lite", "v6e": "v2-alpha-tpuv6e"}
+RUNTIMES = {"v5e": "v2-alpha-tpuv5-lite", "v6e": "v2-alpha-tpuv6e"}
 # One machine holds eight chips of either kind there; larger slices are made of machines with four.
 _ONE_MACHINE = ("2x2", "2x4")
 
@@ -17,7 +17,7 @@ def accelerator_type(spec: JobSpec) -> str:
 
 def runtime_version(spec: JobSpec) -> str:
     """Return the system image of the TPU's machines."""
-    return _RUNTIMES[spec.accelerator]
+    return RUNTIMES[spec.accelerator]
 
 
 def workers(spec: JobSpec) -> int:

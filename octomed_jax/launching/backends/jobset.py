@@ -17,7 +17,7 @@ from typing import Any
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.backends import jobset_mounts, teacher_manifests
+from octomed_jax.launching.backends import jobset_mounts, kubernetes_state, teacher_manifests
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import check_rank, need_image, need_train
 from octomed_jax.launching.backends.kubernetes import (
@@ -31,6 +31,8 @@ from octomed_jax.launching.backends.kubernetes import (
     environment,
     model,
     quantities,
+    restricted,
+    restricted_pod,
     to_yaml,
 )
 from octomed_jax.launching.endpoints import environment_of, served
@@ -189,6 +191,7 @@ def _pod(spec: JobSpec) -> Any:
         tolerations=tolerations,
         priorityClassName=spec.priority or None,
         serviceAccountName=spec.service_account or None,
+        securityContext=None if machine.is_tpu else restricted_pod(),
         volumes=jobset_mounts.volumes(mounts_of(spec)),
     )
 
@@ -211,6 +214,8 @@ def _container(spec: JobSpec) -> Any:
         ),
         ports=ports,
         env=[*_coordination(spec), *_settings(spec)] or None,
+        # On TPU the image's user decides: whether a node lets one that is not root open its chips was not tried.
+        securityContext=None if machine.is_tpu else restricted(),
         volumeMounts=jobset_mounts.volume_mounts(mounts_of(spec)),
     )
 
@@ -329,5 +334,7 @@ JOBSET = Backend(
     stop=_stop,
     down=_down,
     logs=_logs,
+    ask_state=lambda spec, _: kubernetes_state.ask_state(spec),
+    read_state=lambda _, answers: kubernetes_state.read_state(answers),
     removed=_removed,
 )

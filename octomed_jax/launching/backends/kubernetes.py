@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from octomed_jax.errors import UserError, did_you_mean
+from octomed_jax.launching.backends.kubernetes_values import check_job, check_pod, check_rules
 from octomed_jax.launching.spec import Secret
 
 # How the names of the models begin, by group of the API.
@@ -99,6 +100,18 @@ def environment(plain: Mapping[str, str], secrets: Mapping[str, Secret]) -> list
     return found
 
 
+def restricted_pod(**fields: Any) -> Any:
+    """Return what a pod says of its user, as namespaces ask for that take no other (Pod Security, ``restricted``)."""
+    profile = model(f"{CORE}SeccompProfile", type="RuntimeDefault")
+    return model(f"{CORE}PodSecurityContext", runAsNonRoot=True, seccompProfile=profile, **fields)
+
+
+def restricted() -> Any:
+    """Return what a container says besides."""
+    none = model(f"{CORE}Capabilities", drop=["ALL"])
+    return model(f"{CORE}SecurityContext", allowPrivilegeEscalation=False, capabilities=none)
+
+
 class _Dumper(yaml.SafeDumper):
     """YAML as a person writes it: texts of several lines as such, and nothing by reference."""
 
@@ -150,7 +163,10 @@ def check_manifest(manifest: dict[str, Any]) -> None:
             _check_jobset(manifest)
         case "LeaderWorkerSet":
             _check_leader_worker_set(manifest)
-        case "Deployment" | "Service" | "ConfigMap" | "NetworkPolicy":
+        case "Deployment":
+            _check_core(manifest, "")
+            check_pod(manifest["spec"]["template"]["spec"], "spec.template.spec.")
+        case "Service" | "ConfigMap" | "NetworkPolicy":
             _check_core(manifest, "")
         case kind:
             known = "JobSet, LeaderWorkerSet, Deployment, Service, ConfigMap, NetworkPolicy"
@@ -172,7 +188,10 @@ def _check_jobset(manifest: dict[str, Any]) -> None:
         raise UserError(f"the JobSet API has no field {lost}")
     for index, one in enumerate(manifest["spec"].get("replicatedJobs", [])):
         job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": one["template"]["spec"]}
-        _check_core(job, f"spec.replicatedJobs[{index}].template.")
+        where = f"spec.replicatedJobs[{index}].template."
+        _check_core(job, where)
+        check_job(job["spec"], f"{where}spec.")
+    check_rules(manifest)
 
 
 def _check_leader_worker_set(manifest: dict[str, Any]) -> None:
@@ -191,6 +210,7 @@ def _check_leader_worker_set(manifest: dict[str, Any]) -> None:
         if part in (templates := manifest["spec"]["leaderWorkerTemplate"]):
             named = {"metadata": {"name": "pod"}, "template": templates[part]}
             _check_core({"apiVersion": "v1", "kind": "PodTemplate", **named}, f"spec.leaderWorkerTemplate.{part}: ")
+            check_pod(templates[part]["spec"], f"spec.leaderWorkerTemplate.{part}.spec.")
 
 
 def _check_core(manifest: dict[str, Any], inside: str) -> None:

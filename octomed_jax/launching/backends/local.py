@@ -7,7 +7,7 @@ what only shows between processes shows here first. The script's own words are t
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from octomed_jax.errors import UserError
@@ -18,8 +18,18 @@ from octomed_jax.launching.backends.shell import fill
 from octomed_jax.launching.exit_policy import FAIL_NOW, TRY_AGAIN
 from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
+from octomed_jax.launching.state import DONE, FAILED, GONE, RUNNING, STOPPED, UNKNOWN, State, refused
+from octomed_jax.launching.tools import Answer
 
 SCRIPT_NAME = "run_local.sh"
+# What the script says of a job, to how it is; where it ended, its exit code tells.
+STATES = {
+    "not started here": GONE,
+    "running as process .*": RUNNING,
+    "what started its processes was killed, and process .* still runs;.*": RUNNING,
+    r"ended with exit code (\d+)": FAILED,
+    "killed; start it again to go on": FAILED,
+}
 
 
 def render_local(spec: JobSpec) -> str:
@@ -85,6 +95,19 @@ def _logs(spec: JobSpec, folder: Path, options: LogOptions) -> Commands:
     return [["sh", str(folder / SCRIPT_NAME), "logs", *words]]
 
 
+def _read_state(spec: JobSpec, answers: Sequence[Answer]) -> State:
+    """Read the first line of what the script says of the whole job."""
+    [answer] = answers
+    first = answer.out.partition("\n")[0].removeprefix(f"{spec.name}: ")
+    if answer.code or not answer.out.startswith(f"{spec.name}: "):
+        return refused(answer)
+    for pattern, state in STATES.items():
+        if found := re.fullmatch(pattern, first):
+            # In the background the script goes on after 42, unless it was asked to end.
+            return State({"0": DONE, str(TRY_AGAIN): STOPPED}.get(found[1], FAILED) if found.groups() else state, first)
+    return State(UNKNOWN, first)
+
+
 LOCAL = Backend(
     name="local",
     files=_files,
@@ -95,5 +118,7 @@ LOCAL = Backend(
     stop=_word("stop"),
     down=_word("down"),
     logs=_logs,
+    ask_state=_word("status"),
+    read_state=_read_state,
     removed=lambda spec: [f"the {spec.processes} process(es) of {spec.name}, if they still run", "the folder logs/"],
 )

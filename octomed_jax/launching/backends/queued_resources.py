@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 from octomed_jax.errors import UserError
-from octomed_jax.launching.backends import cloud_tpu
+from octomed_jax.launching.backends import cloud_tpu, queued_state
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import (
     check_rank,
@@ -23,6 +23,7 @@ from octomed_jax.launching.backends.fields import (
 )
 from octomed_jax.launching.backends.queued_scripts import render_startup, render_stop, render_supervise
 from octomed_jax.launching.backends.shell import check_bash
+from octomed_jax.launching.backends.state_file import ask_file, state_path
 from octomed_jax.launching.spec import JobSpec
 
 STARTUP = "startup.sh"
@@ -37,7 +38,7 @@ FLAGS = {
     "project": r"[a-z][-a-z0-9.:]*",
     "zone": r"[a-z]+-[a-z]+[0-9]+-[a-z]",
     "accelerator-type": r"(v5litepod|v6e)-[0-9]+",
-    "runtime-version": r"[-a-z0-9]+",
+    "runtime-version": "|".join(cloud_tpu.RUNTIMES.values()),
     "node-id": r"[a-z][-a-z0-9]*",
     "node-count": r"[0-9]+",
     "node-prefix": r"[a-z][-a-z0-9]*",
@@ -49,11 +50,6 @@ FLAGS = {
     "reserved": None,
     "reservation": r"\S+",
 }
-
-
-def state_path(spec: JobSpec) -> str:
-    """Return the file by which the machines of a job and its supervisor tell each other how it stands."""
-    return f"{spec.workdir.rstrip('/')}/launch/state"
 
 
 def create_words(spec: JobSpec, startup: str) -> list[str]:
@@ -182,11 +178,13 @@ QUEUED_RESOURCES = Backend(
     up=_up,
     status=lambda spec, _: [
         ["gcloud", "compute", "tpus", "queued-resources", "describe", spec.name, *_place(spec)],
-        ["gcloud", "storage", "cat", state_path(spec)],
+        ask_file(spec),
     ],
     stop=lambda _, folder: [["bash", str(folder / STOP)]],
     down=lambda spec, _: [_delete(spec)],
     logs=_logs,
+    ask_state=lambda spec, _: queued_state.ask_state(spec),
+    read_state=lambda _, answers: queued_state.read_state(answers),
     removed=lambda spec: [
         f"queued resource {spec.name} of {spec.project}, {spec.zone}",
         *[

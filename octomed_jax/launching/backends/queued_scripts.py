@@ -72,8 +72,9 @@ until docker pull "$image"; do
   sleep "${OCTOMED_POLL_SECONDS:-30}"
 done
 
+# The chips read and write the trainer's memory, which must be locked for that: its user is not root, and has a limit.
 trainer=(
-  docker run --name "$name" --init --privileged --network host --shm-size 16g --stop-timeout @GRACE@
+  docker run --name "$name" --init --privileged --ulimit memlock=-1 --network host --shm-size 16g --stop-timeout @GRACE@
   --log-driver gcplogs --env JAX_COORDINATOR_ADDRESS --env JAX_NUM_PROCESSES --env JAX_PROCESS_ID
   @VOLUMES@@ENVIRONMENT@"$image" @WORDS@
 )

@@ -5,6 +5,7 @@ a job whose machines were taken away. Of exit codes it only knows some that rest
 others, so the script on the machines acts on them itself, as ``exit_policy`` says.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import yaml
 
 from octomed_jax.errors import UserError, did_you_mean
 from octomed_jax.launching.accelerators import ACCELERATORS
-from octomed_jax.launching.backends import cloud_tpu
+from octomed_jax.launching.backends import cloud_tpu, sky_state
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import need, need_bucket, refuse
 from octomed_jax.launching.backends.shell import check_bash
 from octomed_jax.launching.backends.sky_scripts import bucket_path, render_run, render_setup
+from octomed_jax.launching.backends.state_file import state_path
 from octomed_jax.launching.exit_policy import TRY_AGAIN
 from octomed_jax.launching.mounts import mounts_of
 from octomed_jax.launching.spec import JobSpec
@@ -29,14 +31,14 @@ HEADER = """\
 # Rendered by `octomed launch render --backend=skypilot`; change the launch config, not this file.
 # Start it:  sky jobs launch {file}   (secrets are passed by name: --secret NAME)
 """
-MOUNT_FIELDS = {"source": str, "mode": str}
-# The fields of a task that are used here, with their types; a group has its fields.
+# The fields of a task that are used here, with their types, or what their texts look like; a group has its fields.
+MOUNT_FIELDS = {"source": re.compile(r"gs://.+"), "mode": re.compile("MOUNT")}
 FIELDS: dict[str, Any] = {
     "name": str,
     "resources": {
-        "infra": str,
-        "accelerators": str,
-        "accelerator_args": {"runtime_version": str, "tpu_vm": bool},
+        "infra": re.compile(r"gcp(/[a-z0-9-]+(/[a-z0-9-]+)?)?"),
+        "accelerators": re.compile(r"tpu-(v5litepod|v6e)-[0-9]+|H100:[0-9]+"),
+        "accelerator_args": {"runtime_version": re.compile("|".join(cloud_tpu.RUNTIMES.values())), "tpu_vm": bool},
         "use_spot": bool,
         "job_recovery": {"max_restarts_on_errors": int, "recover_on_exit_codes": list},
     },
@@ -48,11 +50,6 @@ FIELDS: dict[str, Any] = {
     "setup": str,
     "run": str,
 }
-
-
-def state_path(spec: JobSpec) -> str:
-    """Return the file by which the machines of a job learn that they shall save and end."""
-    return f"{spec.workdir.rstrip('/')}/launch/state"
 
 
 def build_task(spec: JobSpec) -> dict[str, Any]:
@@ -148,6 +145,10 @@ def _check_fields(given: dict[str, Any], known: dict[str, Any], where: str) -> N
         if name not in known:
             raise UserError(f"{FILE}: SkyPilot has no field {where}{name}{did_you_mean(name, list(known))}")
         kind = known[name]
+        if isinstance(kind, re.Pattern):
+            if not (isinstance(value, str) and kind.fullmatch(value)):
+                raise UserError(f"{FILE}: {where}{name}={value!r} does not look like {kind.pattern}")
+            continue
         group = isinstance(kind, dict)
         if type(value) is not (dict if group else kind):
             raise UserError(f"{FILE}: {where}{name}={value!r} is no {'group' if group else kind.__name__}")
@@ -181,5 +182,7 @@ SKYPILOT = Backend(
     stop=lambda spec, folder: [["gcloud", "storage", "cp", str(folder / STOP), state_path(spec)]],
     down=lambda spec, _: [["sky", "jobs", "cancel", "--yes", "--name", spec.name]],
     logs=_logs,
+    ask_state=lambda spec, _: sky_state.ask_state(spec),
+    read_state=sky_state.read_state,
     removed=lambda spec: [f"managed job {spec.name}: its machines, with what lies on their disks"],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from octomed_jax.errors import UserError
 from octomed_jax.launching.accelerators import ACCELERATORS
+from octomed_jax.launching.backends import slurm_state
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import check_rank, need_absolute_bundle, refuse
 from octomed_jax.launching.backends.shell import check_bash, fill, keep_going
@@ -226,5 +227,7 @@ SLURM = Backend(
     stop=lambda spec, _: _scancel(spec, "--batch", "--signal=USR1"),
     down=lambda spec, _: _scancel(spec),
     logs=_logs,
+    ask_state=lambda spec, _: slurm_state.ask_state(spec),
+    read_state=lambda _, answers: slurm_state.read_state(answers),
     removed=lambda spec: [f"all jobs of yours named {spec.name}, waiting or running; logs and work folder stay"],
 )

@@ -20,6 +20,8 @@ from octomed_jax.launching.backends.kubernetes import (
     model,
     models,
     quantities,
+    restricted,
+    restricted_pod,
 )
 from octomed_jax.launching.endpoints import service_names
 from octomed_jax.launching.spec import JobSpec, Teacher
@@ -185,14 +187,7 @@ def _template(
         serviceAccountName=spec.service_account or None,
         nodeSelector={"cloud.google.com/gke-accelerator": ACCELERATORS[teacher.accelerator].selector},
         tolerations=[model(f"{CORE}Toleration", key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
-        securityContext=model(
-            f"{CORE}PodSecurityContext",
-            runAsNonRoot=True,
-            runAsUser=USER,
-            runAsGroup=USER,
-            fsGroup=USER,
-            seccompProfile=model(f"{CORE}SeccompProfile", type="RuntimeDefault"),
-        ),
+        securityContext=restricted_pod(runAsUser=USER, runAsGroup=USER, fsGroup=USER),
         containers=[_container(teacher, words, answers)],
         volumes=volumes,
     )
@@ -218,11 +213,7 @@ def _container(teacher: Teacher, words: list[str], answers: bool) -> Any:
         command=words,
         env=environment(plain, teacher.secrets),
         resources=model(f"{CORE}ResourceRequirements", limits=gpus, requests=gpus),
-        securityContext=model(
-            f"{CORE}SecurityContext",
-            allowPrivilegeEscalation=False,
-            capabilities=model(f"{CORE}Capabilities", drop=["ALL"]),
-        ),
+        securityContext=restricted(),
         volumeMounts=[
             model(f"{CORE}VolumeMount", name="cache", mountPath=CACHE),
             model(f"{CORE}VolumeMount", name="shm", mountPath="/dev/shm"),

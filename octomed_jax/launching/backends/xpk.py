@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from octomed_jax.errors import UserError
-from octomed_jax.launching.backends import cloud_tpu
+from octomed_jax.launching.backends import cloud_tpu, kubernetes_state
 from octomed_jax.launching.backends.base import Backend, Commands, Files, LogOptions
 from octomed_jax.launching.backends.fields import (
     check_rank,
@@ -180,5 +180,8 @@ XPK = Backend(
     stop=_delete,
     down=_delete,
     logs=_logs,
+    # xpk prints a table for people; what it makes is a JobSet.
+    ask_state=lambda spec, _: kubernetes_state.ask_state(spec),
+    read_state=lambda _, answers: kubernetes_state.read_state(answers),
     removed=lambda spec: [f"workload {spec.name} of cluster {spec.cluster}: its JobSet, pods and service"],
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from octomed_jax.configuration import training_seed
 from octomed_jax.errors import UserError
 from octomed_jax.hf.base import base_folder, side_folder
 from octomed_jax.hf.rendering import is_rendered, student_folder
@@ -47,4 +48,9 @@ def expected_rows(config: ConfigDict, shards: Path, missing: dict[str, str]) -> 
         return make_plan(config, shards), read_patch_spec(student_folder(config, shards))
     missing[str(shards)] = "rows are those of a mix like the paper's; `octomed shard` makes the real ones"
     index, spec = paper_mix(MIX_EXAMPLES), PatchSpec(max_pixels=config.shard.max_pixels)
-    return RowPlan(index, row_buckets(config, index, spec), config.train.examples_per_step, config.seed), spec
+    if config.train.epochs:
+        missing["train.epochs"] = (
+            f"the run's steps are those of epochs of {MIX_EXAMPLES:,} examples; `octomed shard`, or give train.steps"
+        )
+    seed = training_seed(config)
+    return RowPlan(index, row_buckets(config, index, spec), config.train.examples_per_step, seed), spec

@@ -24,6 +24,7 @@ from octomed_jax.models import mesh as meshes
 from octomed_jax.models.options import compute_of, trained_of
 from octomed_jax.models.qwen2_5_vl.config import Qwen25VLConfig
 from octomed_jax.models.qwen2_5_vl.flops import Work, training_flops
+from octomed_jax.training.length import with_length
 from octomed_jax.training.optimizer import make_optimizer, make_schedule
 from octomed_jax.training.planning.chips import GIB, Chip, Topology
 from octomed_jax.training.planning.expected import expected_model, expected_rows
@@ -42,7 +43,7 @@ class Job:
     """What is planned: a student's training on rows.
 
     Attributes:
-        config: of the run.
+        config: of the run, with its length in steps.
         model: the architecture.
         rows: of every step.
         spec: how images become patches.
@@ -65,7 +66,8 @@ def read_job(config: ConfigDict, shards: Path) -> Job:
     check_training(config)
     missing: dict[str, str] = {}
     model = expected_model(config, shards, missing)
-    return Job(config, model, *expected_rows(config, shards, missing), missing)
+    rows, spec = expected_rows(config, shards, missing)
+    return Job(with_length(config, rows.steps_per_epoch), model, rows, spec, missing)
 
 
 def with_mesh(job: Job, sizes: Mapping[str, int], **settings: Any) -> Job:

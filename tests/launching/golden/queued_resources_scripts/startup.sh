@@ -85,8 +85,9 @@ until docker pull "$image"; do
   sleep "${OCTOMED_POLL_SECONDS:-30}"
 done
 
+# The chips read and write the trainer's memory, which must be locked for that: its user is not root, and has a limit.
 trainer=(
-  docker run --name "$name" --init --privileged --network host --shm-size 16g --stop-timeout 600
+  docker run --name "$name" --init --privileged --ulimit memlock=-1 --network host --shm-size 16g --stop-timeout 600
   --log-driver gcplogs --env JAX_COORDINATOR_ADDRESS --env JAX_NUM_PROCESSES --env JAX_PROCESS_ID
   --mount "type=bind,source=/mnt/shards,target=/mnt/shards,readonly" --env JAX_COMPILATION_CACHE_DIR=gs://YOUR_BUCKET/jax-cache "$image" train --config=configs/octomed_7b.py --config.run=gs://YOUR_BUCKET/octomed-7b '--mesh=fsdp=64,sequence=4' --shards=/mnt/shards
 )
