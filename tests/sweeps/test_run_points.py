@@ -1,4 +1,4 @@
-"""Running a sweep with a stand-in for octomed: what is shared, what fails, what is tried again, and being asked to end."""
+"""Running a sweep with a stand-in for octomed: what is shared, fails, is tried again, and being asked to end."""
 
 import dataclasses
 import json
@@ -68,7 +68,8 @@ def test_at_most_so_many_at_once_and_two_make_the_same(place):
     (place / "slow").write_text("0.01")
     run(place, output="two", at_once=2)
     both = [{name: data for name, data in files(place / out).items() if "runs/" in name} for out in ("one", "two")]
-    assert both[0] == both[1] and len(both[0]) == 3
+    assert both[0] == both[1]
+    assert len(both[0]) == 3
     assert not (place / "clashes").exists()
 
 
@@ -109,7 +110,8 @@ def test_stages_that_were_made_elsewhere_are_not_run(place):
     records = run(place, TWO_RATES, given=given)
     assert Counter(calls(place)) == {"questions": 1, "train": 2, "export": 2, "eval": 2}
     stages = next(iter(records.values()))["stages"]
-    assert stages["shard"] == "elsewhere/shards" and "distill" not in stages
+    assert stages["shard"] == "elsewhere/shards"
+    assert "distill" not in stages
 
 
 def test_marks_are_exported_and_measured_at_equal_parts(place):
