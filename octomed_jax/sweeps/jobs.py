@@ -9,6 +9,7 @@
 and not launched twice. What a job has done is read from what it wrote, and only how it failed from its back end.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -69,9 +70,9 @@ class TrainJob:
         self._folder = job_folder(self._root, training)
         try:
             self._launch = self._begin()
-        except ENDINGS as error:
-            progress.say(f"  {training.point}: {error}")
-            self._code = error.exit_code
+        except (*ENDINGS, OSError) as error:
+            progress.say(f"  {training.point}: {' '.join(str(error).split())}")
+            self._code = TryAgain.exit_code if isinstance(error, OSError) else error.exit_code
 
     def poll(self) -> int | None:
         """Return the exit code of the training, None as long as it goes on.
@@ -117,13 +118,15 @@ class TrainJob:
 
     def _ended(self, launch: Launch) -> int | None:
         """Return the exit code, None as long as the job goes on."""
+        reached = False
         try:
             state = self._look(launch, self._folder)
-        except ENDINGS as error:
-            progress.say(f"  {launch.spec.name}: {error}")
+            # After the state: what a job has written is there once it has ended.
+            reached = is_reached(launch.spec.workdir, self._training.until)
+        except (*ENDINGS, OSError) as error:  # a cluster or a bucket that does not answer now may do so later
+            progress.say(f"  {launch.spec.name}: {' '.join(str(error).split())}")
             state = "unknown"
-        # After the state: what a job has written is there once it has ended.
-        if is_reached(launch.spec.workdir, self._training.until):
+        if reached:
             return None if state in GOES_ON and self._lingers() else self._leave(launch, 0)
         self._gone = self._gone + 1 if state == "gone" else 0
         self._unknown = self._unknown + 1 if state == "unknown" else 0
@@ -171,8 +174,10 @@ def _saved_steps(checkpoints: epath.Path) -> Iterator[int]:
     """Yield the steps of the checkpoints that are whole."""
     for step in checkpoints.iterdir() if checkpoints.exists() else []:
         facts = step / METADATA
-        if step.name.isdigit() and facts.exists() and json.loads(facts.read_text()).get("commit_timestamp_nsecs"):
-            yield int(step.name)
+        if step.name.isdigit() and facts.exists():
+            with contextlib.suppress(ValueError):  # it is being written
+                if json.loads(facts.read_text()).get("commit_timestamp_nsecs"):
+                    yield int(step.name)
 
 
 def exit_code(folder: Path) -> int:
