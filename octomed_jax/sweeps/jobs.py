@@ -24,7 +24,7 @@ from octomed_jax.launching import control, record
 from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.measured import METADATA
 from octomed_jax.launching.record import Launch
-from octomed_jax.launching.tools import Ask, ask
+from octomed_jax.launching.tools import Ask, ask, work
 from octomed_jax.sweeps.train_spec import Place, Training, job_spec
 from octomed_jax.training.metrics import read_metrics
 
@@ -93,7 +93,7 @@ class TrainJob:
             return
         self._stopped = True
         try:
-            control.run(self._launch, self._folder, "stop")
+            command(self._launch, self._folder, "stop")
         except ENDINGS as error:
             progress.say(f"  {self._training.point} could not be stopped: {error}")
 
@@ -107,7 +107,7 @@ class TrainJob:
                 return launch
             # What has failed does not begin again by itself everywhere, and another job is not the one that is there.
             if state in ("done", "failed") or (launch.backend, launch.spec) != (self._place.backend.name, spec):
-                control.run(launch, self._folder, "down")
+                command(launch, self._folder, "down")
         elif is_reached(spec.workdir, self._training.until):
             self._code = 0  # taken down, and killed before anybody was told
             return None
@@ -199,10 +199,23 @@ def keep_log(launch: Launch, folder: Path, log: Path, tools: Ask = ask) -> None:
             file.write(f"{answer.out}\n" if not answer.code else f"its log could not be fetched: {answer.why}\n")
 
 
+def command(launch: Launch, folder: Path, verb: str) -> None:
+    """Stop or take down a job, as `octomed launch` does; what the tools say goes to standard error.
+
+    Raises:
+        UserError: a tool is missing, or a command failed.
+        TryAgain, StopAndLook: it ended with the exit code of these.
+    """
+    for words in control.commands(launch, folder, verb):
+        work(words, aside=True)
+    if verb == "down":
+        record.forget(folder)
+
+
 def take_down(launch: Launch, folder: Path) -> None:
     """Remove what a job's start made; what cannot be removed is named, and does not stop the sweep."""
     try:
-        control.run(launch, folder, "down")
+        command(launch, folder, "down")
     except ENDINGS as error:
         progress.say(
             f"  {launch.spec.name} could not be taken down ({error}); it may still cost: "

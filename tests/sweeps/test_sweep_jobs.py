@@ -130,7 +130,7 @@ def does(project: Path, name: str, what: object) -> None:
     (project / f"does-train-{name}").write_text(f"{what}\n")
 
 
-def test_a_training_on_this_machine_to_its_end(project):
+def test_a_training_on_this_machine_to_its_end(project, capfd):
     one = job(local(), training())
     assert one.poll() is None
     does(project, "0000", "done")
@@ -154,6 +154,7 @@ def test_a_training_on_this_machine_to_its_end(project):
     again = job(local(), training())
     assert again.poll() == 0
     assert len(starts(project, "0000")) == 1
+    assert capfd.readouterr().out == ""  # which is for the sweep's own result
 
 
 def test_after_a_kill_it_is_found_again_and_not_launched_twice(project):
