@@ -32,7 +32,7 @@ def plan_command(arguments: Sequence[str]) -> int:
         "Says what a sweep would run: stages that are shared or there already, steps, and with --launch or --topology\n"
         "chips, memory (from `octomed plan`, once for each shape; for TPUs it compiles, a minute or two each),\n"
         "chip-hours, and cost from a dated price table (an estimate). Nothing is started or written.",
-        f"octomed sweep plan --config={RECIPE}\n  octomed sweep plan --config={RECIPE} --topology=v5e:2x2 --at-once=4",
+        f"octomed sweep plan --config={RECIPE}\n  octomed sweep plan --config={RECIPE} --topology=h100:8 --at-once=4",
     )
     add_sweep(parser)
     parser.add_argument("--output", metavar="DIR", default="", help="folder of the sweep (default runs/sweeps/NAME)")

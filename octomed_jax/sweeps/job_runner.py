@@ -20,14 +20,21 @@ class JobRunner:
     def __init__(
         self, place: Place, root: Path, look: Look = control.job_state, tools: Ask = ask, seconds: float | None = None
     ):
-        """Prepare, and take down the jobs of a killed sweep whose work is done. Arguments as of ``TrainJob``."""
+        """Prepare. Arguments as of ``TrainJob``."""
         self.home = place.spec.workdir.rstrip("/")
         self._place, self._root, self._look, self._tools, self._seconds = place, root, look, tools, seconds
-        take_down_finished(root, tools)
+        self._tidy = False
 
     def start(self, task: Task) -> TrainJob:
         """Start a training, or find its job."""
+        if not self._tidy:
+            self.tidy()
         return TrainJob(self._place, self._root, training_of(task), self._look, self._tools, self._seconds)
+
+    def tidy(self) -> None:
+        """Take down the jobs of a sweep that was killed when their work was done; call it when nothing runs."""
+        take_down_finished(self._root, self._tools)
+        self._tidy = True
 
 
 def training_of(task: Task) -> Training:

@@ -9,6 +9,7 @@
 and not launched twice. What a job has done is read from what it wrote, and only how it failed from its back end.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -23,7 +24,7 @@ from octomed_jax.launching import control, record
 from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.measured import METADATA
 from octomed_jax.launching.record import Launch
-from octomed_jax.launching.tools import Ask, ask
+from octomed_jax.launching.tools import Ask, ask, work
 from octomed_jax.sweeps.train_spec import Place, Training, job_spec
 from octomed_jax.training.metrics import read_metrics
 
@@ -69,9 +70,9 @@ class TrainJob:
         self._folder = job_folder(self._root, training)
         try:
             self._launch = self._begin()
-        except ENDINGS as error:
-            progress.say(f"  {training.point}: {error}")
-            self._code = error.exit_code
+        except (*ENDINGS, OSError) as error:
+            progress.say(f"  {training.point}: {' '.join(str(error).split())}")
+            self._code = TryAgain.exit_code if isinstance(error, OSError) else error.exit_code
 
     def poll(self) -> int | None:
         """Return the exit code of the training, None as long as it goes on.
@@ -92,7 +93,7 @@ class TrainJob:
             return
         self._stopped = True
         try:
-            control.run(self._launch, self._folder, "stop")
+            command(self._launch, self._folder, "stop")
         except ENDINGS as error:
             progress.say(f"  {self._training.point} could not be stopped: {error}")
 
@@ -106,7 +107,7 @@ class TrainJob:
                 return launch
             # What has failed does not begin again by itself everywhere, and another job is not the one that is there.
             if state in ("done", "failed") or (launch.backend, launch.spec) != (self._place.backend.name, spec):
-                control.run(launch, self._folder, "down")
+                command(launch, self._folder, "down")
         elif is_reached(spec.workdir, self._training.until):
             self._code = 0  # taken down, and killed before anybody was told
             return None
@@ -117,13 +118,15 @@ class TrainJob:
 
     def _ended(self, launch: Launch) -> int | None:
         """Return the exit code, None as long as the job goes on."""
+        reached = False
         try:
             state = self._look(launch, self._folder)
-        except ENDINGS as error:
-            progress.say(f"  {launch.spec.name}: {error}")
+            # After the state: what a job has written is there once it has ended.
+            reached = is_reached(launch.spec.workdir, self._training.until)
+        except (*ENDINGS, OSError) as error:  # a cluster or a bucket that does not answer now may do so later
+            progress.say(f"  {launch.spec.name}: {' '.join(str(error).split())}")
             state = "unknown"
-        # After the state: what a job has written is there once it has ended.
-        if is_reached(launch.spec.workdir, self._training.until):
+        if reached:
             return None if state in GOES_ON and self._lingers() else self._leave(launch, 0)
         self._gone = self._gone + 1 if state == "gone" else 0
         self._unknown = self._unknown + 1 if state == "unknown" else 0
@@ -171,8 +174,10 @@ def _saved_steps(checkpoints: epath.Path) -> Iterator[int]:
     """Yield the steps of the checkpoints that are whole."""
     for step in checkpoints.iterdir() if checkpoints.exists() else []:
         facts = step / METADATA
-        if step.name.isdigit() and facts.exists() and json.loads(facts.read_text()).get("commit_timestamp_nsecs"):
-            yield int(step.name)
+        if step.name.isdigit() and facts.exists():
+            with contextlib.suppress(ValueError):  # it is being written
+                if json.loads(facts.read_text()).get("commit_timestamp_nsecs"):
+                    yield int(step.name)
 
 
 def exit_code(folder: Path) -> int:
@@ -194,10 +199,23 @@ def keep_log(launch: Launch, folder: Path, log: Path, tools: Ask = ask) -> None:
             file.write(f"{answer.out}\n" if not answer.code else f"its log could not be fetched: {answer.why}\n")
 
 
+def command(launch: Launch, folder: Path, verb: str) -> None:
+    """Stop or take down a job, as `octomed launch` does; what the tools say goes to standard error.
+
+    Raises:
+        UserError: a tool is missing, or a command failed.
+        TryAgain, StopAndLook: it ended with the exit code of these.
+    """
+    for words in control.commands(launch, folder, verb):
+        work(words, aside=True)
+    if verb == "down":
+        record.forget(folder)
+
+
 def take_down(launch: Launch, folder: Path) -> None:
     """Remove what a job's start made; what cannot be removed is named, and does not stop the sweep."""
     try:
-        control.run(launch, folder, "down")
+        command(launch, folder, "down")
     except ENDINGS as error:
         progress.say(
             f"  {launch.spec.name} could not be taken down ({error}); it may still cost: "

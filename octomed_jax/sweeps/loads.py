@@ -91,7 +91,7 @@ def loads(trainings: Sequence[Asked], topology: Topology, planner: Planner) -> t
                 line.advance()
     for name, (_, _, steps, why, key) in read.items():
         found[name] = _load(steps, why, plans[key])
-    return found, 0 if no_compiler else len(plans)
+    return found, sum(not isinstance(plan, str) for plan in plans.values())
 
 
 class _Jobs:

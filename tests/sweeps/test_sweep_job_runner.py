@@ -71,6 +71,43 @@ def test_names_to_put_in_are_refused_before_a_sweep_starts(made_shards):
     assert [one.number, other.number] == [0, 1]
 
 
+# Stands for octomed: rank 0 notes its start; a training with a rate that has a file here ends with the code in it.
+OCTOMED = """\
+#!/bin/sh
+folder= rate=
+for word in "$@"; do
+  case $word in
+    --workdir=*) folder=${word#*=} ;;
+    --config.train.peak_learning_rate=*) rate=${word#*=} ;;
+  esac
+done
+[ "$JAX_PROCESS_ID" != 0 ] || echo "$rate" >>starts
+[ ! -f "fails-$rate" ] || exit "$(cat "fails-$rate")"
+[ "$JAX_PROCESS_ID" != 0 ] || echo '{}' >"$folder/manifest.json"
+"""
+
+
+def test_a_failed_job_leaves_the_others_alone_and_is_tried_again(project, made_shards, monkeypatch):
+    program = project / "octomed"
+    program.write_text(OCTOMED)
+    program.chmod(0o755)
+    monkeypatch.setenv("OCTOMED", str(program))
+    (project / "fails-0.001").write_text("2")
+    sweep = expand("configs/recipes/rates.py")
+    runner = JobRunner(place("demo_local.py", "local"), project / "sweep", seconds=0.05)
+    how = How(at_once=2, given=given(made_shards), runners={"train": runner}, poll_seconds=0.05)
+    first, second = run_sweep(sweep, project / "sweep", how).values()
+    assert (first["state"], first["stage"], first["exit_code"]) == ("failed", "train", 2)
+    assert second["state"] == "done"
+    (project / "fails-0.001").unlink()
+    first, second = run_sweep(sweep, project / "sweep", how).values()
+    assert first["state"] == second["state"] == "done"
+    starts = (project / "starts").read_text().split()
+    assert sorted(starts) == ["0.0001", "0.001", "0.001"]
+    runner.tidy()
+    assert not list((project / "sweep/jobs").glob("*/launch.json"))
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(900)  # two processes begin, compile and train, beside whatever else runs
 def test_two_processes_train_a_point_for_real(project, made_shards, monkeypatch):

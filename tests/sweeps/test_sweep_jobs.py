@@ -130,7 +130,7 @@ def does(project: Path, name: str, what: object) -> None:
     (project / f"does-train-{name}").write_text(f"{what}\n")
 
 
-def test_a_training_on_this_machine_to_its_end(project):
+def test_a_training_on_this_machine_to_its_end(project, capfd):
     one = job(local(), training())
     assert one.poll() is None
     does(project, "0000", "done")
@@ -154,6 +154,7 @@ def test_a_training_on_this_machine_to_its_end(project):
     again = job(local(), training())
     assert again.poll() == 0
     assert len(starts(project, "0000")) == 1
+    assert capfd.readouterr().out == ""  # which is for the sweep's own result
 
 
 def test_after_a_kill_it_is_found_again_and_not_launched_twice(project):
@@ -252,6 +253,8 @@ def test_a_step_is_reached_with_its_checkpoint_and_its_metrics(tmp_path):
     write_step(tmp_path, 50)
     assert not is_reached(str(tmp_path), 100)
     write_step(tmp_path, 100, whole=False)
+    assert not is_reached(str(tmp_path), 100)
+    (tmp_path / "checkpoints/100/_CHECKPOINT_METADATA").write_text('{"comm')
     assert not is_reached(str(tmp_path), 100)
     (tmp_path / "checkpoints/100/_CHECKPOINT_METADATA").write_text('{"commit_timestamp_nsecs": 2}')
     assert is_reached(str(tmp_path), 100)
@@ -418,6 +421,23 @@ def test_a_state_that_nobody_knows_is_waited_for_and_then_left_as_it_is(project,
     assert "no route to host" in capfd.readouterr().err
     assert (project / "sweep/jobs/train-0000/launch.json").exists()
     assert not any("delete" in line for line in noted(project))
+
+
+@pytest.mark.usefixtures("project")
+def test_a_bucket_that_does_not_answer_is_asked_again(written, monkeypatch, capfd):
+    where, asked = cloud("jobset"), []
+
+    def answers(workdir, *_):
+        asked.append(workdir)
+        if len(asked) == 2:  # the first asks whether it was done before
+            raise OSError("503 Service Unavailable")
+        return workdir in written
+
+    monkeypatch.setattr(jobs, "is_reached", answers)
+    runner = TrainJob(where, Path("sweep"), in_mount(), lambda *_: "done", seconds=0.0)
+    written.add(f"{where.spec.workdir}/stages/train-0000")
+    assert [runner.poll(), runner.poll()] == [None, 0]
+    assert "503 Service Unavailable" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("written")
