@@ -20,6 +20,7 @@ COSTS = (
 MOST_LINES = 2 * charts.COLOURS
 MOST_TICKS = 6
 MOST_LETTERS = 14  # of a value on an axis
+MOST_NAME = 30  # of a row
 MOST_AXES = 6  # of benchmarks
 
 
@@ -124,8 +125,8 @@ def _seeds(groups: Sequence[Mapping[str, Any]], metric: str) -> str:
     marks, axis = _scale(ends, metric)
     rows = [
         {
-            "name": _short(f"{one['label']} (n = {one['done']})", 34),
-            "value": words.value_text(one["mean"], metric),
+            "name": _short(one["label"], MOST_NAME),
+            "value": f"{words.value_text(one['mean'], metric)} (n = {one['done']})",
             "spans": [_span(one["mean"], one[kind], marks) if one[kind] else None for kind in ("seeds", "questions")],
         }
         for one in there
@@ -145,8 +146,8 @@ def _effects(effects: Sequence[Mapping[str, Any]], metric: str) -> str:
             f"{one['field']}{'' if one['balanced'] else ' (not balanced)'}",
             [
                 {
-                    "name": _short(f"{cell(value['value'])} (n = {value['runs']})", 34),
-                    "value": words.value_text(value["mean"], metric),
+                    "name": _short(cell(value["value"]), MOST_NAME),
+                    "value": f"{words.value_text(value['mean'], metric)} (n = {value['runs']})",
                     "spans": [_span(value["mean"], value["interval"], marks)],
                 }
                 for value in one["values"]
@@ -209,8 +210,7 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
         low, high = (100 * end for end in result["interval"])
         value = f"{100 * result['difference']:+.1f} {result['verdict']}".replace("-", "−")
         told = {"low": low, "middle": 100 * result["difference"], "high": high}
-        rows.append(
-            {"name": _short(one["says"], 36), "value": value, **told, "kind": kinds.get(result["verdict"], "none")}
-        )
+        kind = kinds.get(result["verdict"], "none")
+        rows.append({"name": _short(one["says"], MOST_NAME), "value": value, **told, "kind": kind})
     marks = charts.marks_around(min(0.0, *(row["low"] for row in rows)), max(0.0, *(row["high"] for row in rows)))
     return forest(rows, marks, f"{len(rows)} claims of the paper, measured here", "points of accuracy, more − less")

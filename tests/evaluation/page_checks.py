@@ -5,6 +5,7 @@ that returns ``look_at(...)``.
 """
 
 import pytest
+
 from tests.evaluation import report_browser
 
 VIEWS = [(1400, 900, "light"), (390, 844, "light"), (1400, 900, "dark"), (390, 844, "dark")]

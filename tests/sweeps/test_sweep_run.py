@@ -1,6 +1,5 @@
 """Running a sweep with a stand-in for octomed: resuming, failing points, changed definitions and being killed."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from sweep_config import POINTS, calls, fake_octomed, write_config
 
 from octomed_jax.cli import sweep as sweep_command
 from octomed_jax.cli.main import main
-from octomed_jax.errors import TryAgain, UserError
+from octomed_jax.errors import TryAgain
 from octomed_jax.sweeps.expand import expand
 from octomed_jax.sweeps.run import run_sweep
 
@@ -34,7 +33,6 @@ def test_every_point_is_a_demo_run_in_a_folder_of_its_own(place, capsys):
     assert run(place) == 0
     printed = capsys.readouterr().out
     assert "3 of 3 points done" in printed.splitlines()[-1]
-    assert "60.0 [40.0, 90.0]" in printed
     assert (place / "calls").read_text().splitlines()[0] == f"demo 1 {place / 'small.py'}"
     folders = sorted(path.name for path in (place / "out").iterdir() if path.name.startswith("r") and path.is_dir())
     assert folders == sorted(point.id for point in expand(str(place / "small.py")).points)
@@ -55,11 +53,9 @@ def test_a_failed_point_does_not_stop_the_others_and_is_tried_again(place, capsy
     assert "per-question-2 (exit 43)" in errors
     assert "octomed: 2 does not work" in errors
     assert calls(place) == [1, 2, 4]
-    assert "failed (43)" in (place / "out/results.csv").read_text()
     (place / "fail-2").unlink()
     assert run(place) == 0
     assert calls(place) == [1, 2, 4, 2]
-    assert "failed" not in (place / "out/results.csv").read_text()
 
 
 def test_where_trying_again_can_help_the_exit_code_says_so(place):
@@ -167,43 +163,3 @@ def test_two_sweeps_do_not_share_a_folder(place):
     with pytest.raises(TryAgain, match="still works there"):
         run_sweep(expand(write_config(place)), "out", fake_octomed(place))
     assert process.wait(timeout=20) == 0
-
-
-def test_results_show_missing_and_failed_points(place, capsys):
-    process = start_slow(place)
-    process.terminate()
-    process.wait(timeout=10)
-    capsys.readouterr()
-    assert main(["sweep", "results", "out", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["results"]
-    assert [row["state"] for row in rows] == ["done", "started", "missing"]
-    assert main(["sweep", "results", "out"]) == 0
-    assert "1 of 3 points done; table in out/results.md" in capsys.readouterr().out
-    header, first, second, _ = (place / "out/results.csv").read_text().splitlines()
-    assert header == (
-        "point,state,traces.per_question,accepted,train_steps,loss_last,plane_after,plane_after_low,plane_after_high"
-    )
-    assert first.endswith(",done,1,100,8,0.5,0.6,0.4,0.9")
-    assert second.endswith(",started,2,,,,,,")
-
-
-def test_results_of_a_folder_without_a_sweep(place, capsys):
-    assert main(["sweep", "results", "nowhere"]) == 2
-    assert "nowhere holds no sweep" in capsys.readouterr().err
-    assert not (place / "nowhere").exists()
-
-
-def test_a_damaged_summary_is_named(place, capsys):
-    assert run(place) == 0
-    next((place / "out").glob("r*/summary.json")).write_text("{")
-    assert main(["sweep", "results", "out"]) == 43
-    assert "summary.json is not valid JSON" in capsys.readouterr().err
-
-
-def test_a_point_name_that_leads_out_of_the_folder_is_refused(place):
-    assert run(place) == 0
-    definition = json.loads((place / "out/sweep.json").read_text())
-    definition["points"][0]["id"] = "../../etc"
-    (place / "out/sweep.json").write_text(json.dumps(definition))
-    with pytest.raises(UserError, match="leads out of"):
-        sweep_command.write_results("out")
