@@ -9,8 +9,8 @@ from octomed_jax.sweeps import paper as papers
 from octomed_jax.sweeps import results_charts as charts
 from octomed_jax.sweeps import results_words as words
 from octomed_jax.sweeps.best import Best
-from octomed_jax.sweeps.results_numbers import AS_CONFIG, in_order
-from octomed_jax.sweeps.rows import LOSSES, OVERALL, Row, Sweep, cell, value_of
+from octomed_jax.sweeps.results_numbers import in_order
+from octomed_jax.sweeps.rows import AS_CONFIG, LOSSES, OVERALL, Sweep, cell, field_text, value_of
 
 COSTS = (
     ("seconds", "train_seconds", "seconds of training"),
@@ -20,6 +20,7 @@ COSTS = (
 MOST_LINES = 2 * charts.COLOURS
 MOST_TICKS = 6
 MOST_LETTERS = 14  # of a value on an axis
+MOST_NAME = 30  # of a row
 MOST_AXES = 6  # of benchmarks
 
 
@@ -36,7 +37,7 @@ def draw(sweep: Sweep, metric: str, best: Best | None, table: Mapping[str, Any])
     if any(one["mean"] is not None for one in table["groups"]):
         figures["seeds"] = _seeds(table["groups"], metric)
     if table["effects"]:
-        figures["effects"] = _effects(table["effects"], metric)
+        figures["effects"] = _effects(sweep, table["effects"], metric)
     done = [(place, row) for place, row in enumerate(sweep.last, 1) if row.state == "done"]
     for name, field, title in COSTS:
         spots = [
@@ -62,7 +63,7 @@ def _y_texts(values: Sequence[float], metric: str) -> list[tuple[float, str]]:
 
 def _parallel(sweep: Sweep, metric: str, best: Best | None) -> str:
     rows = sweep.last
-    axes = [_field_axis(field, rows) for field in sweep.fields if field != "name"]
+    axes = [_field_axis(field, sweep) for field in sweep.fields]
     shown = [name for name in sweep.benchmarks if name != metric][:MOST_AXES]
     for name in shown if metric in (OVERALL, *LOSSES) else [OVERALL]:
         axes.append(_number_axis(name, [value_of(row, name) for row in rows], name))
@@ -83,15 +84,16 @@ def _parallel(sweep: Sweep, metric: str, best: Best | None) -> str:
     return charts.parallel(kept, runs, told)
 
 
-def _field_axis(field: str, rows: Sequence[Row]) -> dict[str, Any]:
+def _field_axis(field: str, sweep: Sweep) -> dict[str, Any]:
     """Return the axis of a changed field: its values by size, or as they come, evenly apart."""
-    told = [row.changes.get(field, AS_CONFIG) for row in rows]
-    distinct = {cell(value): {"value": value} for value in told}
-    order = [cell(one["value"]) for one in in_order(list(distinct.values()))]
+    names, told = sweep.named_values(field), [field_text(row, field) for row in sweep.last]
+    values = {field_text(row, field): {"value": row.changes.get(field, AS_CONFIG)} for row in sweep.last}
+    by_size = {id(one): text for text, one in values.items()}
+    order = [by_size[id(one)] for one in in_order(list(values.values()))]
     share = {name: 0.5 if len(order) == 1 else place / (len(order) - 1) for place, name in enumerate(order)}
     every = math.ceil(len(order) / MOST_TICKS)
-    ticks = [(share[name], _short(name)) for place, name in enumerate(order) if place % every == 0]
-    return {"name": _short(field.rpartition(".")[2], 26), "ticks": ticks, "shares": [share[cell(one)] for one in told]}
+    ticks = [(share[name], _short(names[name])) for place, name in enumerate(order) if place % every == 0]
+    return {"name": _short(field.rpartition(".")[2], 26), "ticks": ticks, "shares": [share[one] for one in told]}
 
 
 def _number_axis(name: str, values: Sequence[float | None], metric: str) -> dict[str, Any]:
@@ -124,8 +126,8 @@ def _seeds(groups: Sequence[Mapping[str, Any]], metric: str) -> str:
     marks, axis = _scale(ends, metric)
     rows = [
         {
-            "name": _short(f"{one['label']} (n = {one['done']})", 34),
-            "value": words.value_text(one["mean"], metric),
+            "name": _short(one["label"], MOST_NAME),
+            "value": f"{words.value_text(one['mean'], metric)} (n = {one['done']})",
             "spans": [_span(one["mean"], one[kind], marks) if one[kind] else None for kind in ("seeds", "questions")],
         }
         for one in there
@@ -137,7 +139,7 @@ def _seeds(groups: Sequence[Mapping[str, Any]], metric: str) -> str:
     return lanes([("", rows)], axis, told, words.metric_unit(metric))
 
 
-def _effects(effects: Sequence[Mapping[str, Any]], metric: str) -> str:
+def _effects(sweep: Sweep, effects: Sequence[Mapping[str, Any]], metric: str) -> str:
     ends = [end for one in effects for value in one["values"] for end in (*(value["interval"] or ()), value["mean"])]
     marks, axis = _scale(ends, metric)
     groups = [
@@ -145,8 +147,8 @@ def _effects(effects: Sequence[Mapping[str, Any]], metric: str) -> str:
             f"{one['field']}{'' if one['balanced'] else ' (not balanced)'}",
             [
                 {
-                    "name": _short(f"{cell(value['value'])} (n = {value['runs']})", 34),
-                    "value": words.value_text(value["mean"], metric),
+                    "name": _short(_called(sweep, one["field"], value["value"]), MOST_NAME),
+                    "value": f"{words.value_text(value['mean'], metric)} (n = {value['runs']})",
                     "spans": [_span(value["mean"], value["interval"], marks)],
                 }
                 for value in one["values"]
@@ -156,6 +158,11 @@ def _effects(effects: Sequence[Mapping[str, Any]], metric: str) -> str:
     ]
     told = f"Marginal means of {words.metric_name(metric)} by the value of each changed field"
     return lanes(groups, axis, told, words.metric_unit(metric))
+
+
+def _called(sweep: Sweep, field: str, value: Any) -> str:
+    text = "None" if value is None else cell(value)
+    return sweep.named_values(field).get(text, text)
 
 
 def _curves(curves: Sequence[Mapping[str, Any]], metric: str) -> str:
@@ -209,8 +216,7 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
         low, high = (100 * end for end in result["interval"])
         value = f"{100 * result['difference']:+.1f} {result['verdict']}".replace("-", "−")
         told = {"low": low, "middle": 100 * result["difference"], "high": high}
-        rows.append(
-            {"name": _short(one["says"], 36), "value": value, **told, "kind": kinds.get(result["verdict"], "none")}
-        )
+        kind = kinds.get(result["verdict"], "none")
+        rows.append({"name": _short(one["says"], MOST_NAME), "value": value, **told, "kind": kind})
     marks = charts.marks_around(min(0.0, *(row["low"] for row in rows)), max(0.0, *(row["high"] for row in rows)))
     return forest(rows, marks, f"{len(rows)} claims of the paper, measured here", "points of accuracy, more − less")

@@ -9,9 +9,7 @@ from scipy.special import stdtrit
 from octomed_jax.evaluation.resampling import LEVEL
 from octomed_jax.storage import canonical_json
 from octomed_jax.sweeps.results_samples import Samples, align, interval_over_questions
-from octomed_jax.sweeps.rows import LOSSES, OVERALL, SEED_FIELDS, Row, Sweep, value_of
-
-AS_CONFIG = "as in the config"  # the value of a field that a point does not name
+from octomed_jax.sweeps.rows import AS_CONFIG, LOSSES, OVERALL, SEED_FIELDS, Row, Sweep, value_of
 
 
 def t_interval(values: Sequence[float], metric: str, around: float | None = None) -> tuple[float, float] | None:

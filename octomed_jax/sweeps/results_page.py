@@ -17,8 +17,7 @@ from octomed_jax.sweeps import results_words as words
 from octomed_jax.sweeps.best import Best
 from octomed_jax.sweeps.results_charts import COLOURS
 from octomed_jax.sweeps.results_figures import COSTS, MOST_LINES, draw, paper_columns, paper_rows
-from octomed_jax.sweeps.results_numbers import AS_CONFIG
-from octomed_jax.sweeps.rows import Sweep, cell
+from octomed_jax.sweeps.rows import Sweep, field_text
 
 HERE = Path(__file__).parent
 
@@ -49,7 +48,7 @@ def write_page(sweep: Sweep, metric: str, best: Best | None, table: Mapping[str,
         table=table,
         paper=paper,
         words=words,
-        cell=cell,
+        field_text=field_text,
         numbers={row.id: place for place, row in enumerate(sweep.last, 1)},
         values=_values(sweep),
         not_done=[row for row in sweep.last if row.state != "done"],
@@ -72,7 +71,7 @@ def _values(sweep: Sweep) -> list[tuple[str, str]]:
     """Return the changed fields with their values."""
     rows = []
     for field in sweep.fields:
-        told = dict.fromkeys(cell(row.changes[field]) if field in row.changes else AS_CONFIG for row in sweep.last)
+        told = dict.fromkeys(field_text(row, field) for row in sweep.last)
         shown = list(told)[:12]
         rows.append((field, ", ".join(shown) + (f" and {len(told) - len(shown)} more" if len(told) > 12 else "")))
     return rows

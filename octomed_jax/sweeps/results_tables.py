@@ -7,7 +7,7 @@ from typing import Any
 
 from octomed_jax.sweeps import results_words as words
 from octomed_jax.sweeps.best import Best
-from octomed_jax.sweeps.rows import OVERALL, Row, Sweep, cell
+from octomed_jax.sweeps.rows import OVERALL, Row, Sweep, cell, field_text
 
 PARTS = ("n", "correct", "accuracy", "low", "high")
 # The seconds come last: they are the one column that differs between two machines that did the same.
@@ -24,7 +24,7 @@ def csv_table(sweep: Sweep) -> str:
     writer.writerow(header)
     for row in sweep.rows:
         cells: list[Any] = [row.id, row.group, row.name, row.state, row.reason]
-        cells += [row.changes.get(field) for field in sweep.fields]
+        cells += [field_text(row, field) if field in row.changes else None for field in sweep.fields]
         cells += [row.x, row.step]
         cells += [row.benchmarks.get(name, {}).get(part) for name in sweep.benchmarks for part in PARTS]
         cells += [(row.overall or {}).get(part) for part in PARTS[2:]]
@@ -48,11 +48,11 @@ def markdown_text(sweep: Sweep, best: Best | None, claims: Sequence[dict[str, An
 
 
 def _head(sweep: Sweep) -> list[str]:
-    return ["point", *sweep.fields, "x", "state", OVERALL, *sweep.benchmarks, "tokens", "loss", "held-out loss"]
+    return ["point", "name", *sweep.fields, "x", "state", OVERALL, *sweep.benchmarks, "tokens", "loss", "held-out loss"]
 
 
 def _cells(sweep: Sweep, row: Row) -> list[str]:
-    cells = [row.id, *(cell(row.changes.get(field)) for field in sweep.fields), words.mark_text(row)]
+    cells = [row.id, row.name, *(field_text(row, field) for field in sweep.fields), words.mark_text(row)]
     cells += [row.state if not row.reason else f"{row.state}: {row.reason}", words.with_span(row.overall)]
     cells += [words.with_span(row.benchmarks.get(name)) for name in sweep.benchmarks]
     figures = (row.completion_tokens, row.loss, row.held_out_loss)

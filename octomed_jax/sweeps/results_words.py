@@ -105,7 +105,7 @@ def claim_text(claim: Mapping[str, Any]) -> str:
 
 def runs_text(claim: Mapping[str, Any]) -> str:
     """Return how many runs stand on either side of a claim."""
-    return "{} and {}".format(*claim["result"]["runs"])
+    return "{}, {}".format(*claim["result"]["runs"])
 
 
 def mark_text(row: Row) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from etils import epath
+
 from octomed_jax import places, storage
 from octomed_jax.errors import StopAndLook, UserError, did_you_mean
 from octomed_jax.evaluation.resampling import overall
@@ -22,6 +24,8 @@ SEED_FIELDS = ("seed", "train.seed")  # points that differ in these alone are on
 OVERALL, LOSSES = "overall", ("held_out_loss", "loss")
 TEST = "test"  # what `octomed eval run` measures on where its settings name no split: held-out questions
 CODES = {1: "a bug of ours", 2: "input or config", 42: "try again", 43: "stop and look"}
+AS_CONFIG = "as in the config"  # the value of a field that a point does not name
+LONG = 14  # letters of a value that stands on an axis as it is
 _LAST = 20  # steps that the last loss is a mean over, as in the manifest of a run
 
 
@@ -96,8 +100,20 @@ class Sweep:
 
     @property
     def fields(self) -> list[str]:
-        """The changed fields, in the order in which the points first name them."""
-        return list(dict.fromkeys(field for row in self.rows for field in row.changes))
+        """The changed fields but for the name, in the order in which the points first name them."""
+        return [field for field in dict.fromkeys(f for row in self.rows for f in row.changes) if field != "name"]
+
+    def named_values(self, field: str) -> dict[str, str]:
+        """Return what a reader calls the values of a field, by their text: a long one by the name of its points.
+
+        Only where every value has one name, and no two the same.
+        """
+        names: dict[str, set[str]] = {}
+        for row in self.last:
+            names.setdefault(field_text(row, field), set()).add(row.name)
+        told = {text: next(iter(own)) for text, own in names.items() if len(own) == 1}
+        clear = len(told) == len(names) == len(set(told.values())) and all(told.values())
+        return told if clear and any(len(text) > LONG for text in names) else {text: text for text in names}
 
     @property
     def benchmarks(self) -> list[str]:
@@ -121,10 +137,10 @@ class Sweep:
 
 def _label(row: Row, alike: Sequence[Row]) -> str:
     told = []
-    for field, value in row.changes.items():
-        differs = len({cell(one.changes.get(field)) for one in alike}) > 1
+    for field in row.changes:
+        differs = len({field_text(one, field) for one in alike}) > 1
         if field not in (*SEED_FIELDS, "name") and (differs or not (row.name or len(alike) > 1)):
-            told.append(f"{field.rpartition('.')[2]}={cell(value)}")
+            told.append(f"{field.rpartition('.')[2]}={field_text(row, field)}")
     return ": ".join(part for part in (row.name, ", ".join(told)) if part) or "the config as it is"
 
 
@@ -146,7 +162,7 @@ def read_sweep(root: storage.PathLike) -> Sweep:
 
 def _rows(root: Path, point: Mapping[str, Any], samples: dict[str, Samples]) -> list[Row]:
     path = places.inside(root, f"runs/{point['id']}") / "run.json"
-    fields = {name: point[name] for name in ("id", "group", "changes")} | {"name": str(point.get("name") or "")}
+    fields = {name: point[name] for name in ("id", "group", "name", "changes")}
     if not path.is_file():
         return [Row(**fields, state="missing", reason="not begun, or not at its end")]
     run = storage.read_json(path)
@@ -178,9 +194,19 @@ def _reason(run: Mapping[str, Any]) -> str:
     return ""
 
 
+def place_of(root: Path, folder: str) -> epath.Path:
+    """Return where a stage's folder lies: in the sweep's, or where the job that made it has its own, as in a bucket.
+
+    Raises:
+        UserError: a path within the sweep's folder leads out of it.
+    """
+    elsewhere = storage.in_bucket(folder) or Path(folder).is_absolute()
+    return epath.Path(folder if elsewhere else places.inside(root, folder))
+
+
 def _metrics(root: Path, folder: str) -> list[dict[str, Any]]:
-    path = places.inside(root, folder) / "metrics.jsonl" if folder else None
-    if path is None or not path.is_file():
+    path = place_of(root, folder) / "metrics.jsonl" if folder else None
+    if path is None or not path.exists():
         return []
     lines = path.read_text().split("\n")
     # What a killed run was just writing: its last line may be a piece of one.
@@ -203,7 +229,7 @@ def _trained(metrics: Sequence[Mapping[str, Any]], until: int | None) -> dict[st
 
 
 def _measured(root: Path, folder: str, samples: dict[str, Samples]) -> dict[str, Any]:
-    place = places.inside(root, folder)
+    place = Path(place_of(root, folder))
     results = _results(place)
     found = {name: _figures(one) for name, one in sorted(results["benchmarks"].items())}
     ruled = [name for name, one in found.items() if one["accuracy"] is not None]
@@ -231,7 +257,7 @@ def _results(place: Path) -> Mapping[str, Any]:
 
 
 def _baseline(root: Path, folder: str) -> dict[str, float]:
-    benchmarks = _results(places.inside(root, folder))["benchmarks"]
+    benchmarks = _results(Path(place_of(root, folder)))["benchmarks"]
     return {name: one["accuracy"] for name, one in sorted(benchmarks.items()) if one["accuracy"] is not None}
 
 
@@ -272,6 +298,13 @@ def choose_metric(sweep: Sweep, metric: str = "") -> str:
         hint = did_you_mean(chosen, known)
         raise UserError(f"no metric {chosen!r} in {sweep.root}{hint}; there are: {', '.join(known)}")
     return chosen
+
+
+def field_text(row: Row, field: str) -> str:
+    """Return a point's value of a field as a reader sees it."""
+    if field not in row.changes:
+        return AS_CONFIG
+    return "None" if row.changes[field] is None else cell(row.changes[field])
 
 
 def cell(value: Any) -> str:

@@ -68,7 +68,7 @@ def test_a_failed_or_stopped_point_is_never_the_best(tmp_path):
     write_run(tmp_path, points[0], "failed", gain=0.5, stage="eval", exit_code=1)
     write_run(tmp_path, points[1], "stopped", gain=0.4, rung=40)
     assert find_best(read_sweep(tmp_path), "overall") is None
-    with pytest.raises(UserError, match="nothing of .* is done .*1 failed, 1 stopped, 1 missing"):
+    with pytest.raises(UserError, match=r"nothing of .* is done .*1 failed, 1 stopped, 1 missing"):
         need_best(read_sweep(tmp_path), "overall")
     write_run(tmp_path, points[2], gain=0.0)
     best = need_best(read_sweep(tmp_path), "overall")

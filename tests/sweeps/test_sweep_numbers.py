@@ -1,5 +1,7 @@
 """Groups of seeds, main effects, curves, and the scales of the charts."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,5 +83,5 @@ def test_curves_are_means_over_seeds_by_mark(sweep):
 def test_marks_hold_all_that_is_between_them(low, width):
     marks = marks_around(low, low + width)
     assert 2 <= len(marks) <= 12
-    assert all(one < other for one, other in zip(marks, marks[1:], strict=False))
+    assert all(one < other for one, other in itertools.pairwise(marks))
     assert -1e-6 <= place(low, marks) <= place(low + width, marks) <= 1 + 1e-6

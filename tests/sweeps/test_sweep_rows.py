@@ -122,14 +122,14 @@ def test_samples_that_do_not_bear_out_the_results_are_refused(tmp_path):
     one(tmp_path, marks=1)
     path = next(tmp_path.glob("stages/eval-*/samples/plane.jsonl"))
     path.write_text(path.read_text().replace('"verdict": "wrong"', '"verdict": "correct"', 1))
-    with pytest.raises(StopAndLook, match="samples of plane .* are not those of its results.json"):
+    with pytest.raises(StopAndLook, match=r"samples of plane .* are not those of its results.json"):
         write_results(tmp_path)
 
 
 def test_a_damaged_run_or_result_is_named(tmp_path):
     point = one(tmp_path, marks=1)
     next(tmp_path.glob("stages/eval-*/results.json")).unlink()
-    with pytest.raises(StopAndLook, match="holds no results.json"):
+    with pytest.raises(StopAndLook, match=r"holds no results\.json"):
         read_sweep(tmp_path)
     path = tmp_path / "runs" / point["id"] / "run.json"
     path.write_text("{}")
