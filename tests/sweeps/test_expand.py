@@ -232,12 +232,12 @@ def test_tuples_floats_and_text_survive_the_command_line(tmp_path):
     assert point.overrides == ("sizes=(3, 4)", "rate=1e-05", "name=a b", "end='7'")
 
 
-@pytest.mark.parametrize(("variant", "kept"), [("demo", [1, 2, 4]), ("tiny", [1, 2])])
+@pytest.mark.parametrize(("variant", "kept"), [("demo", [1, 4, 8, 16]), ("tiny", [1, 2])])
 def test_the_recipe_expands_from_any_folder(variant, kept, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", "expand", f"--config={RECIPE}:{variant}", "--json"]) == 0
     points = json.loads(capsys.readouterr().out)["points"]
-    assert [point["changes"] for point in points] == [{"traces.per_question": number} for number in kept]
+    assert [point["changes"]["traces.per_question"] for point in points] == kept
     assert main(["sweep", "expand", f"--config={RECIPE}:{variant}"]) == 0
     shown = capsys.readouterr().out
     assert all(point["id"] in shown for point in points)
@@ -259,7 +259,6 @@ def test_a_long_sweep_is_shown_in_part_with_its_groups(tmp_path, capsys):
     ("words", "message"),
     [
         (["--config=none.py"], "no such config file: none.py"),
-        ([f"--config={RECIPE}"], "use traces_per_question.py:demo"),
         ([f"--config={RECIPE}:dmo"], "knows no variant 'dmo'"),
         ([f"--config={RECIPE}:demo", "--config.seed=1"], "takes no overrides"),
         ([f"--config={RECIPE}:demo", "--jsn"], "did you mean '--json'"),
