@@ -82,5 +82,6 @@ def test_killed_ten_times_it_ends_as_if_undisturbed(place):
     states = {json.loads(path.read_text())["state"] for path in (place / "out").glob("runs/*/run.json")}
     assert states == {"failed", "stopped"}  # one stage fails on purpose, for every run that comes to its end
     assert not (place / "clashes").exists()
-    # A kill costs the stages that ran then, which are asked once more.
-    assert once < len(calls(place)) <= once + 2 * KILLS
+    # A kill costs the stages that ran then, which are asked once more; what failed is tried again by each start.
+    repeated = [stage for stage in calls(place) if stage != "export"]
+    assert len(repeated) <= once + 2 * KILLS

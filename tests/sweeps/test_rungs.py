@@ -77,10 +77,12 @@ def test_nothing_is_decided_or_trained_twice(place):
 def test_replay_makes_the_decisions_again_and_names_those_that_differ(place, capsys):
     run(place, "median")
     assert main(["sweep", "status", "out", "--replay"]) == 0
-    assert "10 decisions in out/decisions.jsonl: all are made again as logged" in capsys.readouterr().out
+    assert (
+        "10 decisions in out/decisions.jsonl: the same when made again from the metric files" in capsys.readouterr().out
+    )
     first = json.loads(next((place / "out").glob("runs/*/run.json")).read_text())
     metrics = place / "out" / first["stages"]["train"] / "metrics.jsonl"
-    metrics.write_text(metrics.read_text().replace('"step": 5, "loss": ', '"step": 5, "loss": 9'))
+    metrics.write_text(metrics.read_text().replace('"loss": ', '"loss": 9'))
     assert main(["sweep", "status", "out", "--replay", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert first["id"] in told["differences"][0]
@@ -90,4 +92,4 @@ def test_replay_of_a_sweep_without_early_stopping_is_refused(place, capsys):
     sweep = expand(write_config(place, points((1.0,))))
     run_sweep(sweep, "out", How(poll_seconds=0.005), LocalRunner(place / "out", fake_octomed()))
     assert main(["sweep", "status", "out", "--replay"]) == 2
-    assert "has no early stopping" in capsys.readouterr().err
+    assert "stops no run early" in capsys.readouterr().err
