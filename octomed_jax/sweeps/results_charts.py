@@ -19,8 +19,10 @@ Line = tuple[int, Sequence[tuple[float, float]]]  # number of its colour, and pl
 
 def marks_around(low: float, high: float, most: int = 5) -> list[float]:
     """Return round marks of which the first is not above ``low`` and the last not below ``high``."""
-    if high - low < 1e-12:
-        low, high = low - max(abs(low) * 0.05, 1e-6), high + max(abs(high) * 0.05, 1e-6)
+    least = 0.02 * max(abs(low), abs(high), 0.5)  # values all but alike: no figures that tell nothing
+    if high - low < least:
+        floor = 0.0 if low >= 0 else -math.inf
+        low, high = max(low - least / 2, floor), high + least / 2
     step = ticks(high - low, most)[1]
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)

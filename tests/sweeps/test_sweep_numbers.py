@@ -85,3 +85,10 @@ def test_marks_hold_all_that_is_between_them(low, width):
     assert 2 <= len(marks) <= 12
     assert all(one < other for one, other in itertools.pairwise(marks))
     assert -1e-6 <= place(low, marks) <= place(low + width, marks) <= 1 + 1e-6
+
+
+def test_marks_of_values_that_are_alike_are_short_and_not_below_nothing():
+    for value in (0.0, 0.5, 1.0, 12.0):
+        marks = marks_around(value, value)
+        assert marks[0] >= 0
+        assert all(len(f"{100 * mark:g}") <= 6 for mark in marks)

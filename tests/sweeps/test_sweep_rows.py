@@ -118,6 +118,39 @@ def test_names_tell_groups_apart_by_what_differs(place):
     ]
 
 
+def test_a_long_value_is_called_by_the_name_of_its_points(tmp_path):
+    mixtures = {"text": "brain=0,brain_regions=0", "all": None}
+    points = [
+        make_point(4, 0.001, 0) | {"id": f"r0-{name}", "group": f"g0-{name}", "name": name,
+                                   "changes": {"name": name, "mixture.epochs": mixture}}
+        for name, mixture in mixtures.items()
+    ]  # fmt: skip
+    write_definition(tmp_path, points)
+    for point in points:
+        write_run(tmp_path, point, marks=1)
+    sweep = read_sweep(tmp_path)
+    assert sweep.fields == ["mixture.epochs"]
+    assert sweep.named_values("mixture.epochs") == {"brain=0,brain_regions=0": "text", "None": "all"}
+    assert list(sweep.labels.values()) == ["text", "all"]
+    write_results(tmp_path)
+    header, first, second = list(csv.reader((tmp_path / "results.csv").open()))
+    assert header.count("name") == 1
+    column = header.index("mixture.epochs")
+    assert (first[column], second[column]) == ("brain=0,brain_regions=0", "None")
+
+
+def test_a_training_that_lies_elsewhere_is_read_there(tmp_path):
+    root, home = tmp_path / "sweep", tmp_path / "home"
+    point = one(root, marks=1)
+    path = root / "runs" / point["id"] / "run.json"
+    run = storage.read_json(path)
+    before = read_sweep(root).rows[0]
+    (root / run["stages"]["train"]).rename(home)
+    run["stages"]["train"] = str(home)
+    storage.write_json(path, run)
+    assert read_sweep(root).rows[0].tokens_trained == before.tokens_trained > 0
+
+
 def test_samples_that_do_not_bear_out_the_results_are_refused(tmp_path):
     one(tmp_path, marks=1)
     path = next(tmp_path.glob("stages/eval-*/samples/plane.jsonl"))
