@@ -54,13 +54,15 @@ def run_command(arguments: Sequence[str]) -> int:
     options, sweep = read_sweep(parser, arguments)
     output = Path(options.output or default_output(options.config))
     given, rule, place = given_of(options), rule_of(options), read_place(options)
-    runners = {}
+    jobs = None
     if place:
         plans = plans_of(sweep, given, rule.rungs if rule else ())
         check_sweep(place, sweep.points, plans, {one.folder for one in given.values()}, output)
-        runners[TRAIN] = JobRunner(place, output)
-    how = How(options.at_once, given, rule, runners, options.extend)
+        jobs = JobRunner(place, output)
+    how = How(options.at_once, given, rule, {TRAIN: jobs} if jobs else {}, options.extend)
     records = run_sweep(sweep, output, how)
+    if jobs:
+        jobs.tidy()
     return tell(records, output, options.json)
 
 

@@ -110,7 +110,13 @@ def _runs(sides: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
 
 
 def _compared(tables: Mapping[str, Table], more: int, measure: str) -> dict[str, Any]:
-    """Return the difference of the first ``more`` evaluations and the others, with an interval over questions."""
+    """Return the difference of the first ``more`` evaluations and the others, with an interval over questions.
+
+    Where all questions of a benchmark are of one brain or patient, the questions themselves are resampled: the interval
+    is then about this one, which a note says.
+    """
+    single = sorted(name for name, one in tables.items() if len(one.sizes) < 2)
+    tables = {name: one.by_question if name in single else one for name, one in tables.items()}
     sums = {name: one.sums[:more].mean(axis=0) - one.sums[more:].mean(axis=0) for name, one in tables.items()}
     difference = math.fsum(float(sums[name].sum()) / one.sizes.sum() for name, one in tables.items()) / len(tables)
     ends, notes = _interval(tables, sums, difference, measure)
@@ -120,16 +126,17 @@ def _compared(tables: Mapping[str, Table], more: int, measure: str) -> dict[str,
         "difference": difference,
         "interval": None if ends is None else list(ends),
         "n": sum(table.scores.shape[1] for table in tables.values()),
-        "notes": notes,
+        "notes": [*notes, *([_one_cluster(single)] if single else [])],
     }
+
+
+def _one_cluster(names: Sequence[str]) -> str:
+    return f"{', '.join(names)}: all questions are of one cluster, and the interval says nothing of others"
 
 
 def _interval(
     tables: Mapping[str, Table], sums: Mapping[str, np.ndarray], difference: float, measure: str
 ) -> tuple[tuple[float, float] | None, list[str]]:
-    single = [name for name, one in tables.items() if len(one.sizes) < 2]
-    if single:
-        return None, [f"{', '.join(single)}: a single cluster of questions, which tells nothing of others"]
     drawn = [paired.resampled(sums[name], one.sizes, stream_of(name, 1)) for name, one in tables.items()]
     ends = paired.interval_of_mean(drawn, [len(one.sizes) for one in tables.values()])
     if ends is None and measure == ACCURACY:  # all questions alike: a bootstrap would make a point of it

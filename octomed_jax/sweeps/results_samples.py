@@ -103,6 +103,11 @@ class Table:
         """[R, C] sums of scores by cluster."""
         return np.stack([np.bincount(self.cluster, weights=own) for own in self.scores])
 
+    @property
+    def by_question(self) -> "Table":
+        """The same with each question a cluster of its own."""
+        return Table(self.scores, np.arange(self.scores.shape[1]))
+
 
 def align(samples: Sequence[Samples], benchmark: str, what: str = "score") -> Table | None:
     """Return what evaluations answered at one benchmark; None unless all answered the very same questions.

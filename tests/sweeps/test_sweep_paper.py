@@ -85,12 +85,17 @@ def test_a_difference_of_nothing_is_not_shown(sweep):
     assert claim_text({**claim, "result": result}).startswith("+0.0 points [")
 
 
-def test_a_single_cluster_tells_nothing_of_other_questions(sweep):
-    table = papers.align([sweep.samples[row.eval] for row in ends(sweep, "4", 2.0)], "plane")
-    whole = papers.Table(table.scores, np.zeros_like(table.cluster))
-    found = papers._compared({"plane": whole}, 2, papers.ACCURACY)
-    assert (found["verdict"], found["interval"]) == (papers.NOT_SHOWN, None)
-    assert "single cluster" in found["notes"][0]
+def test_a_single_cluster_is_resampled_by_its_questions_and_says_so(sweep):
+    rows = [row for name in ("4", "1") for row in ends(sweep, name, 2.0)]
+    scores = papers.align([sweep.samples[row.eval] for row in rows], "plane").scores
+    questions = np.arange(scores.shape[1])
+    whole, apart = (papers.Table(scores, cluster) for cluster in (questions * 0, questions))
+    found, wanted = (papers._compared({"plane": one}, 2, papers.ACCURACY) for one in (whole, apart))
+    assert found["interval"] == wanted["interval"]
+    assert found["difference"] == pytest.approx(wanted["difference"])
+    assert found["interval"][0] < found["difference"] < found["interval"][1]
+    assert found["notes"] == ["plane: all questions are of one cluster, and the interval says nothing of others"]
+    assert wanted["notes"] == []
 
 
 @pytest.mark.parametrize(
