@@ -4,19 +4,20 @@ import contextlib
 import io
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from octomed_jax import progress
 from octomed_jax.cli import plan as training_plan
 from octomed_jax.cli.launch_job import add_job, read_job
-from octomed_jax.cli.options import Parser, finish
+from octomed_jax.cli.options import Parser, finish, mesh_or_auto
 from octomed_jax.errors import UserError
 from octomed_jax.launching.measured import save_seconds
 from octomed_jax.launching.plan import amounts, plan_launch, told
 from octomed_jax.launching.prices import TABLE, read_prices
-from octomed_jax.launching.record import last_record
+from octomed_jax.launching.reach import READ_SECONDS, UnreachableError, within
+from octomed_jax.launching.record import last_record, load_command
 from octomed_jax.launching.spec import PLACEHOLDER, JobSpec, plan_words
 from octomed_jax.training.planning.chips import Topology, read_topology
 
@@ -37,17 +38,22 @@ def plan_command(arguments: list[str]) -> int:
     parser.add_argument(
         "--training",
         metavar="FILE",
-        help=f"what `octomed plan --json` printed for this job, instead of compiling again; {NONE}: leave it out",
+        help="what `octomed plan --json` printed for this job (topology, config and mesh are compared), instead of "
+        f"compiling again; {NONE}: leave it out",
     )
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     options, config = parser.read_config(arguments)
-    spec, place, *_ = read_job(options, config)
+    spec, place, _, roots = read_job(options, config)
     prices = read_prices(Path(options.prices))
     place.check(place.files(spec))  # a job that cannot be is refused before minutes are spent on its plan
-    training, no_training = _training(spec, options.backend, options.training)
-    last, no_last = last_files(spec.workdir)
+    training, no_training = _training(spec, options.backend, options.training, roots)
+    try:
+        last, no_last = last_files(spec.workdir)
+        measured = _measured(spec)
+    except UnreachableError as error:
+        last, no_last, measured = None, str(error), None
     planned = plan_launch(spec, place, prices, training, no_training, last, no_last)
-    planned["grace"] = _grace(spec)
+    planned["grace"] = {"seconds": spec.grace_seconds, "slowest_checkpoint_seconds": measured}
     for line in told(planned):
         progress.say(line)
     return finish(_summary(planned), planned, options.json)
@@ -64,7 +70,9 @@ def _summary(planned: Mapping[str, Any]) -> str:
     return f"{planned['name']} by {planned['backend']}: {what}, {price}; nothing was written or started"
 
 
-def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str, Any] | None, str]:
+def _training(
+    spec: JobSpec, place: str, figures: str | None, roots: Sequence[Path]
+) -> tuple[dict[str, Any] | None, str]:
     """Return what `octomed plan` says of a job's training, or None and why."""
     words = plan_words(spec)
     if not words:
@@ -74,7 +82,7 @@ def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str,
     if figures == NONE:
         return None, f"left out; get them with `{shlex.join(['octomed', *words])}`"
     if figures:
-        return _read_figures(Path(figures), spec), ""
+        return _read_figures(Path(figures), spec, _identity(spec, roots)), ""
     if _topology(spec).is_tpu:
         try:
             libtpu()
@@ -87,13 +95,13 @@ def _training(spec: JobSpec, place: str, figures: str | None) -> tuple[dict[str,
     return json.loads(printed.getvalue()), ""
 
 
-def _grace(spec: JobSpec) -> dict[str, Any]:
-    """Return a job's grace, and what the slowest checkpoint in its work folder took; None: none can be seen."""
+def _measured(spec: JobSpec) -> float | None:
+    """Return the seconds that the slowest checkpoint in a job's work folder took; None: none can be seen."""
     try:
         measured = [] if PLACEHOLDER.search(spec.workdir) else save_seconds(spec.workdir)
     except UserError:
-        measured = []
-    return {"seconds": spec.grace_seconds, "slowest_checkpoint_seconds": measured[-1] if measured else None}
+        return None
+    return measured[-1] if measured else None
 
 
 def libtpu() -> None:
@@ -113,7 +121,14 @@ def _topology(spec: JobSpec) -> Topology:
     return read_topology(name, spec.slices)
 
 
-def _read_figures(path: Path, spec: JobSpec) -> dict[str, Any]:
+def _identity(spec: JobSpec, roots: Sequence[Path]) -> str:
+    """Return the name that `octomed plan` gives to what this job trains."""
+    options = dict(option.partition("=")[::2] for option in spec.command.options)
+    mesh = mesh_or_auto(options["mesh"]) if "mesh" in options else None
+    return training_plan.identity(load_command(spec, roots, spec.command.overrides), mesh)
+
+
+def _read_figures(path: Path, spec: JobSpec, identity: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no such file: {path}; make it with `{shlex.join(['octomed', *plan_words(spec)])} --json`")
     try:
@@ -124,6 +139,11 @@ def _read_figures(path: Path, spec: JobSpec) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("topology") != wanted or "peak_bytes_per_device" not in found:
         has = found.get("topology") if isinstance(found, dict) else None
         raise UserError(f"--training={path} is a plan for {has}, and the job is for {wanted}")
+    if found.get("planned") != identity:
+        raise UserError(
+            f"--training={path} is a plan of another config or mesh than the job's; make it anew with "
+            f"`{shlex.join(['octomed', *plan_words(spec)])} --json`"
+        )
     if not _whole(found):
         raise UserError(f"--training={path} lacks figures of a plan; make it anew with `octomed plan --json`")
     return found
@@ -144,11 +164,17 @@ def _whole(found: Mapping[str, Any]) -> bool:
 
 
 def last_files(workdir: str) -> tuple[dict[str, str] | None, str]:
-    """Return the rendered files of a job's last launch, from the record in its work folder; or None and why."""
+    """Return the rendered files of a job's last launch, from the record in its work folder; or None and why.
+
+    Raises:
+        UnreachableError: the work folder lies in a bucket that did not answer.
+    """
     if PLACEHOLDER.search(workdir):
         return None, f"workdir={workdir} is still to be replaced"
     try:
-        last = last_record(workdir)
+        last = within(READ_SECONDS, workdir, lambda: last_record(workdir))
+    except UnreachableError:
+        raise
     except (OSError, ImportError, ValueError) as error:
         return None, f"{workdir} cannot be read from here ({' '.join(str(error).split())})"
     return (last[1], "") if last else (None, f"{workdir} has no record of one")

@@ -6,6 +6,7 @@ import keyword
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from octomed_jax import __version__
 from octomed_jax.errors import StopAndLook, TryAgain, UserError, did_you_mean
@@ -46,6 +47,11 @@ def overview() -> str:
     return USAGE.format(verbs="\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items()))
 
 
+def module_of(verb: str) -> ModuleType:
+    """Load the module of a verb."""
+    return importlib.import_module(f"octomed_jax.cli.{verb}_" if keyword.iskeyword(verb) else f"octomed_jax.cli.{verb}")
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     arguments = [word for word in argv if word != "--debug"]
@@ -60,8 +66,7 @@ def main(argv: Sequence[str]) -> int:
         verb = arguments[0]
         if verb not in VERBS:
             raise UserError(f"unknown verb {verb!r}{did_you_mean(verb, list(VERBS))}; `octomed --help` lists them")
-        module = f"{verb}_" if keyword.iskeyword(verb) else verb
-        return importlib.import_module(f"octomed_jax.cli.{module}").run(arguments[1:]) or 0
+        return module_of(verb).run(arguments[1:]) or 0
     except (UserError, TryAgain, StopAndLook) as error:
         if debug:
             raise

@@ -1,8 +1,11 @@
 """What the verbs' parsers share: one-line errors with a suggestion, and the config options."""
 
 import argparse
+import contextlib
+import contextvars
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ml_collections import ConfigDict
@@ -11,6 +14,34 @@ from octomed_jax import configuration
 from octomed_jax.errors import UserError, did_you_mean
 
 AUTO = "auto"
+_only_read = contextvars.ContextVar("only_read", default=False)
+
+
+class _UnderstoodError(Exception):
+    """A verb's words were read without a mistake, and no more was asked for."""
+
+
+def check_words(run: Callable[[Sequence[str]], int], words: Sequence[str]) -> None:
+    """Let a verb read its words, as it would when it runs, and do nothing.
+
+    Args:
+        run: the verb.
+        words: what follows it.
+
+    Raises:
+        UserError: an unknown subverb or option, or a value that an option does not take, as the verb would say it.
+    """
+    before = _only_read.set(True)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            run(words)
+    except _UnderstoodError:
+        return
+    except SystemExit:  # --help
+        pass
+    finally:
+        _only_read.reset(before)
+    raise UserError("these words only show a help")
 
 
 def mesh_sizes(text: str) -> dict[str, int]:
@@ -75,6 +106,8 @@ class Parser(argparse.ArgumentParser):
             self._refuse([word for word in rest if word.startswith("--") and self._hint(word)])
             raise
         self._refuse(unknown)
+        if _only_read.get():
+            raise _UnderstoodError
         return options, overrides
 
     def _refuse(self, unknown: Sequence[str]) -> None:

@@ -9,9 +9,11 @@ from ml_collections import ConfigDict
 
 from octomed_jax import progress
 from octomed_jax.cli.options import AUTO, Parser, finish
+from octomed_jax.configuration import plain
 from octomed_jax.errors import UserError
 from octomed_jax.evaluation.protocol import CLOSING
 from octomed_jax.images.patches import PatchSpec
+from octomed_jax.storage import fingerprint
 from octomed_jax.training.planning import generation_plan, plan, search
 from octomed_jax.training.planning.chips import GIB, Topology, read_topology
 from octomed_jax.training.planning.expected import expected_model
@@ -62,7 +64,12 @@ def run(arguments: Sequence[str]) -> int:
         found = search.best_plan(job, topology, _planner(options), options.compiled)
     else:
         found = plan_for(with_mesh(job, options.mesh or config.train.mesh), topology, not options.full)
-    return _told(found, topology, plan.told, options)
+    return _told(found | {"planned": identity(config, options.mesh)}, topology, plan.told, options)
+
+
+def identity(config: ConfigDict, mesh: dict[str, int] | str | None) -> str:
+    """Return a name of what is planned, equal for equal configs and meshes, wherever the run is kept."""
+    return fingerprint([{**plain(config), "run": ""}, mesh])
 
 
 def _told(

@@ -9,6 +9,8 @@ from pathlib import Path
 from octomed_jax.errors import UserError
 from octomed_jax.storage import sha256_file
 
+MOST_UNTRACKED = 10 * 2**20  # bytes of a file that is hashed: a larger one is data, and there may be many
+NOT_HASHED = "not hashed"
 MOST_BYTES = 20 * 2**20  # of changes: more is no change of code
 
 
@@ -19,13 +21,18 @@ class CodeState:
     Attributes:
         commit: of HEAD; ``unknown`` outside of a checkout.
         patch: what was changed in the files that git knows, as ``git apply`` takes it.
-        untracked: files that git neither knows nor ignores, with their SHA-256. Their contents are not kept: keys
-            and tokens lie about in such files.
+        untracked: files that git neither knows nor ignores, with their SHA-256, or NOT_HASHED and the size where they
+            are large. Their contents are not kept: keys and tokens lie about in such files.
     """
 
     commit: str = "unknown"
     patch: bytes = b""
     untracked: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def not_hashed(self) -> int:
+        """How many of these are only known by their size."""
+        return sum(value.startswith(NOT_HASHED) for value in self.untracked.values())
 
 
 def code_state(folder: Path) -> CodeState:
@@ -47,8 +54,13 @@ def code_state(folder: Path) -> CodeState:
     if len(patch) > MOST_BYTES:
         raise UserError(f"{root} has changes of {len(patch) / 2**20:.0f} MiB that are not committed; commit them first")
     names = os.fsdecode(_git(root, "ls-files", "--others", "--exclude-standard", "-z") or b"").split("\0")
-    untracked = {name: sha256_file(root / name) for name in sorted(names) if name and (root / name).is_file()}
+    untracked = {name: _hash(root / name) for name in sorted(names) if name and (root / name).is_file()}
     return CodeState(commit.decode().strip(), patch, untracked)
+
+
+def _hash(path: Path) -> str:
+    size = path.stat().st_size
+    return sha256_file(path) if size <= MOST_UNTRACKED else f"{NOT_HASHED}: {size} bytes"
 
 
 def _git(folder: Path, *words: str) -> bytes | None:

@@ -7,16 +7,17 @@ from typing import Any
 
 from octomed_jax import progress
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.launching import record
+from octomed_jax.launching import claim, record
 from octomed_jax.launching.backends.base import Backend, Commands, LogOptions
 from octomed_jax.launching.backends.table import backend
 from octomed_jax.launching.code_state import CodeState
 from octomed_jax.launching.image import image_digest
 from octomed_jax.launching.placeholders import placeholders
+from octomed_jax.launching.reach import WRITE_SECONDS, within
 from octomed_jax.launching.record import Launch
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import JobSpec
-from octomed_jax.launching.state import State
+from octomed_jax.launching.state import RUNNING, UNKNOWN, WAITING, State
 from octomed_jax.launching.tools import Ask, ask, need, work
 from octomed_jax.storage import locked
 
@@ -38,8 +39,9 @@ def up(
 
     Raises:
         UserError: the back end cannot do it, a name is still to be put in, a tool is missing, the work folder cannot be
-            written, or a command failed.
-        TryAgain: another `up` works in the folder, or a command ended with the exit code of it.
+            written, another folder looks after the job, or a command failed.
+        TryAgain: another `up` works in the folder, the job waits or runs already, or a command ended with the exit code
+            of it.
         StopAndLook: the record in the folder is damaged, or a command ended with the exit code of it.
     """
     if names := placeholders(spec, place):
@@ -52,19 +54,44 @@ def up(
 
 def _up(spec: JobSpec, place: Backend, folder: Path, config: Mapping[str, Any], code: CodeState, tools: Ask) -> Launch:
     launch = record.next_launch(spec, place, folder)  # refuses the folder of another job before a file is written
+    claim.refuse_claimed(spec, folder, launch.run_id)
     files = render(spec, place, folder)
     need(place.tools)
+    _refuse_twice(launch, folder, tools)
     image = image_digest(spec.image, tools) if spec.image else ("", "the job has no image")
     if spec.image and not image[0]:
         progress.say(f"launch: the digest of {spec.image} is not known here, so the record holds its tag ({image[1]})")
     if code.commit == "unknown":
         progress.say("launch: the launch config lies in no git checkout, so the record holds no commit")
+    if code.not_hashed:
+        progress.say(
+            f"launch: of {code.not_hashed} large file(s) that git does not know the record holds the size only"
+        )
     commands = place.up(spec, folder)
     # Before the start: a work folder that cannot be written is found while nothing is paid for yet.
-    record.write_record(launch, folder, files, config, code, image, commands)
+    within(
+        WRITE_SECONDS,
+        spec.workdir,
+        lambda: record.write_record(launch, folder, files, config, code, image, commands),
+    )
+    claim.write_claim(spec, folder, launch.run_id)
     for words in commands:
         work(words, aside=True)
     return launch
+
+
+def _refuse_twice(launch: Launch, folder: Path, tools: Ask) -> None:
+    """Refuse to start what waits or runs already: a record would be kept of a start that is none.
+
+    Raises:
+        TryAgain: it does.
+    """
+    found = look(launch, folder, tools)
+    if found.state in (WAITING, RUNNING):
+        ours = f"`octomed launch stop --output={folder}` stops it" if launch.start > 1 else "choose another name"
+        raise TryAgain(f"{launch.spec.name} is {found.state} already ({found.said}); wait for its end, or {ours}")
+    if found.state == UNKNOWN:
+        progress.say(f"launch: whether {launch.spec.name} runs already cannot be told ({found.said})")
 
 
 def dry_run(commands: Commands) -> None:
@@ -118,4 +145,5 @@ def run(launch: Launch, folder: Path, verb: str, options: LogOptions | None = No
     if failed:
         raise failed[0]
     if verb == "down":
+        claim.release(launch.spec, launch.run_id)
         record.forget(folder)

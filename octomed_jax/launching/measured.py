@@ -6,6 +6,7 @@ import math
 from etils import epath
 
 from octomed_jax.errors import UserError
+from octomed_jax.launching.reach import READ_SECONDS, UnreachableError, within
 from octomed_jax.launching.spec import PLACEHOLDER
 
 # Orbax writes it into each checkpoint when it is whole: when saving began, and when it was whole.
@@ -20,19 +21,24 @@ def save_seconds(workdir: str) -> list[float]:
     Raises:
         UserError: the work folder cannot be read from here.
     """
-    found = []
     try:
-        folder = epath.Path(workdir) / "train" / "checkpoints"
-        for step in folder.iterdir() if folder.exists() else []:
-            if (step / METADATA).exists():
-                facts = json.loads((step / METADATA).read_text())
-                if not isinstance(facts, dict):
-                    raise ValueError(f"{step / METADATA} is damaged")
-                begun, whole = facts.get("init_timestamp_nsecs"), facts.get("commit_timestamp_nsecs")
-                if isinstance(begun, int) and isinstance(whole, int) and whole > begun > 0:
-                    found.append((whole - begun) / 1e9)
+        return within(READ_SECONDS, workdir, lambda: _save_seconds(epath.Path(workdir) / "train" / "checkpoints"))
+    except UnreachableError:
+        raise
     except (OSError, ImportError, ValueError) as error:
         raise UserError(f"workdir={workdir} cannot be read from here ({' '.join(str(error).split())})") from error
+
+
+def _save_seconds(folder: epath.Path) -> list[float]:
+    found = []
+    for step in folder.iterdir() if folder.exists() else []:
+        if (step / METADATA).exists():
+            facts = json.loads((step / METADATA).read_text())
+            if not isinstance(facts, dict):
+                raise ValueError(f"{step / METADATA} is damaged")
+            begun, whole = facts.get("init_timestamp_nsecs"), facts.get("commit_timestamp_nsecs")
+            if isinstance(begun, int) and isinstance(whole, int) and whole > begun > 0:
+                found.append((whole - begun) / 1e9)
     return sorted(found)
 
 

@@ -47,11 +47,15 @@ def plan_launch(
     return {
         "backend": backend.name,
         "name": spec.name,
-        "machines": {"processes": spec.processes, "devices": spec.processes * spec.devices} if here else machines(spec),
+        "machines": (
+            {"processes": spec.processes, "devices": spec.processes * spec.devices}
+            if here
+            else machines(spec, backend.teacher_aside)
+        ),
         "training": None if training is None else dict(training),
         "training_missing": no_training or None,
         "hours": spec.hours,
-        "cost": None if here else cost(spec, prices, training),
+        "cost": None if here else cost(spec, prices, training, backend.teacher_aside),
         "files": {name: len(text.encode()) for name, text in files.items()},
         "difference": None if last is None else difference(last, files),
         "difference_missing": no_last or None,
@@ -60,8 +64,8 @@ def plan_launch(
     }
 
 
-def machines(spec: JobSpec) -> dict[str, Any]:
-    """Return what a job takes."""
+def machines(spec: JobSpec, teacher_aside: bool = True) -> dict[str, Any]:
+    """Return what a job takes; a teacher that is not aside has the job's own GPUs, a teacher on each host."""
     found: dict[str, Any] = {
         "accelerator": spec.accelerator,
         "topology": spec.topology,
@@ -71,18 +75,23 @@ def machines(spec: JobSpec) -> dict[str, Any]:
         "chips": spec.chips,
     }
     if teacher := spec.teacher:
-        nodes = teacher.nodes * teacher.replicas
+        replicas = teacher.replicas * (1 if teacher_aside else spec.hosts)
         found["teacher"] = {
-            **{name: getattr(teacher, name) for name in ("model", "accelerator", "replicas")},
-            "nodes": nodes,
-            "gpus": nodes * teacher.gpus,
+            "model": teacher.model,
+            "accelerator": teacher.accelerator,
+            "replicas": replicas,
+            "nodes": teacher.nodes * replicas if teacher_aside else spec.hosts,
+            "gpus": teacher.nodes * replicas * teacher.gpus,
+            "of_the_job": not teacher_aside,
         }
     return found
 
 
-def cost(spec: JobSpec, prices: Prices, training: Mapping[str, Any] | None) -> dict[str, Any]:
+def cost(
+    spec: JobSpec, prices: Prices, training: Mapping[str, Any] | None, teacher_aside: bool = True
+) -> dict[str, Any]:
     """Return what a job costs for its hours, and for the hours that `octomed plan` estimates; an estimate."""
-    parts = lines(spec, prices)
+    parts = lines(spec, prices, teacher_aside)
     known = [part.per_hour for part in parts if part.per_hour]
     hour = [sum(low for low, _ in known), sum(high for _, high in known)]
     run = training["run"] if training and training.get("run") else None
@@ -144,7 +153,8 @@ def _told_machines(plan: Mapping[str, Any]) -> list[str]:
     shape = f"{size['slices']} x {size['accelerator']}:{size['topology']}"
     found = [f"job     {plan['name']} by {plan['backend']}: {shape}, {each}, {size['capacity']}"]
     if teacher := size.get("teacher"):
-        gpus = f"{teacher['gpus']} GPUs {teacher['accelerator']} on {teacher['nodes']} node(s)"
+        whose = "of the job itself, " if teacher["of_the_job"] else ""
+        gpus = f"{teacher['gpus']} GPUs {teacher['accelerator']} {whose}on {teacher['nodes']} node(s)"
         found.append(f"teacher {teacher['model']}: {teacher['replicas']} copies, {gpus}")
     return found
 

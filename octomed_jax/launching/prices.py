@@ -95,15 +95,15 @@ def region_of(zone: str) -> str:
     return re.sub(r"-[a-z]+\d*[a-z]?$", "", zone) if re.search(r"\d-[a-z]", zone) else zone
 
 
-def lines(spec: JobSpec, prices: Prices) -> list[Line]:
-    """Return what a job pays for."""
+def lines(spec: JobSpec, prices: Prices, teacher_aside: bool = True) -> list[Line]:
+    """Return what a job pays for; a teacher that is not aside runs on what the job pays for already."""
     machine = ACCELERATORS[spec.accelerator]
     if machine.resource:
         chips = f"{spec.chips} chips {spec.accelerator}, {spec.capacity}"
         found = [_line(chips, spec.accelerator, spec.capacity, spec.chips, spec.zone, prices)]
     else:
         found = [_line(f"{spec.hosts} hosts without chips", "cpu", spec.capacity, spec.hosts, spec.zone, prices)]
-    if teacher := spec.teacher:
+    if teacher_aside and (teacher := spec.teacher):
         gpus = teacher.gpus * teacher.nodes * teacher.replicas
         what = f"{gpus} GPUs {teacher.accelerator} of the teacher, on_demand"
         found.append(_line(what, teacher.accelerator, "on_demand", gpus, spec.zone, prices))

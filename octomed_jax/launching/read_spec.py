@@ -64,7 +64,10 @@ def read_spec(config: Any, verbs: Iterable[str] = (), roots: Iterable[Path] = (P
             **fields,
             "command": Command(**{**command, **tuples(command, "overrides", "options", where="command")}),
             "environment": dict(group(fields.get("environment", {}), "environment")),
-            "mounts": dict(group(fields.get("mounts", {}), "mounts")),
+            # On the command line a mount of the config can be emptied, not removed.
+            "mounts": {
+                path: source for path, source in group(fields.get("mounts", {}), "mounts").items() if source != ""
+            },
             "secrets": read_secrets(fields.get("secrets", {}), "secrets"),
             "teacher": read_teacher(fields.get("teacher")),
         }

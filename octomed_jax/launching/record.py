@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from etils import epath
+from ml_collections import ConfigDict
 
 from octomed_jax import __version__, configuration, storage
 from octomed_jax.errors import StopAndLook, UserError
@@ -206,10 +207,14 @@ def command_config(spec: JobSpec, roots: Sequence[Path]) -> dict[str, Any]:
         spec: the job, checked: its config file is there.
         roots: folders in which it is looked for, in this order.
     """
+    return configuration.plain(load_command(spec, roots, (f"run={spec.workdir}", *spec.command.overrides)))
+
+
+def load_command(spec: JobSpec, roots: Sequence[Path], overrides: Sequence[str]) -> ConfigDict:
+    """Load the config file of a job's command from the first of ``roots`` that has it."""
     path, arg = configuration.split_spec(spec.command.config)
     found = next(root / path for root in roots if (root / path).is_file())
-    overrides = (f"run={spec.workdir}", *spec.command.overrides)
-    return configuration.plain(configuration.load(str(found) if arg is None else f"{found}:{arg}", overrides))
+    return configuration.load(str(found) if arg is None else f"{found}:{arg}", overrides)
 
 
 def last_record(workdir: storage.PathLike) -> tuple[Launch, dict[str, str]] | None:

@@ -98,13 +98,16 @@ def test_a_job_on_this_machine_from_up_to_down(project, capfd):
     assert known == {**{name: told[name] for name in ("run_id", "record", "name")}, "start": 1, "backend": "local"} | {
         "state": "running"
     }
-    assert main(["launch", "up", *LOCAL]) == 42  # the script's own code: it still runs
-    assert "still runs here" in capfd.readouterr().err
+    assert main(["launch", "up", *LOCAL]) == 42
+    said = "demo-local is running already (running as process "
+    assert said in (err := capfd.readouterr().err)
+    assert "`octomed launch stop --output=out` stops it" in err
+    assert not Path(told["record"]).with_name("start-2").exists()
 
     assert main(["launch", "stop", "--output=out"]) == 0
     assert "demo-local: ended with exit code 42" in capfd.readouterr().out
     assert main(["launch", "status", "--output=out"]) == 0
-    assert f"{told['run_id']}: stopped; start " in capfd.readouterr().out
+    assert capfd.readouterr().out.splitlines()[-1].startswith(f"{told['run_id']}: stopped; start 1 of ")
     assert main(["launch", "logs", "--output=out", "--rank=1", "--tail=1"]) == 0
     assert capfd.readouterr().out == "rank 1 is there\n"
     assert main(["launch", "logs", "--output=out", "--since=5m"]) == 2
@@ -137,6 +140,8 @@ def bucket(monkeypatch):
     """What would be recorded in the bucket of the work folder; test_record writes into one."""
     kept = []
     monkeypatch.setattr(control.record, "write_record", lambda launch, *rest: kept.append((launch, rest)))
+    for name in ("refuse_claimed", "write_claim", "release"):  # test_claim.py
+        monkeypatch.setattr(control.claim, name, lambda *_: None)
     return kept
 
 
@@ -222,6 +227,45 @@ def test_a_state_that_cannot_be_told_is_said_with_the_words_of_the_tool(project,
     assert main(["launch", "status", "--output=out", "--json", "--dry-run"]) == 0
     assert f"$ kubectl {question}\n" in capfd.readouterr().err
     assert words(project) == before
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("options=('shrads=s',)", "command `octomed train`: unknown option '--shrads=s' (did you mean '--shards'?)"),
+        ("options=('shards',)", "command `octomed train`: argument --shards: expected one argument"),
+        ("options=('mesh=wide',)", "command `octomed train`: argument --mesh: 'wide' is not of the form"),
+        ("options=('help',)", "command `octomed train`: these words only show a help"),
+        ("verb=eval rnu", "command `octomed eval rnu`: unknown subverb eval 'rnu' (did you mean 'run'?)"),
+        ("verb=eval", "command `octomed eval`: unknown subverb eval '--config="),
+        ("verb=train run", "command `octomed train run`: unknown option 'run'"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["render", "plan", "up", "doctor"])
+def test_the_words_of_the_command_are_read_before_it_starts(change, said, verb, capfd):
+    line = ["--config.processes=1", f"--config.command.{change}"]
+    given = [word for word in LOCAL if verb in ("render", "up") or not word.startswith("--output")]
+    assert main(["launch", verb, *given, *line]) == 2
+    assert said in capfd.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("train", "('shards=s','mesh=auto','debug')"),
+        ("eval run", "()"),
+        ("shard", "()"),
+        ("distill", "('model=m','endpoint=http://e')"),
+        ("verify", "()"),
+    ],
+)
+def test_right_words_are_taken_and_nothing_is_done(verb, options, capfd):
+    line = ["--config.processes=1", f"--config.command.verb={verb}", f"--config.command.options={options}"]
+    code = main(["launch", "render", *LOCAL, *line])
+    assert (code, capfd.readouterr().err) == (0, "")
 
 
 @pytest.mark.usefixtures("project")

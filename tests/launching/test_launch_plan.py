@@ -9,10 +9,12 @@ import pytest
 
 from octomed_jax import configuration
 from octomed_jax.cli import launch_plan
+from octomed_jax.cli import plan as training_plan
 from octomed_jax.cli.main import VERBS, main
 from octomed_jax.errors import UserError
 from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.backends.local import LOCAL
+from octomed_jax.launching.backends.slurm import SLURM
 from octomed_jax.launching.code_state import CodeState
 from octomed_jax.launching.plan import plan_launch, told
 from octomed_jax.launching.prices import TABLE, lines, read_prices, region_of
@@ -97,6 +99,16 @@ def test_what_has_no_price_is_said_and_not_taken_for_free(spec):
     assert "estimate: without what has no price" in "\n".join(told(part_known))
 
 
+def test_a_teacher_on_the_jobs_own_gpus_is_counted_once():
+    spec = read("distill_slurm.py")
+    plan = planned(spec, by=SLURM)
+    assert [part["what"] for part in plan["cost"]["parts"]] == [
+        "32 chips h100, on_demand, any region (zone is not set)"
+    ]
+    assert plan["machines"]["teacher"]["replicas"] == 4
+    assert "4 copies, 32 GPUs h100 of the job itself, on 4 node(s)" in "\n".join(told(plan))
+
+
 @pytest.mark.parametrize(
     ("zone", "region"),
     [("us-east5-b", "us-east5"), ("us-east5", "us-east5"), ("us-south1-ai1b", "us-south1"), ("", "")],
@@ -176,14 +188,19 @@ def test_the_command_says_it_all_and_writes_nothing(tmp_path, capsys, monkeypatc
 def test_figures_of_an_earlier_plan_are_taken_only_for_the_same_machines(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps(TRAINING))
+    mesh = {"fsdp": 64, "sequence": 4}
+    figures = {**TRAINING, "planned": training_plan.identity(configuration.load("configs/octomed_7b.py"), mesh)}
+    path.write_text(json.dumps(figures))
     words = ["launch", "plan", "--config=configs/launch/octomed_7b_v5e_256.py:gke", "--backend=jobset"]
     assert main([*words, f"--training={path}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["training"]["mesh"]["fsdp"] == 64
     assert main([*words, f"--training={path}", "--config.topology=8x8"]) == 2
     assert "is a plan for v5e:16x16, and the job is for v5e:8x8" in capsys.readouterr().err
+    for other in ("overrides=('train.examples_per_step=8',)", "options=('mesh=fsdp=256',)", "options=()"):
+        assert main([*words, f"--training={path}", f"--config.command.{other}"]) == 2
+        assert "is a plan of another config or mesh than the job's" in capsys.readouterr().err
     for lacking in ({"mesh": None}, {"hbm_bytes_per_device": None}, {"run": {"hours_low": 1}}):
-        path.write_text(json.dumps({**TRAINING, **lacking}))
+        path.write_text(json.dumps({**figures, **lacking}))
         assert main([*words, f"--training={path}"]) == 2
         assert "lacks figures of a plan" in capsys.readouterr().err
     assert main([*words, f"--training={tmp_path / 'none.json'}"]) == 2

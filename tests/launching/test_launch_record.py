@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from octomed_jax.errors import StopAndLook, UserError
+from octomed_jax.launching import code_state as code_state_module
+from octomed_jax.launching.backends.jobset import JOBSET
 from octomed_jax.launching.backends.local import LOCAL
 from octomed_jax.launching.code_state import CodeState, code_state
 from octomed_jax.launching.image import image_digest
@@ -24,6 +26,7 @@ from octomed_jax.launching.record import (
 from octomed_jax.launching.render import render
 from octomed_jax.launching.spec import Command, JobSpec, Secret, Teacher
 from octomed_jax.launching.tools import NO_PROGRAM, Answer
+from octomed_jax.storage import sha256_bytes
 from tests.bucket import emulated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +82,15 @@ def test_the_commit_the_changes_and_the_names_of_what_git_does_not_know(checkout
     patch.write_bytes(state.patch)
     git(checkout, "apply", str(patch))
     assert (checkout / "a.py").read_text() == "two\n"
+
+
+def test_a_large_file_that_git_does_not_know_is_not_read(checkout, monkeypatch):
+    (checkout / "small").write_bytes(b"x" * 10)
+    (checkout / "large").write_bytes(b"x" * 11)
+    monkeypatch.setattr(code_state_module, "MOST_UNTRACKED", 10)
+    state = code_state(checkout)
+    assert state.untracked == {"large": "not hashed: 11 bytes", "small": sha256_bytes(b"x" * 10)}
+    assert state.not_hashed == 1
 
 
 def test_a_patch_applies_whatever_the_settings_of_git_are(checkout):
@@ -214,6 +226,25 @@ def test_a_damaged_record_is_named_and_no_bug(tmp_path, change):
     (kept.parent / "files/run_local.sh").unlink()
     with pytest.raises(StopAndLook, match="lacks files of its launch"):
         last_record(spec.workdir)
+
+
+def test_files_of_an_earlier_rendering_go(tmp_path, capfd):
+    """Of the same back end: a folder may hold the renderings of several."""
+    spec = job("gs://b/run", image="r/i:1")
+    teacher = Teacher(model="m", image="r/t:1")
+    render(dataclasses.replace(spec, teacher=teacher), JOBSET, tmp_path)
+    render(spec, LOCAL, tmp_path)
+    (tmp_path / "mine.yaml").write_text("a: 1\n")
+    (tmp_path / "notes.txt").write_text("Rendered by `octomed launch render --backend=jobset`")
+    with pytest.raises(UserError, match=r"jobset\.yaml holds another rendering"):
+        render(dataclasses.replace(spec, retries=9), JOBSET, tmp_path)
+    assert (tmp_path / "teacher.yaml").exists()
+    (tmp_path / "jobset.yaml").unlink()  # as the refusal says
+    render(spec, JOBSET, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("jobset.yaml", "mine.yaml", "notes.txt", "run_local.sh"),
+    ]
+    assert f"removing {tmp_path / 'teacher.yaml'}, which is no longer a part of the job" in capfd.readouterr().err
 
 
 def test_another_file_of_that_name_is_no_rendering(tmp_path):

@@ -241,3 +241,11 @@ def test_where_nothing_is_mounted_the_job_looks_for_the_folder(backend, there, t
     if not there:
         assert f"octomed launch: no folder {folder} " in printed
         assert "gs://bucket/run/shards" in printed
+
+
+def test_a_mount_of_a_config_is_left_out_on_the_command_line():
+    """A group cannot be emptied there; an empty source is no mount."""
+    path = str(ROOT / "configs/launch/octomed_7b_v5e_256.py")
+    spec = read_spec(configuration.load(path, ("mounts./mnt/shards=",)), roots=(ROOT,))
+    assert dict(spec.mounts) == {}
+    assert "gcsfuse" not in QUEUED_RESOURCES.files(spec)["startup.sh"]

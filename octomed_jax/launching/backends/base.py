@@ -52,6 +52,7 @@ class Backend:
         ask_state: the commands whose output tells a program how a job is; all are asked.
         read_state: what their answers say, in the order of the commands, in a word that is the same for all back ends.
         removed: what ``down`` removes, a line each, for a person to read first.
+        teacher_aside: a teacher has machines of its own; otherwise each host of the job serves its own.
     """
 
     name: str
@@ -66,3 +67,4 @@ class Backend:
     ask_state: Callable[[JobSpec, Path], Commands]
     read_state: Callable[[JobSpec, Sequence[Answer]], State]
     removed: Callable[[JobSpec], Sequence[str]]
+    teacher_aside: bool = True

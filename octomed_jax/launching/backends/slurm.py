@@ -230,4 +230,5 @@ SLURM = Backend(
     ask_state=lambda spec, _: slurm_state.ask_state(spec),
     read_state=lambda _, answers: slurm_state.read_state(answers),
     removed=lambda spec: [f"all jobs of yours named {spec.name}, waiting or running; logs and work folder stay"],
+    teacher_aside=False,
 )
