@@ -128,8 +128,15 @@ def job_state(launch: Launch, folder: Path, tools: Ask = ask) -> str:
     return look(launch, folder, tools).state
 
 
-def run(launch: Launch, folder: Path, verb: str, options: LogOptions | None = None) -> None:
+def run(launch: Launch, folder: Path, verb: str, options: LogOptions | None = None, aside: bool = False) -> None:
     """Run these commands; a job that was taken down is forgotten.
+
+    Args:
+        launch: the start.
+        folder: of its rendered files.
+        verb: one of ``commands``.
+        options: of ``logs``.
+        aside: what the tools say goes to standard error.
 
     Raises:
         UserError: a tool is missing, or a command failed.
@@ -139,7 +146,7 @@ def run(launch: Launch, folder: Path, verb: str, options: LogOptions | None = No
     failed = []
     for words in commands(launch, folder, verb, options):
         try:  # what cannot be asked or removed must not hide the rest
-            work(words)
+            work(words, aside=aside)
         except (UserError, TryAgain, StopAndLook) as error:
             failed.append(error)
     if failed:

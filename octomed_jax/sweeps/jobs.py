@@ -24,7 +24,7 @@ from octomed_jax.launching import control, record
 from octomed_jax.launching.backends.base import LogOptions
 from octomed_jax.launching.measured import METADATA
 from octomed_jax.launching.record import Launch
-from octomed_jax.launching.tools import Ask, ask, work
+from octomed_jax.launching.tools import Ask, ask
 from octomed_jax.sweeps.train_spec import Place, Training, job_spec
 from octomed_jax.training.metrics import read_metrics
 
@@ -206,10 +206,7 @@ def command(launch: Launch, folder: Path, verb: str) -> None:
         UserError: a tool is missing, or a command failed.
         TryAgain, StopAndLook: it ended with the exit code of these.
     """
-    for words in control.commands(launch, folder, verb):
-        work(words, aside=True)
-    if verb == "down":
-        record.forget(folder)
+    control.run(launch, folder, verb, aside=True)
 
 
 def take_down(launch: Launch, folder: Path) -> None:

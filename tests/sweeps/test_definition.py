@@ -40,7 +40,7 @@ def test_a_definition_is_plain_data_that_says_what_the_runs_are(tmp_path):
         "config_arg": None,
         "config_hash": point.config_hash,
     }
-    assert found["bases"][""]["traces"] == {"per_question": 2}
+    assert found["bases"][""]["traces"]["per_question"] == 2
     assert not {"run", "name"} & set(found["bases"][""])
 
 
@@ -117,7 +117,7 @@ def test_a_change_under_the_points_that_all_points_set_is_none(tmp_path):
     path = tmp_path / "small.py"
     path.write_text(path.read_text().replace('"per_question": 2', '"per_question": 3'))
     write_definition(expand(str(path)), tmp_path / "out")
-    assert read_definition(tmp_path / "out")["bases"][""]["traces"] == {"per_question": 2}
+    assert read_definition(tmp_path / "out")["bases"][""]["traces"]["per_question"] == 2
 
 
 def test_a_rule_of_stopping_is_part_of_it(tmp_path):
