@@ -18,6 +18,7 @@ from octomed_jax.sweeps.rows import Row, Sweep
 SHOWN, NOT_SHOWN, OPPOSITE, NOT_MEASURED = "shown", "not shown", "the opposite", "not measured"
 OVER_BASE = "points over the base"
 ACCURACY, TOKENS = "accuracy", "tokens"
+FEWEST_ALIKE = 6  # questions that all point one way by chance in less than one of twenty cases
 _SAME = 1e-9
 
 
@@ -97,7 +98,9 @@ def measure_claim(sweep: Sweep, paper: Mapping[str, Any], claim: Mapping[str, An
     if len(there) < len(tables):
         lacking = ", ".join(sorted(tables.keys() - there.keys()))
         return _not_measured(f"the runs did not answer the same questions of {lacking}", sides)
-    return _compared(there, len(sides["more"]), claim["measure"]) | _runs(sides)
+    found = _compared(there, len(sides["more"]), claim["measure"])
+    single = sorted({name for row in rows for name in sweep.samples[row.eval].one_cluster} & there.keys())
+    return found | {"notes": [*found["notes"], *([_one_cluster(single)] if single else [])]} | _runs(sides)
 
 
 def _not_measured(why: str, sides: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
@@ -110,13 +113,7 @@ def _runs(sides: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
 
 
 def _compared(tables: Mapping[str, Table], more: int, measure: str) -> dict[str, Any]:
-    """Return the difference of the first ``more`` evaluations and the others, with an interval over questions.
-
-    Where all questions of a benchmark are of one brain or patient, the questions themselves are resampled: the interval
-    is then about this one, which a note says.
-    """
-    single = sorted(name for name, one in tables.items() if len(one.sizes) < 2)
-    tables = {name: one.by_question if name in single else one for name, one in tables.items()}
+    """Return the difference of the first ``more`` evaluations and the others, with an interval over questions."""
     sums = {name: one.sums[:more].mean(axis=0) - one.sums[more:].mean(axis=0) for name, one in tables.items()}
     difference = math.fsum(float(sums[name].sum()) / one.sizes.sum() for name, one in tables.items()) / len(tables)
     ends, notes = _interval(tables, sums, difference, measure)
@@ -126,7 +123,7 @@ def _compared(tables: Mapping[str, Table], more: int, measure: str) -> dict[str,
         "difference": difference,
         "interval": None if ends is None else list(ends),
         "n": sum(table.scores.shape[1] for table in tables.values()),
-        "notes": [*notes, *([_one_cluster(single)] if single else [])],
+        "notes": notes,
     }
 
 
@@ -142,7 +139,10 @@ def _interval(
     if ends is None and measure == ACCURACY:  # all questions alike: a bootstrap would make a point of it
         ends = paired.interval_of_equals(difference, sum(len(one.sizes) for one in tables.values()))
         return ends, ["all questions show one and the same difference"]
-    if ends is None:
+    if ends is None:  # tokens of answers that are all equally long
+        questions = sum(len(one.sizes) for one in tables.values())
+        if difference and questions >= FEWEST_ALIKE:
+            return (difference, difference), [f"each of {questions} questions shows this very difference"]
         return None, ["all questions show one and the same difference, of which no interval can be told"]
     alike = [name for name, one in tables.items() if np.ptp(sums[name] / one.sizes) < _SAME]
     return ends, [f"{', '.join(alike)}: all differences alike, taken as exact"] if alike else []

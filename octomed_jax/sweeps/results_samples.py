@@ -24,7 +24,8 @@ class Answers:
         ids: [N] of the questions, sorted.
         score: [N] share of right samples.
         tokens: [N] mean completion tokens.
-        cluster: [N] name of the cluster; one of its own for a question without.
+        cluster: [N] name of the cluster; one of its own for a question without, and where all questions are of one
+            cluster (slices of one brain): what is resampled then are questions of this one.
     """
 
     ids: tuple[str, ...]
@@ -35,10 +36,14 @@ class Answers:
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """What one evaluation answered: ``benchmarks`` by name, and the mean completion tokens of all samples."""
+    """What one evaluation answered: ``benchmarks`` by name, and the mean completion tokens of all samples.
+
+    ``one_cluster`` names the benchmarks whose questions are all of one cluster.
+    """
 
     benchmarks: Mapping[str, Answers]
     completion_tokens: float | None
+    one_cluster: tuple[str, ...] = ()
 
 
 def read_samples(folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> Samples:
@@ -68,16 +73,21 @@ def read_samples(folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> Samp
                 f"the samples of {name} in {folder} are not those of its results.json; remove that folder"
             )
     lengths = [tokens for own in rows.values() for told in own.values() for _, tokens, _ in told]
-    return Samples(found, sum(lengths) / len(lengths) if lengths else None)
+    single = tuple(name for name, own in sorted(rows.items()) if _is_one_cluster(own))
+    return Samples(found, sum(lengths) / len(lengths) if lengths else None, single)
+
+
+def _is_one_cluster(rows: Mapping[str, Sequence[tuple[bool, int, str]]]) -> bool:
+    return len(rows) > 1 and len({told[0][2] for told in rows.values()}) == 1
 
 
 def _answers(rows: Mapping[str, Sequence[tuple[bool, int, str]]]) -> Answers:
-    ids = tuple(sorted(rows))
+    ids, apart = tuple(sorted(rows)), _is_one_cluster(rows)
     return Answers(
         ids,
         np.array([sum(right for right, _, _ in rows[name]) / len(rows[name]) for name in ids]),
         np.array([sum(tokens for _, tokens, _ in rows[name]) / len(rows[name]) for name in ids]),
-        tuple(rows[name][0][2] for name in ids),
+        tuple(name if apart else rows[name][0][2] for name in ids),
     )
 
 
@@ -102,11 +112,6 @@ class Table:
     def sums(self) -> np.ndarray:
         """[R, C] sums of scores by cluster."""
         return np.stack([np.bincount(self.cluster, weights=own) for own in self.scores])
-
-    @property
-    def by_question(self) -> "Table":
-        """The same with each question a cluster of its own."""
-        return Table(self.scores, np.arange(self.scores.shape[1]))
 
 
 def align(samples: Sequence[Samples], benchmark: str, what: str = "score") -> Table | None:

@@ -43,7 +43,7 @@ def markdown_text(sweep: Sweep, best: Best | None, claims: Sequence[dict[str, An
         parts.append(_table([head, *rows]))
     parts.append(_table([_head(sweep), *(_cells(sweep, row) for row in sweep.rows)]))
     if sweep.benchmarks:
-        parts.append("Accuracy in %, with the 95 % interval over questions (bootstrap by cluster).")
+        parts.append(words.intervals_text(sweep))
     return "\n\n".join(parts) + "\n"
 
 

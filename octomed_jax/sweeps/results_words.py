@@ -75,10 +75,10 @@ def best_lines(best: Best | None, labels: Mapping[str, str]) -> list[str]:
     if best.bias is None:
         lines.append(f"How much of it is luck of the draw cannot be told: {best.why_no_bias}.")
     elif best.tries > 1:
-        points = f"{100 * best.bias:.1f} points"
+        points = f"{100 * max(best.bias, 0.0):.1f} points"  # by chance of the draws it can be just below nothing
         lines.append(
             f"The best of {best.tries} is biased upward: by picking it on these questions it is expected to look "
-            f"{points} better than it is ({100 * (best.value - best.bias):.1f} % without them)."
+            f"{points} better than it is ({100 * (best.value - max(best.bias, 0.0)):.1f} % without them)."
         )
     if best.warning:
         lines.append(f"Warning: {best.warning}.")
@@ -116,3 +116,14 @@ def mark_text(row: Row) -> str:
 def columns_text(paper: Mapping[str, Any], column: str) -> str:
     """Return our benchmarks that stand beside a column of the paper's."""
     return ", ".join(benchmarks_of(paper, column))
+
+
+def intervals_text(sweep: Sweep) -> str:
+    """Say what the intervals of accuracies are about."""
+    text = "Accuracy in %, with the 95 % interval over questions (bootstrap by cluster)."
+    if sweep.one_cluster:
+        text += (
+            f" All questions of {', '.join(sweep.one_cluster)} are of one cluster, such as slices of one brain: there "
+            "the interval is over its questions, and says nothing of others."
+        )
+    return text

@@ -17,7 +17,7 @@ from octomed_jax import places, storage
 from octomed_jax.errors import StopAndLook, UserError, did_you_mean
 from octomed_jax.evaluation.resampling import overall
 from octomed_jax.evaluation.statistics import mean
-from octomed_jax.sweeps.results_samples import Samples, read_samples
+from octomed_jax.sweeps.results_samples import Samples, align, interval_over_questions, read_samples
 
 STATES = ("done", "failed", "stopped", "missing")
 SEED_FIELDS = ("seed", "train.seed")  # points that differ in these alone are one group
@@ -119,6 +119,11 @@ class Sweep:
     def benchmarks(self) -> list[str]:
         """All that were measured, sorted."""
         return sorted({name for row in self.rows for name in row.benchmarks})
+
+    @property
+    def one_cluster(self) -> list[str]:
+        """The benchmarks whose questions are all of one cluster, sorted."""
+        return sorted({name for own in self.samples.values() for name in own.one_cluster})
 
     @functools.cached_property
     def labels(self) -> dict[str, str]:
@@ -237,6 +242,13 @@ def _measured(root: Path, folder: str, samples: dict[str, Samples]) -> dict[str,
     low, high = mean_of_all["bootstrap"] or (None, None)
     if folder not in samples:
         samples[folder] = read_samples(place, found)
+    if single := samples[folder].one_cluster:
+        tables = {name: align([samples[folder]], name) for name in ruled}
+        there = {name: table for name, table in tables.items() if table is not None}
+        for name in single:
+            ends = interval_over_questions({name: there[name]})
+            found[name] = {**found[name], "low": ends[0], "high": ends[1]}
+        low, high = interval_over_questions(there)
     told = results.get("settings", {}).get("eval", {}).get("split")
     return {
         "eval": folder,

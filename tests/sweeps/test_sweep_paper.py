@@ -1,13 +1,14 @@
 """Beside the paper: our values in its columns, and its claims with intervals and verdicts that follow from them."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
 from results_folder import BENCHMARKS, PAPER, make_sweep
 
 from octomed_jax.sweeps import paper as papers
-from octomed_jax.sweeps.results_words import claim_text
+from octomed_jax.sweeps.results_words import claim_text, intervals_text
 from octomed_jax.sweeps.rows import read_sweep
 
 
@@ -85,17 +86,30 @@ def test_a_difference_of_nothing_is_not_shown(sweep):
     assert claim_text({**claim, "result": result}).startswith("+0.0 points [")
 
 
-def test_a_single_cluster_is_resampled_by_its_questions_and_says_so(sweep):
-    rows = [row for name in ("4", "1") for row in ends(sweep, name, 2.0)]
-    scores = papers.align([sweep.samples[row.eval] for row in rows], "plane").scores
-    questions = np.arange(scores.shape[1])
-    whole, apart = (papers.Table(scores, cluster) for cluster in (questions * 0, questions))
-    found, wanted = (papers._compared({"plane": one}, 2, papers.ACCURACY) for one in (whole, apart))
-    assert found["interval"] == wanted["interval"]
+def test_a_single_cluster_is_resampled_by_its_questions_and_says_so(sweep, tmp_path):
+    assert not sweep.one_cluster
+    wanted = papers.measure_claim(sweep, PAPER, PAPER["claims"][0])
+    make_sweep(tmp_path)
+    for path in tmp_path.glob("stages/eval-*/samples/*.jsonl"):
+        rows = [json.loads(line) | {"cluster": "a brain"} for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    again = read_sweep(tmp_path)
+    found = papers.measure_claim(again, PAPER, PAPER["claims"][0])
     assert found["difference"] == pytest.approx(wanted["difference"])
     assert found["interval"][0] < found["difference"] < found["interval"][1]
-    assert found["notes"] == ["plane: all questions are of one cluster, and the interval says nothing of others"]
-    assert wanted["notes"] == []
+    assert found["notes"][-1].endswith("all questions are of one cluster, and the interval says nothing of others")
+    assert all(one["low"] < one["accuracy"] < one["high"] for one in again.last[0].benchmarks.values())
+    assert "such as slices of one brain" in intervals_text(again)
+    assert "brain" not in intervals_text(sweep)
+
+
+def test_a_difference_that_every_question_shows_is_shown():
+    table = papers.Table(np.array([[9.0] * 6, [2.0] * 6]), np.arange(6))
+    found = papers._compared({"plane": table}, 1, papers.TOKENS)
+    assert (found["verdict"], found["interval"]) == (papers.SHOWN, [7.0, 7.0])
+    assert found["notes"] == ["each of 6 questions shows this very difference"]
+    few = papers.Table(table.scores[:, :5], np.arange(5))
+    assert papers._compared({"plane": few}, 1, papers.TOKENS)["verdict"] == papers.NOT_SHOWN
 
 
 @pytest.mark.parametrize(
