@@ -142,7 +142,9 @@ def _interval(
     if ends is None:  # tokens of answers that are all equally long
         questions = sum(len(one.sizes) for one in tables.values())
         if difference and questions >= FEWEST_ALIKE:
-            return (difference, difference), [f"each of {questions} questions shows this very difference"]
+            return (difference, difference), [
+                f"all questions of a benchmark show one and the same difference, {questions} in all"
+            ]
         return None, ["all questions show one and the same difference, of which no interval can be told"]
     alike = [name for name, one in tables.items() if np.ptp(sums[name] / one.sizes) < _SAME]
     return ends, [f"{', '.join(alike)}: all differences alike, taken as exact"] if alike else []

@@ -107,7 +107,7 @@ def test_a_difference_that_every_question_shows_is_shown():
     table = papers.Table(np.array([[9.0] * 6, [2.0] * 6]), np.arange(6))
     found = papers._compared({"plane": table}, 1, papers.TOKENS)
     assert (found["verdict"], found["interval"]) == (papers.SHOWN, [7.0, 7.0])
-    assert found["notes"] == ["each of 6 questions shows this very difference"]
+    assert found["notes"] == ["all questions of a benchmark show one and the same difference, 6 in all"]
     few = papers.Table(table.scores[:, :5], np.arange(5))
     assert papers._compared({"plane": few}, 1, papers.TOKENS)["verdict"] == papers.NOT_SHOWN
 
