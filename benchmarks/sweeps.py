@@ -139,7 +139,7 @@ def measure_status(_: int, turns: int, folder: Path) -> dict[str, Any]:
             status = read_status(root)
             seconds.append(time.perf_counter() - begun)
             used.append(time.process_time() - before)
-        words = [sys.executable, "-m", "octomed_jax.cli.main", "sweep", "status", root]
+        words = [sys.executable, "-m", "octomed_jax.cli.main", "sweep", "status", str(root)]
         commands = []
         for _turn in range(turns):
             begun = time.perf_counter()
