@@ -1,4 +1,4 @@
-"""Sweeps of many points: expanding a config file of 10,000 points, in each of the three styles.
+"""Sweeps of many points: expanding a config file of 10,000 points, in each of the three styles; status of 1,000 runs.
 
     .venv/bin/python benchmarks/sweeps.py --output benchmarks/results/sweeps.json
 
@@ -11,10 +11,17 @@ these are a tenth as many, and at least a thousand.
 Each file is expanded in a process of its own, which has imported everything before: read, checked, hashed, named. The
 fastest of some turns counts, and the slowest is told too. `command` is all of `octomed sweep expand --json` with the
 start of Python. Where others use the machine, the seconds of the processor tell more than those of the wall.
+
+`status` is of a sweep's folder in which 1,000 runs are done, failed, stopped, running and pending; the bound, ours too,
+is 1 second for `read_status`. `octomed sweep run` itself has written it, with stages that are a manifest and a log of
+some lines each. Only how the stopped ones ended is put in, and the locks of those that run are held by the benchmark.
 """
 
 import argparse
+import contextlib
+import fcntl
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -29,10 +36,17 @@ from typing import Any
 
 from bare_package import ROOT  # first: it makes the project importable
 
+from octomed_jax import manifests, storage
+from octomed_jax.errors import TryAgain
 from octomed_jax.sweeps.expand import expand
+from octomed_jax.sweeps.processes import Task
+from octomed_jax.sweeps.run import How, run_sweep
+from octomed_jax.sweeps.status import STATES, read_status
 
 POINTS = 10_000
 LEAST = 1_000
+RUNS = 1_000  # of the sweep whose status is asked for
+LOG_LINES = 200  # that a stage prints
 HEAD = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom configs.demo import get_config as demo\n"
 PLAIN = "def get_config():\n    return demo()\n"
 LINKED = """def get_config():
@@ -76,6 +90,91 @@ def measure_expanding(points: int, turns: int, folder: Path) -> dict[str, Any]:
     return figures
 
 
+class _Stages:
+    """Runs stages that are a manifest and a log, and asks the sweep to end after so many."""
+
+    def __init__(self, root: Path, most: int):
+        self.home, self._left = str(root), most
+
+    def start(self, task: Task) -> "_Stages":
+        """Do a stage; every tenth training fails."""
+        if not self._left:
+            raise TryAgain("asked to end")
+        self._left -= 1
+        self._code = 43 if task.work.stage == "train" and task.number % 10 == 9 else 0
+        for path in (task.log, task.lock):
+            path.parent.mkdir(exist_ok=True)
+        lines = [f"{task.work.stage}: {line} of {LOG_LINES}; 12.5 a second, 3 s left" for line in range(LOG_LINES)]
+        task.log.write_text("\n".join(lines) + ("\noctomed: the loss is not finite" if self._code else "") + "\n")
+        task.lock.touch()
+        if not self._code:
+            counts = {"steps": 10} if task.work.stage == "train" else {}
+            manifest = manifests.Manifest(stage=task.work.stage, config={}, counts=counts, code_commit="unknown")
+            manifests.write_manifest(task.output, manifest)
+        return self
+
+    def poll(self) -> int:
+        """Return how it ended, which is at once."""
+        return self._code
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+def measure_status(_: int, turns: int, folder: Path) -> dict[str, Any]:
+    """Measure the status of a sweep in which there are runs of all states."""
+    path, root = folder / "many.py", folder / "sweep"
+    path.write_text(HEAD + PLAIN + FILES["get_hyper, few values"].replace("COUNT", str(RUNS)))
+    _half_done(path, root)
+    with contextlib.ExitStack() as locks:
+        for run in [run for run in read_status(root)["runs"] if run["state"] == "pending"][:2]:
+            told = storage.read_json(root / "status/works.json")
+            work = next(one for name in told["points"][run["id"]] if (one := told["works"][name])["stage"] == "train")
+            (root / "logs" / f"{work['key']}.log").write_text("train: step 3 of 10\n")
+            lock = locks.enter_context((root / "locks" / work["key"]).open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        seconds, used = [], []
+        for _turn in range(turns):
+            begun, before = time.perf_counter(), time.process_time()
+            status = read_status(root)
+            seconds.append(time.perf_counter() - begun)
+            used.append(time.process_time() - before)
+        words = [sys.executable, "-m", "octomed_jax.cli.main", "sweep", "status", str(root)]
+        commands = []
+        for _turn in range(turns):
+            begun = time.perf_counter()
+            told = _told(*words, "--json")
+            commands.append(time.perf_counter() - begun)
+        assert told["counts"] == status["counts"]
+    assert all(status["counts"][state] for state in STATES), status["counts"]
+    figures = {
+        "runs": len(status["runs"]),
+        "counts": status["counts"],
+        "files": sum(path.is_file() for path in root.rglob("*")),
+        "read_status_seconds": round(min(seconds), 3),
+        "read_status_processor_seconds": round(min(used), 3),
+        "read_status_slowest_seconds": round(max(seconds), 3),
+        "command_seconds": round(min(commands), 3),
+        "command_slowest_seconds": round(max(commands), 3),
+        "load": [round(load, 1) for load in os.getloadavg()],
+    }
+    print("status", figures, file=sys.stderr)
+    return figures
+
+
+def _half_done(path: Path, root: Path) -> None:
+    """Make the folder of a sweep that was asked to end when most of its runs had."""
+    sweep = expand(str(path))
+    stages = _Stages(root, most=int(2.2 * RUNS))  # of nearly three that a run has for itself
+    # Thousands of lines of what it does, which nobody reads here.
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(TryAgain):
+        run_sweep(sweep, root, How(poll_seconds=0.0), stages)
+    for path in sorted(root.glob("runs/*/run.json"))[::7]:
+        record = storage.read_json(path)
+        if record["state"] == "done":
+            storage.write_json(path, record | {"state": "stopped", "rung": 5})
+
+
 def expand_one(path: str) -> dict[str, Any]:
     """Expand one file; return how long it took, and the memory of this process."""
     begun, used = time.perf_counter(), time.process_time()
@@ -99,7 +198,10 @@ def _told(*words: str | Path) -> dict[str, Any]:
 
 
 # name -> what measures it: called with the number of points, of turns, and an empty folder
-MEASURES: dict[str, Callable[[int, int, Path], dict[str, Any]]] = {"expanding": measure_expanding}
+MEASURES: dict[str, Callable[[int, int, Path], dict[str, Any]]] = {
+    "expanding": measure_expanding,
+    "status": measure_status,
+}
 
 
 def main() -> int:

@@ -206,3 +206,15 @@ def test_expanding_sweeps_is_measured(tmp_path):
         "get_hyper, linked": (1000, 1000, 1000),
     }
     assert all(0 < one["seconds"] <= one["slowest_seconds"] for one in figures.values())
+
+
+@pytest.mark.integration
+def test_the_status_of_a_sweep_is_measured(tmp_path):
+    command = [sys.executable, "benchmarks/sweeps.py", "--turns=1", "--only=status"]
+    ran = subprocess.run([*command, f"--output={tmp_path / 'out.json'}"], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    figures = json.loads((tmp_path / "out.json").read_text())["status"]
+    assert sum(figures["counts"].values()) == figures["runs"] == 1000
+    assert min(figures["counts"].values()) > 0
+    assert figures["counts"]["running"] == 2
+    assert 0 < figures["read_status_seconds"] < figures["command_seconds"]

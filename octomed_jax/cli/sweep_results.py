@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from octomed_jax import manifests, storage
+from octomed_jax import manifests, places, storage
 from octomed_jax.cli.options import Parser, finish
 from octomed_jax.errors import UserError
 from octomed_jax.sweeps.best import Best, need_best
 from octomed_jax.sweeps.results import write_results
 from octomed_jax.sweeps.results_words import best_lines
-from octomed_jax.sweeps.rows import Sweep, choose_metric, place_of, read_sweep
+from octomed_jax.sweeps.rows import Sweep, choose_metric, place_of_training, read_sweep
 
 METRIC = "what is best: overall, a benchmark's name, held_out_loss or loss (default: what the config file says)"
 EXAMPLE = "runs/sweeps/traces_per_question-demo"
@@ -69,7 +69,7 @@ def _read(parser: Parser, arguments: Sequence[str]) -> Any:
 
 
 def _export(sweep: Sweep, best: Best, output: str, lines: Sequence[str]) -> None:
-    checkpoint = place_of(sweep.root, best.row.train) / "checkpoints" / str(best.row.step)
+    checkpoint = place_of_training(sweep.root, best.row.train) / "checkpoints" / str(best.row.step)
     if storage.in_bucket(checkpoint):
         raise UserError(f"the best checkpoint lies in a bucket ({checkpoint}); copy its run, and use `octomed export`")
     if not best.row.train or not checkpoint.is_dir():
@@ -82,7 +82,7 @@ def _export(sweep: Sweep, best: Best, output: str, lines: Sequence[str]) -> None
     from octomed_jax.hf.settings import Settings
 
     keep_freed_memory()
-    metrics = Path(place_of(sweep.root, best.row.eval)) if best.row.eval else None
+    metrics = places.inside(sweep.root, best.row.eval) if best.row.eval else None
     settings = dataclasses.replace(Settings(), **_as_measured(sweep.root, metrics))
     export(checkpoint, output, settings, metrics, lines)
 

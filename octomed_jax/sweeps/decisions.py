@@ -102,7 +102,7 @@ def replay(root: storage.PathLike, trained: Mapping[str, storage.PathLike] | Non
     rule, order = Rule(**definition["stopping"]), [point["id"] for point in definition["points"]]
     records = {point: _record(root, point) for point in order}
     ended = {point for point, record in records.items() if record}
-    folders = {point: root / record["stages"]["train"] for point, record in records.items() if _trained(record)}
+    folders = {point: _training(root, record) for point, record in records.items() if _trained(record)}
     curves = {point: read_curve(folder, rule) for point, folder in {**(trained or {}), **folders}.items()}
     again = {(one.point, one.rung): one for one in decide(rule, order, curves, ended)}
     logged = {(one.point, one.rung): one for one in read_decisions(root)}
@@ -123,6 +123,12 @@ def _record(root: Path, point: str) -> dict:
 
 def _trained(record: Mapping) -> bool:
     return bool(record.get("stages", {}).get("train"))
+
+
+def _training(root: storage.PathLike, record: Mapping) -> storage.PathLike:
+    """Return where a run was trained: in the sweep's folder, or where a job has its own, which may be a bucket."""
+    folder = record["stages"]["train"]
+    return folder if storage.in_bucket(folder) else storage.path_of(root) / folder
 
 
 def _words(decision: Decision | None) -> str:

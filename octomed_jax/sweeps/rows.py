@@ -47,7 +47,8 @@ class Row:
         tokens_trained: up to the mark.
         train_seconds: likewise; the one column that is another on another machine.
         split: of the questions that were asked; empty where nothing was.
-        train, eval: folders of the stages, within the sweep's; empty where there is none.
+        train, eval: folders of the stages, within the sweep's, but a training that a job made elsewhere; empty where
+            there is none.
         baseline: benchmark to the accuracy of the student before training.
     """
 
@@ -175,8 +176,9 @@ def _rows(root: Path, point: Mapping[str, Any], samples: dict[str, Samples]) -> 
         raise StopAndLook(f"{path} does not say how the run ended; remove it and run the sweep again")
     stages = run.get("stages") or {}
     fields |= {"state": run["state"], "reason": _reason(run), "train": stages.get("train", "")}
-    if stages.get("baseline") and (root / stages["baseline"] / "results.json").is_file():
-        fields["baseline"] = _baseline(root, stages["baseline"])
+    baseline = stages.get("baseline")
+    if baseline and (places.inside(root, baseline) / "results.json").is_file():
+        fields["baseline"] = _baseline(root, baseline)
     metrics = _metrics(root, fields["train"])
     rows = []
     for mark in run.get("marks") or ():
@@ -199,8 +201,10 @@ def _reason(run: Mapping[str, Any]) -> str:
     return ""
 
 
-def place_of(root: Path, folder: str) -> epath.Path:
-    """Return where a stage's folder lies: in the sweep's, or where the job that made it has its own, as in a bucket.
+def place_of_training(root: Path, folder: str) -> epath.Path:
+    """Return where a training lies: in the sweep's folder, or where the job that made it has its own, as in a bucket.
+
+    All other stages lie in the sweep's folder.
 
     Raises:
         UserError: a path within the sweep's folder leads out of it.
@@ -210,7 +214,7 @@ def place_of(root: Path, folder: str) -> epath.Path:
 
 
 def _metrics(root: Path, folder: str) -> list[dict[str, Any]]:
-    path = place_of(root, folder) / "metrics.jsonl" if folder else None
+    path = place_of_training(root, folder) / "metrics.jsonl" if folder else None
     if path is None or not path.exists():
         return []
     lines = path.read_text().split("\n")
@@ -234,7 +238,7 @@ def _trained(metrics: Sequence[Mapping[str, Any]], until: int | None) -> dict[st
 
 
 def _measured(root: Path, folder: str, samples: dict[str, Samples]) -> dict[str, Any]:
-    place = Path(place_of(root, folder))
+    place = places.inside(root, folder)
     results = _results(place)
     found = {name: _figures(one) for name, one in sorted(results["benchmarks"].items())}
     ruled = [name for name, one in found.items() if one["accuracy"] is not None]
@@ -269,7 +273,7 @@ def _results(place: Path) -> Mapping[str, Any]:
 
 
 def _baseline(root: Path, folder: str) -> dict[str, float]:
-    benchmarks = _results(Path(place_of(root, folder)))["benchmarks"]
+    benchmarks = _results(places.inside(root, folder))["benchmarks"]
     return {name: one["accuracy"] for name, one in sorted(benchmarks.items()) if one["accuracy"] is not None}
 
 

@@ -342,10 +342,12 @@ class _Run:
         return f"{home.rstrip('/')}/stages/{key}"
 
     def _told_folder(self, work: Work) -> str:
-        """Return where a stage's folder lies, seen from the sweep's folder where it lies in that."""
-        if work.stage in self._how.runners:
-            return self._folder(work.stage, work.key)
-        return f"stages/{work.key}"
+        """Return where a stage's folder lies: seen from the sweep's folder where it lies in that, else in full."""
+        if work.stage not in self._how.runners:
+            return f"stages/{work.key}"
+        folder = self._folder(work.stage, work.key)
+        # A launch config may name its work folder as seen from where the sweep was started.
+        return folder if storage.in_bucket(folder) else str(Path(folder).absolute())
 
     def _told(self) -> dict[str, Any]:
         """Return what ``works.json`` holds: the works of each point, for whoever asks how far they are."""

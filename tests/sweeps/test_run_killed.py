@@ -1,5 +1,6 @@
 """``kill -9`` of a sweep at random moments, ten times: what it ends with is what an undisturbed one ends with."""
 
+import csv
 import json
 import random
 import subprocess
@@ -12,6 +13,7 @@ from sweep_config import calls, fake_octomed, write_config
 
 from octomed_jax.sweeps.expand import expand
 from octomed_jax.sweeps.processes import LocalRunner
+from octomed_jax.sweeps.results import write_results
 from octomed_jax.sweeps.run import How, run_sweep
 from octomed_jax.sweeps.stopping import Rule
 
@@ -28,7 +30,6 @@ import sys
 from pathlib import Path
 from octomed_jax.sweeps.expand import expand
 from octomed_jax.sweeps.processes import LocalRunner
-from octomed_jax.sweeps.results import write_results
 from octomed_jax.sweeps.run import How, run_sweep
 from octomed_jax.sweeps.stopping import Rule
 rule = Rule(kind="median", metric="loss", rungs=(5, 10))
@@ -46,9 +47,13 @@ def place(tmp_path, monkeypatch):
 
 
 def told(folder: Path) -> dict[str, bytes]:
-    """Return what a sweep is judged by: how its points ended, what was decided, and what the evaluations found."""
-    names = ("runs/*/run.json", "decisions.jsonl", "sweep.json", "status/*.json", "stages/*/results.json")
-    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in sorted(folder.glob(name))}
+    """Return what a sweep is judged by: how its points ended, what was decided, and the tables of its results."""
+    write_results(folder)
+    names = ("runs/*/run.json", "decisions.jsonl", "sweep.json", "status/*.json", "stages/*/results.json", "results.md")
+    found = {str(path.relative_to(folder)): path.read_bytes() for name in names for path in sorted(folder.glob(name))}
+    header, *rows = csv.reader((folder / "results.csv").open())
+    assert header[-1] == "train_seconds"  # the one that is another on another machine
+    return found | {"results.csv": repr([row[:-1] for row in (header, *rows)]).encode()}
 
 
 def test_killed_ten_times_it_ends_as_if_undisturbed(place):

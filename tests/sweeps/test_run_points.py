@@ -17,6 +17,7 @@ from octomed_jax.cli.main import main
 from octomed_jax.errors import TryAgain, UserError
 from octomed_jax.sweeps.expand import expand
 from octomed_jax.sweeps.processes import LocalRunner
+from octomed_jax.sweeps.rows import read_sweep
 from octomed_jax.sweeps.run import How, run_sweep
 from octomed_jax.sweeps.stages import Given
 
@@ -53,6 +54,17 @@ def test_a_stage_is_done_once_for_all_points_that_ask_for_it(place):
     point, record = next(iter(records.items()))
     assert json.loads((place / f"out/runs/{point}/run.json").read_text()) == record
     assert record["marks"] == [{"x": 1.0, "step": 20, "export": one["export"], "eval": one["eval"]}]
+
+
+def test_a_training_with_a_work_folder_of_its_own_is_told_in_full_and_read_there(place, monkeypatch):
+    elsewhere = LocalRunner(Path("homes/one"), fake_octomed())
+    records = run(place, runners={"train": elsewhere})
+    trained = {Path(record["stages"]["train"]) for record in records.values()}
+    assert {folder.parent for folder in trained} == {place / "homes/one/stages"}
+    assert not list(place.glob("out/stages/train-*"))
+    monkeypatch.chdir("/")
+    rows = read_sweep(place / "out").rows
+    assert [row.tokens_trained for row in rows] == [20 * 9] * 3
 
 
 def test_a_finished_sweep_runs_nothing_again(place):
@@ -145,6 +157,7 @@ import sys
 from pathlib import Path
 from octomed_jax.sweeps.expand import expand
 from octomed_jax.sweeps.processes import LocalRunner
+from octomed_jax.sweeps.rows import read_sweep
 from octomed_jax.sweeps.run import How, run_sweep
 run_sweep(expand(sys.argv[1]), "out", How(poll_seconds=0.01), LocalRunner(Path("out"), sys.argv[2:]))
 """

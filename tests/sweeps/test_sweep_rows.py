@@ -151,6 +151,20 @@ def test_a_training_that_lies_elsewhere_is_read_there(tmp_path):
     assert read_sweep(root).rows[0].tokens_trained == before.tokens_trained > 0
 
 
+@pytest.mark.parametrize("way", ["../out", "{home}", "stages/linked"])
+def test_an_evaluation_that_lies_elsewhere_is_refused(tmp_path, way):
+    root, home = tmp_path / "sweep", tmp_path / "out"
+    point = one(root, marks=1)
+    path = root / "runs" / point["id"] / "run.json"
+    run = storage.read_json(path)
+    (root / run["marks"][0]["eval"]).rename(home)
+    (root / "stages/linked").symlink_to(home)
+    run["marks"][0]["eval"] = way.format(home=home)
+    storage.write_json(path, run)
+    with pytest.raises(UserError, match="leads out of"):
+        read_sweep(root)
+
+
 def test_samples_that_do_not_bear_out_the_results_are_refused(tmp_path):
     one(tmp_path, marks=1)
     path = next(tmp_path.glob("stages/eval-*/samples/plane.jsonl"))
