@@ -27,11 +27,3 @@ def test_a_filter_by_teacher_runs_by_itself(tmp_path):
     assert 0 < kept < asked, "of 16 samples some are all right"
     assert counts("distill", none)["questions"] == asked
     assert counts("distill", teacher)["questions"] == kept
-
-
-def test_a_filter_by_student_needs_its_attempts(tmp_path, capsys):
-    """At full scale all four points are looked at before anything is started."""
-    (tmp_path / "questions").mkdir()
-    assert main(["sweep", "run", f"--config={RECIPE}", f"--output={tmp_path / 'out'}"]) == 2
-    assert not (tmp_path / "out").exists()
-    capsys.readouterr()
