@@ -19,8 +19,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.name = "demo"
     config.run = "runs/demo"  # outputs only; no result depends on it
     config.seed = 0
-    # Of a run in a sweep, in order (docs/sweeps-running.md). "curate" may follow "questions", and "baseline", which
-    # measures the student before training, may stand anywhere after "shard".
+    # Of a run in a sweep, in order (docs/sweeps-running.md). "curate" may follow "questions", after "sample" where its
+    # difficulty is by student or teacher; "baseline" (the student before training) may stand anywhere after "shard".
     config.stages = ("questions", "distill", "verify", "shard", "train", "export", "eval")
     config.questions = ConfigDict(
         {

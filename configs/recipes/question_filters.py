@@ -13,18 +13,19 @@ GPT-4.1-mini rates from 1 to 10, and 3 to 6 stay. Unknown: which part of PMC-VQA
 Inferred: 64,000 samples are 500 steps of 128. Ours: all four run as long as the longest (832,000 samples), which the
 paper's first three do not.
 
-At full scale, the filters by student and by teacher read attempts that were made before (`octomed distill
---samples=16`, of the student behind an endpoint). A sweep does not hand these to `octomed curate`, so that these two
-points end there and say so. Filter by hand for each of them, and train on that folder as the point ``none`` does.
+At full scale the student's 16 attempts at the questions are given; the teacher's are made by the stage ``sample``,
+which asks it 16 times a question. What stays is then asked again, by ``distill``. So the sweep asks the teacher twice.
 
-    octomed curate --config=configs/recipes/question_filters.py --config.curate.steps=difficulty \\
-      --config.curate.difficulty.by=student --questions=runs/pmc/questions --attempts=runs/pmc/tried \\
-      --output=runs/pmc/medium
+    octomed distill --questions=runs/pmc/questions --endpoint=http://STUDENT:8000 --model=STUDENT --samples=16 \\
+      --output=runs/pmc/tried
+    octomed sweep run --config=configs/recipes/question_filters.py --questions=runs/pmc/questions \\
+      --student-attempts=runs/pmc/tried --config.curate.judge.endpoint=https://api.example.org
 
 ``judge`` needs ``curate.judge.endpoint``, and asks by itself; ``none`` needs nothing. ``:demo`` has ``none`` and
-``teacher`` on the demo's questions. It shows that the stages work and not what the paper shows: the programmatic
-teacher is wrong at random, so that its mistakes tell nothing of a question, and the demo's student knows nothing before
-it is trained. ``:tiny`` is for the tests and learns nothing.
+``teacher``, by itself, on the demo's questions. It shows that the stages work and not what the paper shows: the
+programmatic teacher is wrong at random, so that its mistakes tell nothing of a question. It has no ``student``: the
+demo's begins from random weights, gets none of 16 right, and nothing would stay. It has no ``judge``: nothing here
+rates questions without a model. ``:tiny`` is for the tests and learns nothing.
 """
 
 from collections.abc import Callable
@@ -76,7 +77,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config.distill.samples = 16
         config.curate.steps = ("metadata",)  # one has to be named; it takes no question out
         config.train.steps = 1500 if variant == "demo" else 4
-    config.stages = ("curate", *FROM_QUESTIONS) if not variant else ("questions", "curate", *FROM_QUESTIONS)
+    from_sample = ("sample", "curate", *FROM_QUESTIONS)
+    config.stages = ("questions", *from_sample) if variant else from_sample
     return config
 
 

@@ -9,7 +9,7 @@ from octomed_jax import configuration, manifests, progress
 from octomed_jax.cli.options import Parser, finish, mesh_or_auto
 from octomed_jax.cli.sweep_expand import RECIPE, add_sweep, read_sweep
 from octomed_jax.cli.sweep_launch import add_launch, read_place
-from octomed_jax.cli.sweep_run import GIVEN, default_output, given_of
+from octomed_jax.cli.sweep_run import add_given, default_output, given_of
 from octomed_jax.errors import UserError
 from octomed_jax.launching.placeholders import placeholders
 from octomed_jax.launching.prices import TABLE, read_prices
@@ -20,7 +20,7 @@ from octomed_jax.sweeps.machines import machines_of_job, machines_of_topology, t
 from octomed_jax.sweeps.plan import Load, Machines, PlannedPoint, PlannedStage, plan_sweep
 from octomed_jax.sweeps.plan_text import spent, told
 from octomed_jax.sweeps.run import plans_of
-from octomed_jax.sweeps.stages import Given, Work
+from octomed_jax.sweeps.stages import Given, Work, given_to
 from octomed_jax.sweeps.train_spec import Place, Training, job_spec
 from octomed_jax.training.planning.chips import Topology, read_topology
 
@@ -37,10 +37,7 @@ def plan_command(arguments: Sequence[str]) -> int:
     add_sweep(parser)
     parser.add_argument("--output", metavar="DIR", default="", help="folder of the sweep (default runs/sweeps/NAME)")
     parser.add_argument("--at-once", metavar="N", type=int, default=1, help="stages that run at a time (default 1)")
-    for option, (stage, _) in GIVEN.items():
-        parser.add_argument(
-            f"--{option}", metavar="DIR", help=f"made elsewhere, for all points; the stages up to {stage} are not run"
-        )
+    add_given(parser)
     add_launch(parser)
     parser.add_argument("--topology", metavar="CHIP:SHAPE", help="chips of a training, instead of --launch: v5e:16x16")
     parser.add_argument("--slices", type=int, default=1, metavar="N", help="slices of the topology (default 1)")
@@ -72,7 +69,7 @@ def _plan(options: argparse.Namespace, sweep: Sweep, place: Place | None, root: 
 def _planned(
     point: Point, works: Sequence[Work], given: Mapping[str, Given], root: Path, place: Place | None
 ) -> PlannedPoint:
-    stages = [PlannedStage(stage, one.folder, True) for stage, one in given.items()]
+    stages = [PlannedStage(stage, one.folder, True) for stage, one in given_to(point.config, given).items()]
     for work in works:
         home = place.spec.workdir.rstrip("/") if place and work.stage == TRAIN else str(root)
         folder = f"{home}/stages/{work.key}"

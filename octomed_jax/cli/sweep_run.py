@@ -15,7 +15,7 @@ from octomed_jax.sweeps.job_runner import TRAIN, JobRunner, check_sweep
 from octomed_jax.sweeps.results import write_results
 from octomed_jax.sweeps.run import How, exit_code_of, plans_of, run_sweep
 from octomed_jax.sweeps.schedule import DONE, FAILED, STOPPED
-from octomed_jax.sweeps.stages import Given
+from octomed_jax.sweeps.stages import SAMPLE, Given
 from octomed_jax.sweeps.stopping import Rule
 
 DESCRIPTION = """Runs every point of a sweep through the stages that its config names, each stage once for all points
@@ -26,6 +26,7 @@ GIVEN = {
     "attempts": ("distill", ("distill",)),
     "traces": ("verify", ("verify",)),
     "shards": ("shard", ("shard",)),
+    "student-attempts": (SAMPLE, ("distill",)),
 }
 
 
@@ -41,10 +42,7 @@ def run_command(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", metavar="DIR", default="", help="folder of the sweep (default runs/sweeps/NAME)")
     parser.add_argument("--at-once", metavar="N", type=int, default=1, help="stages that run at a time (default 1)")
     parser.add_argument("--extend", action="store_true", help="add points to a sweep that is there")
-    for option, (stage, _) in GIVEN.items():
-        parser.add_argument(
-            f"--{option}", metavar="DIR", help=f"made elsewhere, for all points; the stages up to {stage} are not run"
-        )
+    add_given(parser)
     add_launch(parser)
     parser.add_argument("--stopping", choices=("median", "halving"), help="end runs early that fall behind")
     parser.add_argument("--stopping-metric", metavar="NAME", help="by which: loss (default) or held_out_loss")
@@ -88,6 +86,15 @@ def tell(records: Mapping[str, Mapping[str, Any]], output: Path, as_json: bool) 
     return code
 
 
+def add_given(parser: Parser) -> None:
+    """Add the options that give stages which were made elsewhere."""
+    for option, (stage, _) in GIVEN.items():
+        told = f"made elsewhere, for all points; the stages up to {stage} are not run"
+        if stage == SAMPLE:
+            told = "of the student at the questions, made elsewhere, for points that filter by student"
+        parser.add_argument(f"--{option}", metavar="DIR", help=told)
+
+
 def given_of(options: argparse.Namespace) -> dict[str, Given]:
     """Return the stages that options give.
 
@@ -96,7 +103,7 @@ def given_of(options: argparse.Namespace) -> dict[str, Given]:
     """
     given = {}
     for option, (stage, writers) in GIVEN.items():
-        if folder := getattr(options, option):
+        if folder := getattr(options, option.replace("-", "_")):
             given[stage] = Given(folder, manifests.read_manifest(folder, *writers).identity)
     return given
 

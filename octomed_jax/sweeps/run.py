@@ -28,7 +28,20 @@ from octomed_jax.sweeps.definition import write_definition
 from octomed_jax.sweeps.expand import Point, Sweep
 from octomed_jax.sweeps.processes import LocalRunner, Runner, Running, Task
 from octomed_jax.sweeps.schedule import DONE, FAILED, MOST_TRIES, STOPPED, WAITING, Schedule
-from octomed_jax.sweeps.stages import READS, TOLD_BY_SHARD, Given, Work, epochs_at, field, step_of, words_of, works_of
+from octomed_jax.sweeps.stages import (
+    READS,
+    SAMPLE,
+    TOLD_BY_SHARD,
+    Given,
+    Work,
+    attempts_of,
+    epochs_at,
+    field,
+    given_to,
+    step_of,
+    words_of,
+    works_of,
+)
 from octomed_jax.sweeps.stopping import Curve, Rule
 
 WORKS = "works.json"
@@ -99,8 +112,13 @@ def plans_of(sweep: Sweep, given: Mapping[str, Given], rungs: tuple[int, ...] = 
     """Return the works of every point.
 
     Raises:
-        UserError: as ``works_of``, with the point.
+        UserError: as ``works_of``, with the point; or attempts are given that no point reads.
     """
+    if SAMPLE in given and not any(attempts_of(point.config) == "student" for point in sweep.points):
+        raise UserError(
+            f"--student-attempts={given[SAMPLE].folder} is read by no point: none has the curation step 'difficulty' "
+            "with config.curate.difficulty.by='student'; leave it out"
+        )
     plans = {}
     for point in sweep.points:
         try:
@@ -292,7 +310,8 @@ class _Run:
             record |= {"stage": work.stage, "exit_code": self._schedule.codes[work.name]}
         if state == STOPPED:
             record["rung"] = self._schedule.stopped[point]
-        record["stages"] = {stage: one.folder for stage, one in sorted(self._how.given.items())}
+        given = given_to(self._points[point].config, self._how.given)
+        record["stages"] = {stage: one.folder for stage, one in sorted(given.items())}
         told = [work for work in works if state != STOPPED or work.stage not in ("export", "eval")]
         record["stages"] |= {work.stage: self._told_folder(work) for work in told}  # of marks the last one's
         record["marks"] = self._marks(point, works)
@@ -391,8 +410,12 @@ def overrides_for(work: Work, point: Point) -> tuple[str, ...]:
     """Return the overrides that a work's command is given: the point's.
 
     ``octomed shard`` also tells what an epoch of training will hold, and refuses a mixture that contradicts itself. The
-    shards are shared by points of other mixtures, so it is not given the one of whoever comes first.
+    shards are shared by points of other mixtures, so it is not given the one of whoever comes first. The stage
+    ``sample`` asks for all the attempts that curation counts.
     """
+    if work.stage == SAMPLE:
+        samples = field(point.config, "curate.difficulty.samples")
+        return (*point.overrides, f"distill.samples={samples}", "distill.accept=0")
     if work.stage != "shard":
         return point.overrides
     kept = tuple(one for one in point.overrides if one.partition("=")[0].partition(".")[0] not in TOLD_BY_SHARD)

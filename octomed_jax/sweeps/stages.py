@@ -12,8 +12,9 @@ from typing import Any
 from octomed_jax import __version__, storage
 from octomed_jax.errors import UserError, did_you_mean
 
-ORDER = ("questions", "curate", "distill", "verify", "shard", "train", "export", "eval")
+ORDER = ("questions", "sample", "curate", "distill", "verify", "shard", "train", "export", "eval")
 BASELINE = "baseline"  # the student before training
+SAMPLE = "sample"  # attempts by which the curation step difficulty tells; only for points that read them
 STAGES = (*ORDER, BASELINE)
 HASH_DIGITS = 10
 # How the student is asked depends on these; configuration.answer_format_of.
@@ -22,6 +23,7 @@ _FORMAT = ("distill.answer_format", "traces.format", "traces.answer_format")
 # rendering of shards compare the whole of `traces` with the shards, which may have been made elsewhere.
 READS: Mapping[str, tuple[str, ...]] = {
     "questions": ("seed", "questions"),
+    SAMPLE: ("seed", "distill", "curate.difficulty.samples"),
     "curate": ("seed", "curate"),
     "distill": ("seed", "distill"),
     "verify": ("verify",),
@@ -34,7 +36,8 @@ READS: Mapping[str, tuple[str, ...]] = {
 # The stage's command, and the option by which it takes the folder of an earlier stage.
 COMMANDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str], str]] = {
     "questions": (("questions", "build"), {}, "output"),
-    "curate": (("curate",), {"questions": "questions"}, "output"),
+    SAMPLE: (("distill",), {"questions": "questions"}, "output"),
+    "curate": (("curate",), {"questions": "questions", SAMPLE: "attempts"}, "output"),
     "distill": (("distill",), {"questions": "questions", "curate": "questions"}, "output"),
     "verify": (("verify",), {"distill": "attempts"}, "output"),
     "shard": (("shard",), {"verify": "traces"}, "output"),
@@ -86,7 +89,7 @@ def stages_of(config: Mapping[str, Any], given: Mapping[str, Given] | None = Non
         UserError: the field ``stages`` is missing, names what is no stage, is out of order, or lacks a stage that a
             later one needs.
     """
-    given = given or {}
+    given = given_to(config, given or {})
     if "stages" not in config:
         raise UserError(f"the config has no field stages; name the stages of a run, such as stages={ORDER}")
     named = config["stages"]
@@ -103,18 +106,25 @@ def stages_of(config: Mapping[str, Any], given: Mapping[str, Given] | None = Non
         raise UserError(f"config.stages={tuple(named)} is out of order; it must follow {', '.join(ORDER)}")
     if BASELINE in named and "shard" in named and list(named).index(BASELINE) < list(named).index("shard"):
         raise UserError(f"config.stages={tuple(named)}: {BASELINE!r} must stand after 'shard', which gives the student")
-    last_given = max((ORDER.index(stage) for stage in given), default=-1)
+    last_given = max((ORDER.index(stage) for stage in given if stage != SAMPLE), default=-1)
+    whose = attempts_of(config)
     # Held-out questions are asked by evaluations too, wherever the traces come from.
     asks = {"eval", BASELINE} & set(named)
     kept = [
         stage
         for stage in named
         if stage not in given
+        and (stage != SAMPLE or (whose and "curate" in named))
         and (stage == BASELINE or ORDER.index(stage) > last_given or (stage == "questions" and asks))
     ]
     there = {*kept, *given}
     for stage in kept:
-        for before in _inputs_of(stage, there):
+        if stage == SAMPLE and whose == "student":
+            raise UserError(
+                "config.curate.difficulty.by='student' reads the student's attempts at the questions, which no stage "
+                "makes; give them with --student-attempts=DIR"
+            )
+        for before in _inputs_of(stage, there, config):
             if before not in there:
                 raise UserError(f"config.stages has {stage!r} without {before!r}, which it needs; name that too")
     return tuple(kept)
@@ -133,7 +143,7 @@ def works_of(
     Raises:
         UserError: as ``stages_of``.
     """
-    given = given or {}
+    given = given_to(config, given or {})
     folders = {stage: one.folder for stage, one in given.items()}
     told = {stage: one.identity for stage, one in given.items()}
     last: dict[str, str] = {}  # stage to the name of the work that finishes it
@@ -142,7 +152,7 @@ def works_of(
     there = {*stages, *given}
     marks = [(0, 0)]
     for stage in stages:
-        inputs = _inputs_of(stage, there)
+        inputs = _inputs_of(stage, there, config)
         for part, parts in marks if stage in ("export", "eval") else [(0, 0)]:
             suffix = f"-{part}" if part else ""
             before = [f"{one}{suffix}" if one == "export" else one for one in inputs]
@@ -172,6 +182,18 @@ def key_of(stage: str, config: Mapping[str, Any], before: Sequence[str], part: i
     if stage in ("shard", "train", BASELINE) and field(config, "traces.choose") == "random":
         reads["seed"] = config.get("seed")  # by which responses are drawn
     return f"{stage}-{storage.fingerprint([__version__, stage, reads, list(before), part])[:HASH_DIGITS]}"
+
+
+def attempts_of(config: Mapping[str, Any]) -> str:
+    """Return whose attempts the curation of a config reads, ``student`` or ``teacher``; empty: it reads none."""
+    by = field(config, "curate.difficulty.by")
+    reads = "difficulty" in (field(config, "curate.steps") or ()) and by in ("student", "teacher")
+    return str(by) if reads else ""
+
+
+def given_to(config: Mapping[str, Any], given: Mapping[str, Given]) -> dict[str, Given]:
+    """Return the given stages that a config takes: given attempts of the student are for a filter by student alone."""
+    return {stage: one for stage, one in given.items() if stage != SAMPLE or attempts_of(config) == "student"}
 
 
 def marks_of(config: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -222,9 +244,11 @@ def words_of(work: Work, output: str, folders: Mapping[str, str], step: int = 0)
     return tuple(words)
 
 
-def _inputs_of(stage: str, there: set[str]) -> tuple[str, ...]:
+def _inputs_of(stage: str, there: set[str], config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the stages whose folders a stage reads."""
     inputs = tuple(COMMANDS[stage][1])
     if stage == "distill":
         return ("curate",) if "curate" in there else ("questions",)
+    if stage == "curate" and not attempts_of(config):
+        return ("questions",)
     return inputs

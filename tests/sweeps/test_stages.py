@@ -119,6 +119,60 @@ def test_wrong_stages_are_refused(stages, message):
         stages_of(demo(stages=stages))
 
 
+FILTERED = ("questions", "sample", "curate", "distill", "verify", "shard", "train", "export", "eval")
+
+
+def filtered(by: str, **changes):
+    """A config with the stage ``sample`` whose curation filters by difficulty, by somebody; empty: not at all."""
+    steps = ("deduplicate", "difficulty") if by else ("deduplicate",)
+    return demo(**{"stages": FILTERED, "curate__steps": steps, "curate__difficulty__by": by or "student", **changes})
+
+
+def test_a_filter_by_teacher_reads_the_attempts_of_the_stage_sample():
+    works = {work.stage: work for work in works_of(filtered("teacher"))}
+    assert tuple(works) == FILTERED
+    assert works["curate"].inputs == {stage: works[stage].key for stage in ("questions", "sample")}
+    assert works["distill"].inputs == {"curate": works["curate"].key}
+    folders = {stage: f"sweep/{stage}" for stage in FILTERED}
+    assert words_of(works["sample"], "out", folders) == ("distill", "--questions=sweep/questions", "--output=out")
+    assert words_of(works["curate"], "out", folders) == (
+        "curate", "--questions=sweep/questions", "--attempts=sweep/sample", "--output=out",
+    )  # fmt: skip
+
+
+def test_what_is_sampled_counts_for_what_is_curated():
+    one, other = (keys(filtered("teacher", distill__temperature=heat)) for heat in (0.6, 0.7))
+    assert [stage for stage in FILTERED if one[stage] == other[stage]] == ["questions"]
+    one, other = (keys(filtered("teacher", curate__difficulty__most=most)) for most in (14, 15))
+    assert [stage for stage in FILTERED if one[stage] == other[stage]] == ["questions", "sample"]
+
+
+@pytest.mark.parametrize("by", ["judge", ""])
+def test_others_leave_out_the_stage_sample(by):
+    given = {"sample": Given("made/tried", "abc")}
+    assert stages_of(filtered(by)) == tuple(stage for stage in FILTERED if stage != "sample")
+    assert works_of(filtered(by), given) == works_of(filtered(by))
+    assert stages_of(filtered("teacher"), given) == FILTERED, "given are the student's"
+
+
+def test_a_filter_by_student_reads_given_attempts():
+    with pytest.raises(UserError, match="give them with --student-attempts=DIR"):
+        stages_of(filtered("student"))
+    one, other = (
+        {work.stage: work for work in works_of(filtered("student"), {"sample": Given("made/tried", identity)})}
+        for identity in ("abc", "abd")
+    )
+    assert "sample" not in one
+    assert one["curate"].inputs == {"questions": one["questions"].key, "sample": "made/tried"}
+    assert one["curate"].key != other["curate"].key
+    assert stages_of(filtered("student"), {"distill": Given("made", "abc")})[:2] == ("questions", "verify")
+
+
+def test_a_filter_without_the_stage_sample_is_refused():
+    with pytest.raises(UserError, match="has 'curate' without 'sample'"):
+        stages_of(filtered("teacher", stages=ALL))
+
+
 def test_a_config_without_stages_is_refused():
     with pytest.raises(UserError, match="has no field stages"):
         stages_of({"seed": 0})
