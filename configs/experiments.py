@@ -9,7 +9,7 @@ Inferred: which public set each abbreviated name of the paper's Figure 2 means (
 Ours: all that ``octomed_7b.py`` calls ours, and three epochs where the paper does not say how many.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -42,6 +42,29 @@ CLASSES = {
 }
 SOURCES = {**TEXT, **IMAGES, **CLASSES}
 BENCHMARKS = ("text", "reasoning on images", "classification")  # categories of `octomed eval benchmarks`: all 14
+# Columns of the paper's figures as its benchmarks of `octomed eval benchmarks`.
+MEASURED: dict[str, tuple[str, ...]] = {
+    "text": ("medqa", "headqa", "medmcqa", "medxpertqa-text", "mmlu-pro-health"),
+    "MM reasoning": ("mmmu-pro", "nejm-image-challenge", "pmc-vqa", "medxpertqa-mm"),
+    "classification": ("brain-tumor-mri", "coronahack", "aptos", "messidor2", "bcss"),
+    "MedQA": ("medqa",),
+    "HeadQA": ("headqa",),
+    "MedMCQA": ("medmcqa",),
+    "MMMU-PRO": ("mmmu-pro",),
+    "NEJM": ("nejm-image-challenge",),
+    "PMC-VQA": ("pmc-vqa",),
+    "MedXpertQA-MM": ("medxpertqa-mm",),
+    "Brain Tumor": ("brain-tumor-mri",),
+    "CoronaHack": ("coronahack",),
+    "Aptos": ("aptos",),
+    "BCSS": ("bcss",),
+    **dict.fromkeys(("MedXpertQA-T", "MedXpertQA"), ("medxpertqa-text",)),
+    **dict.fromkeys(("MMLU-PRO", "MMLU-PRO-H"), ("mmlu-pro-health",)),
+    **dict.fromkeys(("MESSIDOR2", "MESSIDOR-2"), ("messidor2",)),
+}
+MEASURED["MM classification"] = MEASURED["classification"]
+MEASURED["reasoning on images"] = MEASURED["MM reasoning"]
+MEASURED["overall"] = (*MEASURED["text"], *MEASURED["MM reasoning"], *MEASURED["classification"])
 
 # The demo's stand-ins, which its small student can be asked on two cores: packages of `octomed questions list`.
 DEMO_TEXT = ("cha2ds2_vasc", "has_bled")  # scores out of a patient's facts, with a running total as the trace
@@ -128,6 +151,11 @@ def variant_of(file: str, arg: str | None, known: Sequence[str] = VARIANTS) -> s
 def only(kept: Sequence[str], sources: Sequence[str]) -> str | None:
     """Return ``mixture.epochs`` that leaves out all sources but some, of which each example comes once an epoch."""
     return ",".join(f"{name}=0" for name in sources if name not in kept) or None
+
+
+def measured(columns: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the paper's own benchmarks of each column of a figure; a column may be called as its benchmark is."""
+    return {column: MEASURED.get(column, (column,)) for column in columns}
 
 
 def curve(column: str, at: Sequence[float], rows: Mapping[str, Sequence[float | None]]) -> list[dict[str, Any]]:

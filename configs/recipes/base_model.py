@@ -31,6 +31,7 @@ from configs.experiments import (
     DEMO_TEXT,
     demo_scale,
     full_scale,
+    measured,
     table,
     variant_of,
     with_planes,
@@ -49,6 +50,7 @@ PAPER: dict[str, Any] = {
     "unit": "accuracy, %",
     "x": "",
     "columns": {**dict.fromkeys(COLUMNS, ()), "MedQA": DEMO_TEXT, "Aptos": DEMO_CLASSES},
+    "benchmarks": measured(COLUMNS),
     "values": table(
         COLUMNS,
         {

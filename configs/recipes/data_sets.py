@@ -38,6 +38,7 @@ from configs.experiments import (
     curve,
     demo_scale,
     full_scale,
+    measured,
     only,
     variant_of,
     with_planes,
@@ -52,6 +53,7 @@ PAPER: dict[str, Any] = {
     "unit": "accuracy, %",
     "x": "epoch",
     "columns": {"MM reasoning": (), "text": DEMO_TEXT, "classification": DEMO_CLASSES},
+    "benchmarks": measured(("MM reasoning", "text", "classification")),
     "values": [
         *curve(
             "MM reasoning",

@@ -33,6 +33,7 @@ from configs.experiments import (
     claim,
     demo_scale,
     full_scale,
+    measured,
     table,
     variant_of,
     with_images,
@@ -52,6 +53,7 @@ PAPER: dict[str, Any] = {
     "unit": "accuracy, %",
     "x": "",
     "columns": {**MEANS, **dict.fromkeys(ROWS, ())},
+    "benchmarks": measured((*MEANS, *ROWS)),
     "values": table(
         (*MEANS, *ROWS),
         {

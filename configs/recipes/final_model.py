@@ -27,6 +27,7 @@ from configs.experiments import (
     DEMO_IMAGES,
     DEMO_TEXT,
     demo_scale,
+    measured,
     table,
     variant_of,
     with_images,
@@ -49,6 +50,7 @@ PAPER: dict[str, Any] = {
     "unit": "accuracy, %",
     "x": "",
     "columns": COLUMNS,
+    "benchmarks": measured(COLUMNS),
     "values": table(
         tuple(COLUMNS),
         {

@@ -31,7 +31,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs.experiments import DEMO_TEXT, FROM_ATTEMPTS, claim, curve, demo_scale, full_scale, variant_of
+from configs.experiments import DEMO_TEXT, FROM_ATTEMPTS, claim, curve, demo_scale, full_scale, measured, variant_of
 
 METRIC = "overall"
 PAPER: dict[str, Any] = {
@@ -41,6 +41,7 @@ PAPER: dict[str, Any] = {
     "unit": "accuracy, %",
     "x": "epoch",
     "columns": {"MedQA": DEMO_TEXT},
+    "benchmarks": measured(("MedQA",)),
     "values": curve(
         "MedQA",
         (0, 1, 2, 3),

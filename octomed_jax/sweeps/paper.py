@@ -22,6 +22,20 @@ FEWEST_ALIKE = 6  # questions that all point one way by chance in less than one 
 _SAME = 1e-9
 
 
+def paper_of(sweep: Sweep) -> Mapping[str, Any] | None:
+    """Return the paper's figure of a sweep's recipe, its ``columns`` being benchmarks that the sweep can have measured.
+
+    A recipe names two sets of them: the paper's own (``benchmarks``), which a sweep at full scale measures, and those
+    that stand in for them in a demo (``columns``).
+    """
+    paper = sweep.definition.get("paper")
+    if not paper:
+        return None
+    own = paper.get("benchmarks", {})
+    full = {name for names in own.values() for name in names} & set(sweep.benchmarks)
+    return {**paper, "columns": own if full else paper["columns"]}
+
+
 def ours(sweep: Sweep, paper: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the values of the paper's figure with ours: ``row``, ``column``, ``x``, ``paper``, ``ours``, ``runs``.
 

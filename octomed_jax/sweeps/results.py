@@ -59,7 +59,7 @@ def write_results(root: storage.PathLike, metric: str = "") -> Results:
     sweep = read_sweep(root)
     metric = choose_metric(sweep, metric)
     best = find_best(sweep, metric)
-    paper = sweep.definition.get("paper")
+    paper = papers.paper_of(sweep)
     table = {
         "groups": groups(sweep, metric),
         "effects": effects(sweep, metric),

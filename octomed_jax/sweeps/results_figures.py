@@ -51,8 +51,8 @@ def draw(sweep: Sweep, metric: str, best: Best | None, table: Mapping[str, Any])
             figures[f"cost-{name}"] = charts.points(spots, (title, words.metric_unit(metric)), marks, told)
     if table["curves"]:
         figures["curves"] = _curves(table["curves"], metric)
-    if sweep.definition.get("paper"):
-        figures |= _paper(sweep.definition["paper"], table)
+    if paper := papers.paper_of(sweep):
+        figures |= _paper(paper, table)
     return figures
 
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from octomed_jax.evaluation.page import render
 from octomed_jax.sweeps import results_words as words
 from octomed_jax.sweeps.best import Best
+from octomed_jax.sweeps.paper import paper_of
 from octomed_jax.sweeps.results_charts import COLOURS
 from octomed_jax.sweeps.results_figures import COSTS, MOST_LINES, draw, paper_columns, paper_rows
 from octomed_jax.sweeps.rows import Sweep, field_text
@@ -33,7 +34,7 @@ def write_page(sweep: Sweep, metric: str, best: Best | None, table: Mapping[str,
     """
     script = (HERE / "results.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    paper = sweep.definition.get("paper")
+    paper = paper_of(sweep)
     name = str(sweep.definition["config"])
     return render(
         "sweep_results.html.jinja",

@@ -125,7 +125,9 @@ def test_the_papers_numbers_are_whole(name):
     paper = paper_of(name)
     rows, columns = {one["row"] for one in paper["values"]}, paper["columns"]
     assert {one["column"] for one in paper["values"]} == set(columns)
-    assert {"figure", "says", "confidence", "unit", "x", "columns", "values", "claims"} == set(paper)
+    assert {"figure", "says", "confidence", "unit", "x", "columns", "benchmarks", "values", "claims"} == set(paper)
+    assert set(paper["benchmarks"]) == set(columns)
+    assert {one for given in paper["benchmarks"].values() for one in given} <= set(REGISTERED)
     keys = [(one["row"], one["column"], one["x"]) for one in paper["values"]]
     assert len(set(keys)) == len(keys)
     assert all((one["x"] is None) == (not paper["x"]) for one in paper["values"])

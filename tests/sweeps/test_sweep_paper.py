@@ -1,6 +1,7 @@
 """Beside the paper: our values in its columns, and its claims with intervals and verdicts that follow from them."""
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_a_difference_of_nothing_is_not_shown(sweep):
     assert (result["verdict"], result["difference"]) == (papers.NOT_SHOWN, 0.0)
     assert result["interval"][0] < 0 < result["interval"][1]
     assert claim_text({**claim, "result": result}).startswith("+0.0 points [")
+
+
+def test_a_sweep_at_full_scale_is_compared_by_the_papers_own_benchmarks(sweep):
+    def columns(**benchmarks):
+        paper = {**PAPER, "benchmarks": benchmarks}
+        return papers.paper_of(dataclasses.replace(sweep, definition={**sweep.definition, "paper": paper}))["columns"]
+
+    assert columns(MedQA=("medqa",), HeadQA=("headqa",)) == PAPER["columns"]  # it measured neither
+    assert columns(MedQA=("plane",), HeadQA=("headqa",)) == {"MedQA": ("plane",), "HeadQA": ("headqa",)}
+    assert papers.paper_of(dataclasses.replace(sweep, definition={**sweep.definition, "paper": None})) is None
 
 
 def test_a_single_cluster_is_resampled_by_its_questions_and_says_so(sweep, tmp_path):
