@@ -10,23 +10,25 @@ DIR/locks/STAGE-HASH        held by the process of the stage, also where the swe
 DIR/decisions.jsonl         early stopping: each decision with what it rests on
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from octomed_jax import configuration, manifests, storage
+from octomed_jax import configuration, storage
 from octomed_jax.errors import StopAndLook, TryAgain, UserError
-from octomed_jax.launching.process import last_line
 from octomed_jax.progress import Bar, bar, say
 from octomed_jax.signals import sigterm_raised
 from octomed_jax.storage import locked
 from octomed_jax.sweeps.check_rule import check_rule
 from octomed_jax.sweeps.decisions import add_decisions, read_curve
-from octomed_jax.sweeps.definition import write_definition
+from octomed_jax.sweeps.definition import DEFINITION, write_definition
 from octomed_jax.sweeps.expand import Point, Sweep
+from octomed_jax.sweeps.folders import Folders
 from octomed_jax.sweeps.processes import LocalRunner, Runner, Running, Task
+from octomed_jax.sweeps.records import record_of, steps_of, works_record
 from octomed_jax.sweeps.schedule import DONE, FAILED, MOST_TRIES, STOPPED, WAITING, Schedule
 from octomed_jax.sweeps.stages import (
     READS,
@@ -35,16 +37,13 @@ from octomed_jax.sweeps.stages import (
     Given,
     Work,
     attempts_of,
-    epochs_at,
     field,
-    given_to,
     step_of,
     words_of,
     works_of,
 )
 from octomed_jax.sweeps.stopping import Curve, Rule
 
-WORKS = "works.json"
 SAVING_SECONDS = 600.0  # that works may take to save and end, where the sweep was asked to end
 
 
@@ -101,10 +100,14 @@ def run_sweep(
     if how.rule:
         check_rule(how.rule, {point.id: point.config for point in sweep.points})
     stopping = dataclasses.asdict(how.rule) if how.rule else None
-    whole = write_definition(sweep, root, stopping, how.extend)
-    if len(whole.points) != len(sweep.points):
-        plans = plans_of(whole, how.given, rungs)
-    with locked(root / ".lock"):
+    with contextlib.ExitStack() as held:
+        if how.extend and (root / DEFINITION).exists():  # it is read and written again, which two must not do at once
+            held.enter_context(locked(root / ".lock"))
+            whole = write_definition(sweep, root, stopping, extend=True)
+        else:  # a folder of something else is refused before anything is written into it
+            whole = write_definition(sweep, root, stopping, how.extend)
+            held.enter_context(locked(root / ".lock"))
+        plans = {point.id: plans[point.id] for point in whole.points}
         return _Run(whole, root, how, local or LocalRunner(root), plans).work()
 
 
@@ -132,10 +135,10 @@ class _Run:
     """A sweep that is being run."""
 
     def __init__(self, sweep: Sweep, root: Path, how: How, local: Runner, plans: Mapping[str, tuple[Work, ...]]):
-        self._root, self._how, self._local = root, how, local
+        self._root, self._how = root, how
+        self._folders = Folders(root, local, how.runners, {one.folder for one in how.given.values()})
         self._points = {point.id: point for point in sweep.points}
         self._order = list(self._points)
-        self._given = {one.folder for one in how.given.values()}
         self._schedule = Schedule(plans)
         self._running: dict[str, Running] = {}
         self._not_before: dict[str, float] = {}  # of a work that is tried again
@@ -146,9 +149,9 @@ class _Run:
     def work(self) -> dict[str, dict[str, Any]]:
         """Do all there is to do; return the records of the points."""
         works = self._schedule.works
-        storage.write_json(self._root / "status" / WORKS, self._told())
+        storage.write_json(self._folders.works, works_record(self._schedule, self._folders))
         for name, work in works.items():
-            if self._is_done(work):
+            if self._folders.is_done(work):
                 self._schedule.end(name, 0)
         before = len(works) - len(self._schedule.unfinished())
         self._forget_records()
@@ -193,13 +196,13 @@ class _Run:
         more = f" and {len(owners) - 1} more" if len(owners) > 1 else ""
         say(f"{name}: for {point.id}{more}")
         self._schedule.start(name)
-        runner = self._runner(work)
+        runner = self._folders.runner(work)
         self._running[name] = runner.start(self._task(work, point))
 
     def _task(self, work: Work, point: Point) -> Task:
-        folders = {stage: self._folder(stage, key) for stage, key in work.inputs.items()}
-        step = step_of(work, self._steps(folders["train"])) if work.stage == "export" and work.parts else 0
-        output = self._folder(work.stage, work.key)
+        folders = {stage: self._folders.stage(stage, key) for stage, key in work.inputs.items()}
+        step = step_of(work, steps_of(folders["train"])) if work.stage == "export" and work.parts else 0
+        output = self._folders.stage(work.stage, work.key)
         head, *rest = words_of(work, output, folders, step)
         verb = [head] if not rest or rest[0].startswith("--") else [head, rest.pop(0)]
         config = [f"--config={point.spec}", *(f"--config.{one}" for one in overrides_for(work, point))]
@@ -213,8 +216,8 @@ class _Run:
             words=(*verb, *config, *rest),
             folders=folders,
             output=output,
-            log=self._root / "logs" / f"{work.key}.log",
-            lock=self._root / "locks" / work.key,
+            log=self._folders.log(work),
+            lock=self._folders.lock(work),
         )
 
     def _look(self) -> None:
@@ -230,20 +233,21 @@ class _Run:
 
     def _ended(self, name: str, code: int) -> None:
         work = self._schedule.works[name]
-        if code == 0 and not self._is_whole(work):
+        if code == 0 and not self._folders.is_whole(work):
             say(f"  {name} ended well and left no finished folder; counted as failed")
             code = 1
-        storage.write_json(self._root / "status" / f"{name}.json", {"exit_code": code})
+        storage.write_json(self._folders.status(work), {"exit_code": code})
         state = self._schedule.end(name, code)
         if state == WAITING:
             tries = self._schedule.tries[name]
             self._not_before[name] = time.monotonic() + tries * self._how.again_seconds
-            say(f"  {name} ended with {code}, try again ({tries} of {MOST_TRIES} tries): {self._last_line(work)}")
+            line = self._folders.last_line(work)
+            say(f"  {name} ended with {code}, try again ({tries} of {MOST_TRIES} tries): {line}")
         elif state == FAILED:
             owners = len(self._schedule.owners[name])
             say(
                 f"  {name} failed with exit code {code}, and with it {owners} run{'s' * (owners > 1)}: "
-                f"{self._last_line(work)} (whole log: {self._root / 'logs' / work.key}.log)"
+                f"{self._folders.last_line(work)} (whole log: {self._folders.log(work)})"
             )
         self._go_on()
 
@@ -269,8 +273,10 @@ class _Run:
             self._decide(self._how.rule)
         for point in self._order:
             if point not in self._records and (state := self._schedule.state_of(point)):
-                self._records[point] = record = self._record(point, state)
-                path = self._record_path(point)
+                self._records[point] = record = record_of(
+                    self._points[point], state, self._schedule, self._folders, self._how.given
+                )
+                path = self._folders.record(point)
                 if not path.is_file() or storage.read_json(path) != record:
                     storage.write_json(path, record)
         if self._bar:
@@ -284,7 +290,7 @@ class _Run:
             train = next(work for work in self._schedule.plans[point] if work.stage == "train")
             reached = self._schedule.at_rung(point)
             if any(rung not in self._curves.get(point, {}) for rung in reached):
-                self._curves[point] = read_curve(self._folder("train", train.key), rule)
+                self._curves[point] = read_curve(self._folders.stage("train", train.key), rule)
             missing = [rung for rung in reached if rung not in self._curves[point]]
             if self._schedule.lost(point) or missing:
                 gone.append(point)
@@ -301,108 +307,17 @@ class _Run:
             else:
                 self._schedule.stop(decision.point, decision.rung)
 
-    def _record(self, point: str, state: str) -> dict[str, Any]:
-        """Return what ``run.json`` says of a point."""
-        works = [work for work in self._schedule.plans[point] if not work.until]
-        record: dict[str, Any] = {"id": point, "state": state}
-        if state == FAILED:
-            work = self._schedule.failed_in(point)
-            record |= {"stage": work.stage, "exit_code": self._schedule.codes[work.name]}
-        if state == STOPPED:
-            record["rung"] = self._schedule.stopped[point]
-        given = given_to(self._points[point].config, self._how.given)
-        record["stages"] = {stage: one.folder for stage, one in sorted(given.items())}
-        told = [work for work in works if state != STOPPED or work.stage not in ("export", "eval")]
-        record["stages"] |= {work.stage: self._told_folder(work) for work in told}  # of marks the last one's
-        record["marks"] = self._marks(point, works)
-        return record
-
-    def _marks(self, point: str, works: list[Work]) -> list[dict[str, Any]]:
-        config, state = self._points[point].config, self._schedule.state
-        exports = {work.part: work for work in works if work.stage == "export"}
-        marks = []
-        for work in works:
-            if work.stage != "eval" or state[work.name] != DONE:
-                continue
-            marks.append(
-                {
-                    "x": epochs_at(config, work),
-                    "step": step_of(work, self._train_steps(works)),
-                    "export": self._told_folder(exports[work.part]) if work.part in exports else None,
-                    "eval": self._told_folder(work),
-                }
-            )
-        return marks
-
-    def _train_steps(self, works: list[Work]) -> int:
-        train = next((work for work in works if work.stage == "train"), None)
-        return self._steps(self._folder("train", train.key)) if train else 0
-
-    def _steps(self, train: str) -> int:
-        """Return how many steps a finished training has taken."""
-        return int(manifests.read_manifest(train, "train").counts["steps"])
-
     def _forget_records(self) -> None:
         """Remove the records of points for which there is something to do again."""
         for point in self._order:
             if self._schedule.state_of(point) is None:
-                self._record_path(point).unlink(missing_ok=True)
-
-    # --------------------------------------------------------------------------------------------------------- places
-
-    def _runner(self, work: Work) -> Runner:
-        return self._how.runners.get(work.stage, self._local)
-
-    def _folder(self, stage: str, key: str) -> str:
-        """Return where a stage's folder lies; ``key`` of a given one is its path."""
-        if key in self._given:
-            return key
-        home = self._how.runners[stage].home if stage in self._how.runners else self._local.home
-        return f"{home.rstrip('/')}/stages/{key}"
-
-    def _told_folder(self, work: Work) -> str:
-        """Return where a stage's folder lies: seen from the sweep's folder where it lies in that, else in full."""
-        if work.stage not in self._how.runners:
-            return f"stages/{work.key}"
-        folder = self._folder(work.stage, work.key)
-        # A launch config may name its work folder as seen from where the sweep was started.
-        return folder if storage.in_bucket(folder) else str(Path(folder).absolute())
-
-    def _told(self) -> dict[str, Any]:
-        """Return what ``works.json`` holds: the works of each point, for whoever asks how far they are."""
-        schedule = self._schedule
-        trains = {
-            point: self._told_folder(work)
-            for point, works in schedule.plans.items()
-            for work in works
-            if work.stage == "train" and not work.until
-        }
-        return {
-            "works": {name: {"stage": work.stage, "key": work.key} for name, work in schedule.works.items()},
-            "points": {point: [work.name for work in works] for point, works in schedule.plans.items()},
-            "train": trains,
-        }
-
-    def _record_path(self, point: str) -> Path:
-        return self._root / "runs" / point / "run.json"
-
-    def _is_done(self, work: Work) -> bool:
-        path = self._root / "status" / f"{work.name}.json"
-        return path.is_file() and storage.read_json(path)["exit_code"] == 0 and self._is_whole(work)
-
-    def _is_whole(self, work: Work) -> bool:
-        """Return whether a work has left what it was to leave."""
-        folder = storage.path_of(self._folder(work.stage, work.key))
-        return folder.exists() if work.until else manifests.is_finished(folder)
-
-    def _last_line(self, work: Work) -> str:
-        return last_line(self._root / "logs" / f"{work.key}.log")
+                self._folders.record(point).unlink(missing_ok=True)
 
     def _note(self) -> str:
         states = [record["state"] for record in self._records.values()]
         ended = [f"{states.count(state)} {state}" for state in (DONE, STOPPED, FAILED) if state in states]
         first = next(iter(self._running), "")
-        line = f"; {first}: {self._last_line(self._schedule.works[first])}" if first else ""
+        line = f"; {first}: {self._folders.last_line(self._schedule.works[first])}" if first else ""
         return f"{len(self._order)} runs: {', '.join(ended) or 'none ended'}{line}"
 
 

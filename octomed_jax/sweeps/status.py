@@ -11,7 +11,7 @@ from typing import Any
 from octomed_jax.errors import StopAndLook
 from octomed_jax.launching.process import last_line
 from octomed_jax.sweeps.definition import read_definition
-from octomed_jax.sweeps.run import WORKS
+from octomed_jax.sweeps.folders import WORKS
 
 PENDING, RUNNING, DONE, FAILED, STOPPED = STATES = ("pending", "running", "done", "failed", "stopped")
 
