@@ -15,6 +15,8 @@ from octomed_jax.errors import UserError, did_you_mean
 ORDER = ("questions", "sample", "curate", "distill", "verify", "shard", "train", "export", "eval")
 BASELINE = "baseline"  # the student before training
 SAMPLE = "sample"  # attempts by which the curation step difficulty tells; only for points that read them
+# By which `octomed sweep run` is given the folder of a stage that was made elsewhere.
+OPTIONS = {"questions": "--questions", "distill": "--attempts", "verify": "--traces", "shard": "--shards"}
 STAGES = (*ORDER, BASELINE)
 HASH_DIGITS = 10
 # How the student is asked depends on these; configuration.answer_format_of.
@@ -126,7 +128,8 @@ def stages_of(config: Mapping[str, Any], given: Mapping[str, Given] | None = Non
             )
         for before in _inputs_of(stage, there, config):
             if before not in there:
-                raise UserError(f"config.stages has {stage!r} without {before!r}, which it needs; name that too")
+                given = f"give its folder with {OPTIONS[before]}=DIR, or " if before in OPTIONS else ""
+                raise UserError(f"config.stages has {stage!r} without {before!r}, which it needs; {given}name that too")
     return tuple(kept)
 
 
