@@ -72,24 +72,28 @@ def stages(root: Path) -> Counter:
     return Counter(path.parent.name.partition("-")[0] for path in root.glob("stages/*/manifest.json"))
 
 
+def wait_for(root: Path, count: int, process: subprocess.Popen, seconds: float = 300.0) -> None:
+    """Wait until so many stages are finished, and the sweep works on the next ones."""
+    limit = time.monotonic() + seconds
+    while stages(root).total() < count or not (root / "sweep.json").exists():
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < limit, f"{stages(root).total()} of {count} stages in {seconds:.0f} s"
+        time.sleep(0.05)
+
+
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_its_results_are_an_undisturbed_ones(tmp_path):
     (tmp_path / "tiny_traces.py").write_text(CONFIG)
-    begun = time.monotonic()
     finish(tmp_path, "undisturbed")
-    took = time.monotonic() - begun
     assert stages(tmp_path / "undisturbed") == SHARED
-    chance, killed = random.Random(14), 0
-    # Stages that run when the sweep is killed go on, so ten such pieces of its time do not bring it to its end.
-    longest = max(took / KILLS, 2.0)
-    while killed < KILLS:
+    chance = random.Random(14)
+    for kill in range(KILLS):
+        # Spread over its course, and at a random moment of whatever it does then.
         process = start(tmp_path, "killed")
-        time.sleep(chance.uniform(0.3, longest))
+        wait_for(tmp_path / "killed", kill * sum(SHARED.values()) // KILLS, process)
+        time.sleep(chance.uniform(0.0, 1.5))
         process.kill()
-        if process.wait(timeout=10) != -signal.SIGKILL:
-            break  # it had ended before
-        killed += 1
-    assert killed == KILLS, f"it came to its end after {killed} kills"
+        assert process.wait(timeout=10) == -signal.SIGKILL, f"it came to its end after {kill} kills"
     finish(tmp_path, "killed")
     assert results(tmp_path / "killed") == results(tmp_path / "undisturbed")
     assert stages(tmp_path / "killed") == SHARED
