@@ -128,8 +128,8 @@ def stages_of(config: Mapping[str, Any], given: Mapping[str, Given] | None = Non
             )
         for before in _inputs_of(stage, there, config):
             if before not in there:
-                given = f"give its folder with {OPTIONS[before]}=DIR, or " if before in OPTIONS else ""
-                raise UserError(f"config.stages has {stage!r} without {before!r}, which it needs; {given}name that too")
+                cure = f"give its folder with {OPTIONS[before]}=DIR, or " if before in OPTIONS else ""
+                raise UserError(f"config.stages has {stage!r} without {before!r}, which it needs; {cure}name that too")
     return tuple(kept)
 
 
